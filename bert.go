@@ -1,0 +1,403 @@
+// BERT, pre-trained from scratch: a lesson that runs.
+//
+// Read the files in this order; each begins with what it shows.
+//
+//	tokenizer.go   1  text becomes word pieces and their ids, [CLS] A [SEP] B [SEP]
+//	embeddings.go  2  an id becomes a vector: token + segment + position
+//	layers.go         the parts that everything is built from, forward and backward
+//	attention.go   3  the encoder: tokens look at one another
+//	bert.go        4  the whole model and its two heads (this file)
+//	examples.go    5  documents become sentence pairs (NSP) with masked words (MLM)
+//	train.go       6  the loop: AdamW, schedule, clipping, evaluation
+//	checkpoint.go  7  the saved model, in Hugging Face's format
+//	main.go           the commands, and the demo
+//
+// Below the lesson lie the inner loops: kernels_generic.go says what each
+// computes, kernels.go builds matrix products from them and shares them out,
+// kernels_amd64.s does them in assembly, to the same bits.
+//
+// # Words
+//
+//	token      a word piece, or a special token: [CLS] [SEP] [MASK] [UNK] [PAD]
+//	segment    A (0) or B (1): the sentence that a token belongs to
+//	MLM        masked language modelling: guess the hidden tokens
+//	NSP        next sentence prediction: does B follow A? 0 = IsNext, 1 = NotNext
+//	logits     scores before the softmax makes them probabilities
+//	forward    from the input to the loss; backward: from the loss to the gradients
+//	dx         the gradient of the loss by x, of x's shape
+//
+// Shapes: N tokens in the batch, S sequences, T tokens of one sequence, H hidden
+// size, A heads, D = H/A, I intermediate size, V vocabulary, M masked tokens.
+// A matrix (N, H) is a []float32 with its rows one after the other.
+//
+// A batch has no padding. Its sequences lie end to end, and only attention needs
+// to know where each begins; so there is no attention mask either.
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+)
+
+// Config is a model's config.json, with Hugging Face's names.
+type Config struct {
+	Architectures         []string `json:"architectures"`
+	ModelType             string   `json:"model_type"`
+	VocabSize             int      `json:"vocab_size"`
+	HiddenSize            int      `json:"hidden_size"`
+	NumHiddenLayers       int      `json:"num_hidden_layers"`
+	NumAttentionHeads     int      `json:"num_attention_heads"`
+	IntermediateSize      int      `json:"intermediate_size"`
+	MaxPositionEmbeddings int      `json:"max_position_embeddings"`
+	TypeVocabSize         int      `json:"type_vocab_size"`
+	HiddenAct             string   `json:"hidden_act"`
+	HiddenDropout         float64  `json:"hidden_dropout_prob"`
+	AttentionDropout      float64  `json:"attention_probs_dropout_prob"`
+	InitializerRange      float64  `json:"initializer_range"`
+	LayerNormEps          float64  `json:"layer_norm_eps"`
+	PadTokenID            int      `json:"pad_token_id"`
+}
+
+// defaultConfig is what the sizes of a model leave open.
+func defaultConfig() Config {
+	return Config{
+		Architectures:         []string{"BertForPreTraining"},
+		ModelType:             "bert",
+		MaxPositionEmbeddings: 512,
+		TypeVocabSize:         2,
+		HiddenAct:             "gelu",
+		HiddenDropout:         0.1,
+		AttentionDropout:      0.1,
+		InitializerRange:      0.02,
+		LayerNormEps:          1e-12,
+	}
+}
+
+// sizes are the published models by name: layers, hidden size, heads (the
+// intermediate size is four times the hidden size).
+var sizes = map[string][3]int{
+	"tiny":  {2, 128, 2},
+	"mini":  {4, 256, 4},
+	"small": {4, 512, 8},
+	"base":  {12, 768, 12},
+}
+
+func (c *Config) epsilon() float32 { return float32(c.LayerNormEps) }
+
+// Check returns an error that names the first field that cannot be.
+func (c *Config) Check() error {
+	for _, f := range []struct {
+		name       string
+		value, max int
+	}{
+		{"vocab_size", c.VocabSize, 1 << 24},
+		{"hidden_size", c.HiddenSize, 1 << 16},
+		{"num_hidden_layers", c.NumHiddenLayers, 1 << 10},
+		{"num_attention_heads", c.NumAttentionHeads, 1 << 12},
+		{"intermediate_size", c.IntermediateSize, 1 << 18},
+		{"max_position_embeddings", c.MaxPositionEmbeddings, 1 << 20},
+		{"type_vocab_size", c.TypeVocabSize, 1 << 10},
+	} {
+		if f.value < 1 || f.value > f.max {
+			return fmt.Errorf("%s is %d, want 1 to %d", f.name, f.value, f.max)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{
+		{"hidden_dropout_prob", c.HiddenDropout},
+		{"attention_probs_dropout_prob", c.AttentionDropout},
+		{"initializer_range", c.InitializerRange},
+		{"layer_norm_eps", c.LayerNormEps},
+	} {
+		if !(f.value >= 0 && f.value < 1) {
+			return fmt.Errorf("%s is %v, want at least 0 and below 1", f.name, f.value)
+		}
+	}
+	switch {
+	case c.HiddenSize%c.NumAttentionHeads != 0:
+		return fmt.Errorf("hidden_size %d is not a multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+	case c.TypeVocabSize < 2:
+		return fmt.Errorf("type_vocab_size is %d, want 2 or more: a sentence is A or B", c.TypeVocabSize)
+	case c.HiddenAct != "gelu":
+		return fmt.Errorf("hidden_act is %q, want \"gelu\"", c.HiddenAct)
+	case c.ModelType != "" && c.ModelType != "bert":
+		return fmt.Errorf("model_type is %q, want \"bert\"", c.ModelType)
+	}
+	return nil
+}
+
+// Model is BERT with its two pre-training heads (Hugging Face's
+// BertForPreTraining).
+type Model struct {
+	Config Config
+	Parameters
+
+	embeddings *Embeddings
+	encoder    []*EncoderLayer
+	pooler     *Pooler
+	mlm        *MLMHead
+	nsp        *Linear // (H) → 2
+
+	dropouts []*Dropout
+	batch    *Batch
+	dx       []float32 // (N, H)
+
+	mlmLoss, nspLoss *CrossEntropy
+	mlmLogits        []float32 // (M, V)
+	nspLogits        []float32 // (S, 2)
+}
+
+// NewModel makes a model with the values that training begins with.
+func NewModel(c Config, seed uint64) (*Model, error) {
+	m, err := newModel(c)
+	if err != nil {
+		return nil, err
+	}
+	m.allocate()
+	m.initialize(seed, float32(c.InitializerRange))
+	return m, nil
+}
+
+// newModel makes a model that has no memory for its parameters yet.
+func newModel(c Config) (*Model, error) {
+	if err := c.Check(); err != nil {
+		return nil, err
+	}
+	m := &Model{Config: c, mlmLoss: newCrossEntropy(), nspLoss: newCrossEntropy()}
+	ps := &m.Parameters
+	m.embeddings = newEmbeddings(ps, &c, m.newDropout())
+	for i := range c.NumHiddenLayers {
+		m.encoder = append(m.encoder, newEncoderLayer(ps, fmt.Sprintf("bert.encoder.layer.%d.", i), &c, m.newDropout))
+	}
+	m.pooler = newPooler(ps, &c)
+	m.mlm = newMLMHead(ps, &c, m.embeddings.Word)
+	m.nsp = newLinear(ps, "cls.seq_relationship", c.HiddenSize, 2)
+	return m, nil
+}
+
+func (m *Model) newDropout() *Dropout {
+	d := &Dropout{site: len(m.dropouts)}
+	m.dropouts = append(m.dropouts, d)
+	return d
+}
+
+// SetDropout prepares the dropout of a training step.
+func (m *Model) SetDropout(seed uint64, step int) {
+	for _, d := range m.dropouts {
+		d.set(m.Config.HiddenDropout, seed, step)
+	}
+	for _, l := range m.encoder {
+		l.attention.dropout.set(m.Config.AttentionDropout, seed, step)
+	}
+}
+
+// NoDropout switches dropout off, as it is for everything but training.
+func (m *Model) NoDropout() {
+	for _, d := range m.dropouts {
+		d.set(0, 0, 0)
+	}
+}
+
+// Forward takes the batch through the model: its logits, for the masked
+// tokens over the vocabulary and for each sequence over IsNext and NotNext.
+func (m *Model) Forward(b *Batch) (mlmLogits, nspLogits []float32) {
+	x := m.encode(b)
+	m.mlmLogits = m.mlm.Forward(x, b.Masked)                   // (M, V)
+	m.nspLogits = m.nsp.Forward(m.pooler.Forward(x, b.Starts)) // (S, 2)
+	return m.mlmLogits, m.nspLogits
+}
+
+// encode is the part of Forward below the heads: (N, H).
+func (m *Model) encode(b *Batch) []float32 {
+	m.batch = b
+	x := m.embeddings.Forward(b)
+	for _, layer := range m.encoder {
+		x = layer.Forward(x, b.Starts)
+	}
+	return x
+}
+
+// Loss compares the logits with the labels and replaces them by the gradient
+// of the loss, which is the mean over masked tokens + the mean over sequences.
+func (m *Model) Loss(b *Batch) Score {
+	score := Score{MLMCount: len(b.Labels), NSPCount: len(b.NextLabels)}
+	score.MLMLoss, score.MLMCorrect = m.mlmLoss.ForwardBackward(m.mlmLogits, b.Labels, 1/float32(len(b.Labels)))
+	score.NSPLoss, score.NSPCorrect = m.nspLoss.ForwardBackward(m.nspLogits, b.NextLabels, 1/float32(len(b.NextLabels)))
+	return score
+}
+
+// Backward is Forward read upwards. It adds to the gradients of all parameters.
+func (m *Model) Backward() {
+	m.dx = grow(m.dx, len(m.batch.Tokens)*m.Config.HiddenSize)
+	clear(m.dx)
+	m.pooler.Backward(m.nsp.Backward(m.nspLogits), m.dx)
+	m.mlm.Backward(m.mlmLogits, m.dx)
+	dx := m.dx
+	for i := len(m.encoder) - 1; i >= 0; i-- {
+		dx = m.encoder[i].Backward(dx)
+	}
+	m.embeddings.Backward(dx)
+}
+
+// Pooler makes one vector of a sequence, from its first token: [CLS] stands for
+// the whole (Hugging Face's BertPooler).
+//
+//	y = tanh(Linear(x[first]))
+type Pooler struct {
+	dense  *Linear
+	starts []int
+	first  []float32 // (S, H)
+	y      []float32 // (S, H)
+}
+
+func newPooler(ps *Parameters, c *Config) *Pooler {
+	return &Pooler{dense: newLinear(ps, "bert.pooler.dense", c.HiddenSize, c.HiddenSize)}
+}
+
+// Forward: (N, H) → (S, H).
+func (p *Pooler) Forward(x []float32, starts []int) []float32 {
+	_, h := p.dense.outIn()
+	p.starts = starts[:len(starts)-1]
+	p.first = gatherRows(p.first, x, p.starts, h)
+	p.y = tanhForward(p.dense.Forward(p.first))
+	return p.y
+}
+
+// Backward adds to the rows of dx (N, H) that Forward took.
+func (p *Pooler) Backward(dy, dx []float32) {
+	_, h := p.dense.outIn()
+	addRows(dx, p.dense.Backward(tanhBackward(dy, p.y)), p.starts, h)
+}
+
+// MLMHead guesses the masked tokens (Hugging Face's BertLMPredictionHead). The
+// decoder's weights are the word embeddings: a token is likely if its vector
+// points to where the transformed one points. Only masked rows come here.
+//
+//	logits = LayerNorm(GELU(Linear(x)))·wordᵀ + bias
+type MLMHead struct {
+	transform *Linear
+	gelu      *GELU
+	norm      *LayerNorm
+	decoder   *Linear // (H) → (V)
+
+	masked []int     // rows of x
+	rows   []float32 // (M, H)
+}
+
+func newMLMHead(ps *Parameters, c *Config, word *Param) *MLMHead {
+	const name = "cls.predictions."
+	return &MLMHead{
+		transform: newLinear(ps, name+"transform.dense", c.HiddenSize, c.HiddenSize),
+		gelu:      newGELU(),
+		norm:      newLayerNorm(ps, name+"transform.LayerNorm", c.HiddenSize, c.epsilon()),
+		decoder:   newLinearOf(word, ps.bias(name+"bias", c.VocabSize)),
+	}
+}
+
+// Forward: (N, H) and M rows of it → (M, V).
+func (d *MLMHead) Forward(x []float32, masked []int) []float32 {
+	_, h := d.transform.outIn()
+	d.masked, d.rows = masked, gatherRows(d.rows, x, masked, h)
+	return d.decoder.Forward(d.norm.Forward(d.gelu.Forward(d.transform.Forward(d.rows))))
+}
+
+// Backward adds to the masked rows of dx (N, H).
+func (d *MLMHead) Backward(dlogits, dx []float32) {
+	_, h := d.transform.outIn()
+	drows := d.transform.Backward(d.gelu.Backward(d.norm.Backward(d.decoder.Backward(dlogits))))
+	addRows(dx, drows, d.masked, h)
+}
+
+// gatherRows copies rows of x, each of h floats, to buf, which grows.
+func gatherRows(buf, x []float32, rows []int, h int) []float32 {
+	buf = grow(buf, len(rows)*h)
+	for i, r := range rows {
+		copy(buf[i*h:][:h], x[r*h:])
+	}
+	return buf
+}
+
+// addRows adds row i of drows to row rows[i] of dx.
+func addRows(dx, drows []float32, rows []int, h int) {
+	for i, r := range rows {
+		kernels.add(dx[r*h:][:h], drows[i*h:][:h])
+	}
+}
+
+// A Guess is a token and how probable the model finds it.
+type Guess struct {
+	Token       string  `json:"token"`
+	Probability float32 `json:"probability"`
+}
+
+// Guesses are the best tokens for the [MASK] at Position, best first.
+type Guesses struct {
+	Position int     `json:"position"`
+	Best     []Guess `json:"best"`
+}
+
+// Fill returns the n best tokens for each [MASK] of a sequence.
+func (m *Model) Fill(t *Tokenizer, ids, segments []int32, n int) []Guesses {
+	example := Example{Tokens: ids, Segments: segments}
+	for i, id := range ids {
+		if id == t.mask {
+			example.Positions = append(example.Positions, int32(i))
+		}
+	}
+	all := make([]Guesses, 0, len(example.Positions))
+	if len(example.Positions) == 0 {
+		return all
+	}
+	logits, _ := m.predict(example)
+	order := make([]int, m.Config.VocabSize)
+	for row := range slices.Chunk(logits, len(order)) {
+		softmax(row)
+		for i := range order {
+			order[i] = i
+		}
+		slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(row[j], row[i]) })
+		g := Guesses{Position: int(example.Positions[len(all)])}
+		for _, id := range order {
+			if id < len(t.Words) && len(g.Best) < n { // a model may have room for more words
+				g.Best = append(g.Best, Guess{t.Words[id], row[id]})
+			}
+		}
+		all = append(all, g)
+	}
+	return all
+}
+
+// IsNext returns the probability that the second sentence follows the first.
+func (m *Model) IsNext(ids, segments []int32) float32 {
+	_, logits := m.predict(Example{Tokens: ids, Segments: segments})
+	return softmax(logits)[0]
+}
+
+// predict is Forward for a single example, without dropout.
+func (m *Model) predict(e Example) (mlmLogits, nspLogits []float32) {
+	m.NoDropout()
+	b := &Batch{}
+	b.Reset()
+	b.Add(e)
+	return m.Forward(b)
+}
+
+// Score is how well a model did: sums, so that scores can be added.
+type Score struct {
+	MLMLoss, NSPLoss       float64
+	MLMCount, NSPCount     int // masked tokens, sentence pairs
+	MLMCorrect, NSPCorrect int
+}
+
+// Add adds the sums of another score.
+func (s *Score) Add(t Score) {
+	s.MLMLoss += t.MLMLoss
+	s.NSPLoss += t.NSPLoss
+	s.MLMCount += t.MLMCount
+	s.NSPCount += t.NSPCount
+	s.MLMCorrect += t.MLMCorrect
+	s.NSPCorrect += t.NSPCorrect
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"bytes"
+	_ "embed"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The demo: the lesson, told with a small world, while a model learns it.
+
+// corpusText is the built-in corpus: short documents about a harbour town.
+//
+//go:embed corpus.txt
+var corpusText []byte
+
+// taskText is the built-in task: sentences of the same world and their topics, none
+// of them in the corpus.
+//
+//go:embed task.tsv
+var taskText []byte
+
+// demoSettings and demoConfig were found by trying. Small is better in a minute:
+// more steps. Short sequences come first, as in the paper, because the first
+// thing to learn is how words stand together, and longer ones later, because what
+// follows from what needs room. A model that is to see its thousand documents
+// fifty times needs some dropout and weight decay, so that it does not learn
+// them by heart.
+func demoSettings() Settings {
+	s := defaultSettings()
+	s.Steps, s.Batch, s.MaxSeq, s.ShortSeq, s.ShortPart = 6000, 24, 75, 24, 0.5
+	s.LearningRate, s.Warmup, s.Beta2, s.WeightDecay = 4e-3, 700, 0.98, 0.1
+	s.LogEvery = 500
+	return s
+}
+
+const demoVocabulary = 2000
+
+func demoConfig(vocabSize int) Config {
+	c := defaultConfig()
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = vocabSize, 64, 2, 8
+	c.IntermediateSize, c.MaxPositionEmbeddings = 256, 128
+	c.HiddenDropout, c.AttentionDropout, c.InitializerRange = 0.05, 0.05, 0.06
+	return c
+}
+
+// What the demo asks the model. None of these sentences is in the corpus.
+const (
+	demoA       = "The fog comes in from the sea."
+	demoB       = "Sam sounds the horn for the boats."
+	demoMasked  = "In the evening Hugo plays the [MASK]."
+	demoBefore  = "Nora puts the dough in the hot oven."
+	demoAfter   = "Soon the bread in the bakery is brown."
+	demoNoAfter = "The telescope of Iris shows the moon."
+)
+
+var demoQuestions = []string{
+	"The boat of Tom is the [MASK].",
+	"Hugo plays the [MASK].",
+	"In thick fog Sam sounds the [MASK].",
+	"Iris looks at the moon through the [MASK].",
+	"The train stops at the [MASK].",
+}
+
+// A story is the demo in progress.
+type story struct {
+	io.Writer
+	t       *Tokenizer
+	m       *Model
+	trainer *Trainer
+	fell    bool // next sentence prediction has fallen into place
+}
+
+func demo(c *call) error {
+	out := c.flags.String("out", filepath.Join("run", "demo"), "model folder `DIR` to write; an older demo there is replaced")
+	if err := c.parse(0); err != nil {
+		return err
+	}
+	text, err := ReadText(bytes.NewReader(corpusText))
+	if err != nil {
+		return err
+	}
+	words, err := TrainVocabulary(CountWords(text, true), demoVocabulary)
+	if err != nil {
+		return err
+	}
+	s := &story{Writer: c.stdout}
+	if s.t, err = NewTokenizer(words, true); err != nil {
+		return err
+	}
+	settings := demoSettings()
+	if s.m, err = NewModel(demoConfig(len(words)), settings.Seed); err != nil {
+		return err
+	}
+	s.trainer = &Trainer{Model: s.m, Settings: settings}
+	if err := s.trainer.useCorpus(text, s.t); err != nil {
+		return err
+	}
+	s.tellTokens(text)
+	s.tellEmbeddings()
+	s.tellExamples()
+	if err := s.train(c, *out); err != nil {
+		return err
+	}
+	s.tellOutcome(*out)
+	return nil
+}
+
+func (s *story) say(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
+
+// columns prints rows whose cells belong together column by column, each row
+// after its name, in lines of at most 80 characters.
+func (s *story) columns(names []string, rows ...[]string) {
+	const room = 80
+	nameWidth := 0
+	for _, n := range names {
+		nameWidth = max(nameWidth, len(n))
+	}
+	for from := 0; from < len(rows[0]); {
+		lines := make([]string, len(rows))
+		for i := range lines {
+			lines[i] = fmt.Sprintf("  %-*s", nameWidth, names[i])
+		}
+		to := from
+		for ; to < len(rows[0]); to++ {
+			width := 0
+			for _, row := range rows {
+				width = max(width, len(row[to]))
+			}
+			if to > from && len(lines[0])+1+width > room {
+				break
+			}
+			for i, row := range rows {
+				lines[i] += fmt.Sprintf(" %*s", width, row[to])
+			}
+		}
+		s.say("%s", strings.Join(lines, "\n"))
+		from = to
+	}
+}
+
+func (s *story) tellTokens(text *Text) {
+	sentences := 0
+	for _, d := range text.Documents {
+		sentences += len(d)
+	}
+	s.say("BERT, pre-trained from scratch: %d parameters, %d short documents (%d\nsentences) about the harbour town of Tidewell, and nobody to label them.", len(s.m.Value), len(text.Documents), sentences)
+	s.say("\n1. Text becomes tokens. The vocabulary has %d pieces, learnt from the corpus.", len(s.t.Words))
+	s.say("   A  %s", demoA)
+	s.say("   B  %s\n", demoB)
+	ids, segments := s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB))
+	rows := [4][]string{s.t.Tokens(ids)}
+	for i := range ids {
+		rows[1] = append(rows[1], fmt.Sprint(ids[i]))
+		rows[2] = append(rows[2], string(rune('A'+segments[i])))
+		rows[3] = append(rows[3], fmt.Sprint(i))
+	}
+	s.columns([]string{"token", "id", "segment", "position"}, rows[:]...)
+}
+
+func (s *story) tellEmbeddings() {
+	ids, segments := s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB))
+	const at = 2
+	b := &Batch{}
+	b.Reset()
+	b.Add(Example{Tokens: ids, Segments: segments})
+	y := s.m.embeddings.Forward(b)
+	h := s.m.Config.HiddenSize
+	s.say("\n2. A token enters the model as the sum of three vectors of %d numbers, which are\n   random still. The first six for %q:\n", h, s.t.Words[ids[at]])
+	e := s.m.embeddings
+	for _, line := range []struct {
+		name   string
+		vector []float32
+	}{
+		{fmt.Sprintf("token %q", s.t.Words[ids[at]]), e.Word.row(ids[at])},
+		{"segment A", e.Segment.row(segments[at])},
+		{fmt.Sprintf("position %d", at), e.Position.row(at)},
+		{"their sum", e.sum[at*h:]},
+		{"normalised", y[at*h:]},
+	} {
+		fmt.Fprintf(s, "  %-12s", line.name)
+		for _, v := range line.vector[:6] {
+			fmt.Fprintf(s, " %7.3f", v)
+		}
+		s.say("  …")
+	}
+}
+
+func (s *story) tellExamples() {
+	s.say("\n3. The text itself is the teacher. In half of the pairs B follows A, in the others\n   it is from elsewhere; of all tokens, 15%% are hidden. Two examples:")
+	for _, want := range []int32{0, 1} {
+		i := slices.IndexFunc(s.trainer.HeldOut, func(e Example) bool { return e.NextLabel == want && len(e.Tokens) < 36 })
+		e := s.trainer.HeldOut[i]
+		answers := make([]string, len(e.Tokens))
+		for k, p := range e.Positions {
+			answers[p] = s.t.Words[e.Labels[k]]
+		}
+		s.say("\n   %s:", []string{"B follows A", "B is from elsewhere"}[want])
+		s.columns([]string{"sees", "guesses"}, s.t.Tokens(e.Tokens), answers)
+	}
+}
+
+func (s *story) train(c *call, out string) error {
+	commonest, count := s.commonestLabel()
+	steps := s.trainer.Settings.Steps
+	s.say("\n4. Training: %d steps. Once in a while the model is tried on documents that it\n   never trains on. (Always to guess %q would be right %.0f%% of the time.)\n", steps, commonest, 100*count)
+	s.say("                  masked tokens     next sentence")
+	s.say("  step   tokens   loss accuracy     loss accuracy")
+	s.report(newReport(0, 0, "heldout", Evaluate(s.m, s.trainer.HeldOut)))
+	s.tellGuesses()
+	return c.train(s.trainer, s.t, out, s.report)
+}
+
+// commonestLabel is the commonest of the tokens to be guessed, and its share.
+func (s *story) commonestLabel() (string, float64) {
+	counts, total := make([]int, len(s.t.Words)), 0
+	for _, e := range s.trainer.HeldOut {
+		for _, id := range e.Labels {
+			counts[id]++
+			total++
+		}
+	}
+	most := slices.Max(counts)
+	return s.t.Words[slices.Index(counts, most)], float64(most) / float64(total)
+}
+
+// report is a row of the table, for the held-out documents.
+func (s *story) report(r Report) {
+	if r.Split != "heldout" {
+		return
+	}
+	remark := ""
+	settings := &s.trainer.Settings
+	switch {
+	case !s.fell && r.NSPAccuracy > 0.65:
+		s.fell = true
+		remark = "  NSP falls into place"
+	case r.Step == settings.shortSteps():
+		remark = "  from here longer pairs"
+	}
+	s.say("%6d %7.1fM  %5.2f   %5.1f%%    %5.2f   %5.1f%%%s", r.Step, float64(r.Tokens)/1e6, r.MLMLoss, 100*r.MLMAccuracy, r.NSPLoss, 100*r.NSPAccuracy, remark)
+	if r.Step == settings.Steps/2 {
+		s.tellGuesses()
+	}
+}
+
+// tellGuesses is what the model makes of the demo's sentences at the moment.
+func (s *story) tellGuesses() {
+	var best []string
+	for _, g := range s.fill(demoMasked, 5) {
+		best = append(best, g.Token)
+	}
+	s.say("         %s  %s", demoMasked, strings.Join(best, ", "))
+}
+
+func (s *story) fill(text string, n int) []Guess {
+	ids, segments := s.t.Pair(s.t.Encode(text), nil)
+	return s.m.Fill(s.t, ids, segments, n)[0].Best
+}
+
+func (s *story) next(a, b string) float32 {
+	return s.m.IsNext(s.t.Pair(s.t.Encode(a), s.t.Encode(b)))
+}
+
+// tellOutcome is what the model has learnt and what to do with it.
+func (s *story) tellOutcome(out string) {
+	s.say("\n5. What it has learnt. Nothing of this stands in the corpus word for word:\n")
+	for _, q := range demoQuestions {
+		best := s.fill(q, 3)
+		s.say("   %-42s %s %.0f%%, %s, %s", q, best[0].Token, 100*best[0].Probability, best[1].Token, best[2].Token)
+	}
+	s.say("\n   %s", demoBefore)
+	for _, b := range []string{demoAfter, demoNoAfter} {
+		s.say("      next: %-40s %3.0f%%", b, 100*s.next(demoBefore, b))
+	}
+	s.say("\n6. The model is saved in %s, as Hugging Face saves one. Try next:\n", out)
+	s.say("   go run . fill -model %s \"Clara teaches in the [MASK].\"", out)
+	s.say("   go run . next -model %s \"Ben milks the cows.\" \"Then the milk is warm.\"", out)
+	s.say("   go run . pretrain -corpus YOUR.txt -out run/mine -steps 1000")
+}

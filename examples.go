@@ -1,0 +1,315 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"math/rand/v2"
+)
+
+// Step 5 of the lesson: where the training examples come from. Nobody labels
+// them; the text itself has the answers.
+//
+//   - Next sentence prediction: half of the pairs are sentences that follow one
+//     another in a document, in the other half B comes from another document.
+//   - Masked language modelling: 15% of the tokens are hidden and have to be
+//     guessed from both sides.
+//
+// Two spans of a document's sentences become a pair, a pair an example, and some
+// examples a batch.
+
+// A Pair says which sentences become A and B: a[0] to a[1], b[0] to b[1].
+type Pair struct {
+	a, b   [2]int
+	isNext bool
+}
+
+// Pairs makes the pairs of one epoch from some documents of the corpus, in
+// random order: of each document one for every maxTokens that it has. So a long
+// document is gone through about once in an epoch. A share of the pairs is made
+// shorter than it could be, since in use a text may be short too.
+func (c *Corpus) Pairs(documents []int, maxTokens int, shorter float64, seed, epoch uint64) []Pair {
+	room := maxTokens - 3 // beside [CLS], [SEP] and [SEP]
+	var pairs []Pair
+	for _, d := range documents {
+		r := random(seed, forPairs, epoch, uint64(d))
+		begin, end := c.documents[d], c.documents[d+1]
+		n := (len(c.span(begin, end)) + room - 1) / room
+		for k := range n {
+			// The k-th of n parts of the places between two sentences.
+			from, to := begin+k*(end-begin-1)/n, begin+(k+1)*(end-begin-1)/n
+			place, target := from+r.IntN(max(to-from, 1)), room
+			if r.Float64() < shorter {
+				target = 2 + r.IntN(room-1)
+			}
+			pairs = append(pairs, c.pair(r, documents, d, place, target))
+		}
+	}
+	random(seed, forOrder, epoch).Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
+	return pairs
+}
+
+// pair makes a pair of sentence place of document d, the one after it, and as
+// many around them as there is room for. They are cut in the middle, and with
+// probability ½ the second part is replaced by as many sentences of another
+// document.
+func (c *Corpus) pair(r *rand.Rand, documents []int, d, place, room int) Pair {
+	begin, end := c.documents[d], c.documents[d+1]
+	lo, hi := place, min(place+2, end)
+	for grown := true; grown; {
+		grown = false
+		if hi < end && len(c.span(lo, hi+1)) <= room {
+			hi, grown = hi+1, true
+		}
+		if lo > begin && len(c.span(lo-1, hi)) <= room {
+			lo, grown = lo-1, true
+		}
+	}
+	cut := lo + max((hi-lo+r.IntN(2))/2, 1)
+	p := Pair{a: [2]int{lo, cut}, b: [2]int{cut, hi}, isNext: true}
+	if r.IntN(2) == 0 || cut == hi { // a document of one sentence has no next
+		p.b, p.isNext = c.otherSentences(r, documents, d, max(hi-cut, 1)), false
+	}
+	return p
+}
+
+// otherSentences draws n sentences, or as many as there are, of a document that
+// is not d.
+func (c *Corpus) otherSentences(r *rand.Rand, documents []int, d, n int) [2]int {
+	other := d
+	for other == d {
+		other = documents[r.IntN(len(documents))]
+	}
+	begin, end := c.documents[other], c.documents[other+1]
+	n = min(n, end-begin)
+	begin += r.IntN(end - begin - n + 1)
+	return [2]int{begin, begin + n}
+}
+
+// minSeq is the fewest tokens that an example can be limited to: [CLS] A [SEP] B [SEP].
+const minSeq = 5
+
+// An Example is a pair as the model sees it. The names in JSON are those of
+// Google's create_pretraining_data.py.
+type Example struct {
+	Words     []string `json:"tokens,omitempty"`
+	Tokens    []int32  `json:"input_ids"`
+	Segments  []int32  `json:"token_type_ids"`
+	Positions []int32  `json:"masked_lm_positions"`
+	Labels    []int32  `json:"masked_lm_ids"`
+	NextLabel int32    `json:"next_sentence_label"` // 0 = IsNext, 1 = NotNext
+}
+
+// Example makes the example of a pair, at most maxTokens long, with new masks.
+func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, r *rand.Rand) Example {
+	a, b := truncatePair(c.span(p.a[0], p.a[1]), c.span(p.b[0], p.b[1]), maxTokens-3, func() bool { return r.IntN(2) == 0 })
+	var e Example
+	e.Tokens, e.Segments = t.Pair(a, b)
+	if !p.isNext {
+		e.NextLabel = 1
+	}
+	e.mask(t, r)
+	return e
+}
+
+// truncatePair takes tokens from the longer of the two, from its beginning if
+// front says so and otherwise from its end, until there is room for both.
+func truncatePair(a, b []int32, room int, front func() bool) ([]int32, []int32) {
+	for len(a)+len(b) > room {
+		longer := &a
+		if len(b) > len(a) {
+			longer = &b
+		}
+		if front() {
+			*longer = (*longer)[1:]
+		} else {
+			*longer = (*longer)[:len(*longer)-1]
+		}
+	}
+	return a, b
+}
+
+// mask hides 15% of the tokens, but never [CLS] or [SEP]. Of those, 80% become
+// [MASK], 10% any ordinary token, and 10% stay as they are: in use there are no
+// masks, so the model has to make something of every token. (With 15% of what is
+// there, the original's max_predictions_per_seq is kept by itself.)
+func (e *Example) mask(t *Tokenizer, r *rand.Rand) {
+	var candidates []int32
+	for i, id := range e.Tokens {
+		if id != t.cls && id != t.sep {
+			candidates = append(candidates, int32(i))
+		}
+	}
+	n := min(max(1, int(math.Round(0.15*float64(len(e.Tokens))))), len(candidates))
+	// A selection in ascending order: the i-th of those left is taken with
+	// probability (still wanted)/(still there).
+	for i, at := range candidates {
+		if r.IntN(len(candidates)-i) >= n-len(e.Positions) {
+			continue
+		}
+		e.Positions = append(e.Positions, at)
+		e.Labels = append(e.Labels, e.Tokens[at])
+		switch chance := r.IntN(10); {
+		case chance < 8:
+			e.Tokens[at] = t.mask
+		case chance == 8:
+			e.Tokens[at] = t.randomOrdinary(r)
+		}
+	}
+}
+
+// randomOrdinary draws a token that is not special.
+func (t *Tokenizer) randomOrdinary(r *rand.Rand) int32 {
+	for {
+		if id := int32(r.IntN(len(t.Words))); !t.special(id) {
+			return id
+		}
+	}
+}
+
+// A Batch is some examples, end to end.
+type Batch struct {
+	Tokens     []int32 // (N)
+	Segments   []int32 // (N)
+	Positions  []int32 // (N) within the sequence
+	Starts     []int   // (S+1) row of each [CLS], and N
+	Masked     []int   // (M) rows whose token is to be guessed
+	Labels     []int32 // (M) the tokens that were there
+	NextLabels []int32 // (S)
+}
+
+// Reset empties the batch.
+func (b *Batch) Reset() {
+	*b = Batch{b.Tokens[:0], b.Segments[:0], b.Positions[:0], append(b.Starts[:0], 0), b.Masked[:0], b.Labels[:0], b.NextLabels[:0]}
+}
+
+// Add appends an example.
+func (b *Batch) Add(e Example) {
+	start := len(b.Tokens)
+	b.Tokens = append(b.Tokens, e.Tokens...)
+	b.Segments = append(b.Segments, e.Segments...)
+	for i := range e.Tokens {
+		b.Positions = append(b.Positions, int32(i))
+	}
+	b.Starts = append(b.Starts, len(b.Tokens))
+	for _, p := range e.Positions {
+		b.Masked = append(b.Masked, start+int(p))
+	}
+	b.Labels = append(b.Labels, e.Labels...)
+	b.NextLabels = append(b.NextLabels, e.NextLabel)
+}
+
+// shortShare is how many of the pairs are made shorter for training (the paper's
+// short_seq_prob).
+const shortShare = 0.1
+
+// Stream makes training examples of a corpus without end: epoch after epoch, each
+// with new pairs, masks and order.
+type Stream struct {
+	Corpus    *Corpus
+	Tokenizer *Tokenizer
+	Documents []int
+	Seed      uint64
+	MaxTokens int
+	Shorter   float64 // share of pairs that are made shorter
+
+	epoch  uint64 // counts from 1
+	pairs  []Pair
+	length int // of the pairs
+	at     int
+}
+
+// Next makes the next example.
+func (s *Stream) Next() Example {
+	if s.at == len(s.pairs) || s.length != s.MaxTokens {
+		s.epoch++
+		s.at, s.length = 0, s.MaxTokens
+		s.pairs = s.Corpus.Pairs(s.Documents, s.length, s.Shorter, s.Seed, s.epoch)
+	}
+	r := random(s.Seed, forMasks, s.epoch, uint64(s.at))
+	e := s.Corpus.Example(s.pairs[s.at], s.Tokenizer, s.length, r)
+	s.at++
+	return e
+}
+
+// Epoch makes the examples of one epoch.
+func (s *Stream) Epoch() []Example {
+	examples := []Example{s.Next()}
+	for s.at < len(s.pairs) {
+		examples = append(examples, s.Next())
+	}
+	return examples
+}
+
+// ReadExamples reads examples in JSON lines, as WriteExamples writes them, for a
+// vocabulary of vocabSize words.
+func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
+	var examples []Example
+	decoder := json.NewDecoder(r)
+	for {
+		var e Example
+		if err := decoder.Decode(&e); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("example %d: %w", len(examples)+1, err)
+		}
+		if err := e.check(vocabSize); err != nil {
+			return nil, fmt.Errorf("example %d: %w", len(examples)+1, err)
+		}
+		examples = append(examples, e)
+	}
+	if len(examples) == 0 {
+		return nil, errors.New("there is no example in it")
+	}
+	return examples, nil
+}
+
+func (e *Example) check(vocabSize int) error {
+	if len(e.Tokens) == 0 {
+		return errors.New("input_ids is empty")
+	}
+	inVocabulary := func(id int32) bool { return id >= 0 && int(id) < vocabSize }
+	for _, id := range e.Tokens {
+		if !inVocabulary(id) {
+			return fmt.Errorf("input_ids has %d, want 0 to %d", id, vocabSize-1)
+		}
+	}
+	for _, s := range e.Segments {
+		if s != 0 && s != 1 {
+			return fmt.Errorf("token_type_ids has %d, want 0 or 1", s)
+		}
+	}
+	for i, p := range e.Positions {
+		if p < 0 || int(p) >= len(e.Tokens) || i > 0 && p <= e.Positions[i-1] {
+			return fmt.Errorf("masked_lm_positions has %d, want rising numbers from 0 to %d", p, len(e.Tokens)-1)
+		}
+	}
+	for _, id := range e.Labels {
+		if !inVocabulary(id) {
+			return fmt.Errorf("masked_lm_ids has %d, want 0 to %d", id, vocabSize-1)
+		}
+	}
+	switch {
+	case len(e.Segments) != len(e.Tokens):
+		return fmt.Errorf("token_type_ids has %d numbers, want %d as input_ids", len(e.Segments), len(e.Tokens))
+	case len(e.Positions) == 0 || len(e.Labels) != len(e.Positions):
+		return fmt.Errorf("masked_lm_positions has %d numbers and masked_lm_ids %d, want as many, at least one", len(e.Positions), len(e.Labels))
+	case e.NextLabel != 0 && e.NextLabel != 1:
+		return fmt.Errorf("next_sentence_label is %d, want 0 or 1", e.NextLabel)
+	}
+	return nil
+}
+
+// WriteExamples writes examples, one JSON object a line.
+func WriteExamples(w io.Writer, examples []Example, t *Tokenizer) error {
+	encoder := json.NewEncoder(w)
+	for _, e := range examples {
+		e.Words = t.Tokens(e.Tokens)
+		if err := encoder.Encode(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}

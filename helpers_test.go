@@ -1,0 +1,163 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"math"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// What several tests need.
+
+// With this variable set, the test binary is the program itself.
+const asProgram = "BERT_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// runProgram runs the program in a process of its own, with more variables in
+// its environment.
+func runProgram(t *testing.T, env []string, stdin string, args ...string) (status int, stdout, stderr string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	cmd := exec.Command(os.Args[0], args...)
+	cmd.Env = append(append(os.Environ(), asProgram+"=1"), env...)
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &errs
+	if err := cmd.Run(); err != nil {
+		if _, ok := err.(*exec.ExitError); !ok {
+			t.Fatal(err)
+		}
+	}
+	return cmd.ProcessState.ExitCode(), out.String(), errs.String()
+}
+
+// smallModel is a model with random weights, large enough to have a tail in
+// every loop, without dropout.
+func smallModel(t testing.TB) *Model {
+	t.Helper()
+	c := defaultConfig()
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = 37, 20, 2, 4
+	c.IntermediateSize, c.MaxPositionEmbeddings = 28, 24
+	c.HiddenDropout, c.AttentionDropout, c.InitializerRange = 0, 0, 0.2
+	m, err := NewModel(c, 1)
+	check(t, err)
+	return m
+}
+
+// demoTokenizer has the vocabulary of the demo.
+func demoTokenizer(t testing.TB, text *Text) *Tokenizer {
+	t.Helper()
+	words, err := TrainVocabulary(CountWords(text, true), demoVocabulary)
+	check(t, err)
+	tokenizer, err := NewTokenizer(words, true)
+	check(t, err)
+	return tokenizer
+}
+
+// demoTrainer is the demo's trainer before its first step.
+func demoTrainer(t testing.TB) (*Trainer, *Tokenizer) {
+	t.Helper()
+	text, err := ReadText(bytes.NewReader(corpusText))
+	check(t, err)
+	tokenizer := demoTokenizer(t, text)
+	m, err := NewModel(demoConfig(len(tokenizer.Words)), 1)
+	check(t, err)
+	trainer := &Trainer{Model: m, Settings: demoSettings(), Tick: func(Report) {}, Report: func(Report) error { return nil }}
+	check(t, trainer.useCorpus(text, tokenizer))
+	return trainer, tokenizer
+}
+
+// golden is testdata/golden.json: a small model and three examples, for which
+// PyTorch has computed the numbers in testdata/golden.safetensors.
+type golden struct {
+	Config   Config `json:"config"`
+	Examples []struct {
+		Tokens    []int32 `json:"tokens"`
+		Segments  []int32 `json:"segments"`
+		Positions []int32 `json:"positions"`
+		Labels    []int32 `json:"labels"`
+		NextLabel int32   `json:"next_label"`
+	} `json:"examples"`
+	GradNorm  float64 `json:"grad_norm"`
+	Optimizer struct {
+		LearningRate float64      `json:"learning_rate"`
+		Beta1        float64      `json:"beta1"`
+		Beta2        float64      `json:"beta2"`
+		WeightDecay  float64      `json:"weight_decay"`
+		Losses       [][2]float64 `json:"losses"`
+	} `json:"optimizer"`
+
+	file    *os.File
+	tensors map[string]tensor
+}
+
+// loadGolden reads the golden files, and makes the model and the batch in them.
+func loadGolden(t *testing.T) (*golden, *Model, *Batch) {
+	t.Helper()
+	g := &golden{Config: defaultConfig()}
+	data, err := os.ReadFile("testdata/golden.json")
+	check(t, err)
+	check(t, json.Unmarshal(data, g))
+	g.Config.HiddenDropout, g.Config.AttentionDropout = 0, 0
+
+	g.file, err = os.Open("testdata/golden.safetensors")
+	check(t, err)
+	t.Cleanup(func() { g.file.Close() })
+	info, err := g.file.Stat()
+	check(t, err)
+	g.tensors, err = readSafetensorsHeader(g.file, info.Size())
+	check(t, err)
+
+	m, err := NewModel(g.Config, 1)
+	check(t, err)
+	for _, p := range m.List {
+		copy(p.Value, g.tensor(t, "weights/"+p.Name, len(p.Value)))
+	}
+	b := &Batch{}
+	b.Reset()
+	for _, e := range g.Examples {
+		b.Add(Example{Tokens: e.Tokens, Segments: e.Segments, Positions: e.Positions, Labels: e.Labels, NextLabel: e.NextLabel})
+	}
+	return g, m, b
+}
+
+// tensor returns one of PyTorch's tensors, which has to have n numbers.
+func (g *golden) tensor(t *testing.T, name string, n int) []float32 {
+	t.Helper()
+	info, ok := g.tensors[name]
+	if !ok || info.Offsets[1]-info.Offsets[0] != int64(n)*bytesOfF32 {
+		t.Fatalf("golden.safetensors has no tensor %s of %d numbers", name, n)
+	}
+	values := make([]float32, n)
+	check(t, info.read(g.file, values))
+	return values
+}
+
+// near fails unless got is what PyTorch has, within 1e-4 of its greatest element.
+//
+// The gradient of a key's bias is 0: it adds the same to all scores of a query,
+// and the softmax does not see that. PyTorch's 1e-8 there are rounding errors,
+// and ours are allowed to be others.
+func (g *golden) near(t *testing.T, name string, got []float32) {
+	t.Helper()
+	want := g.tensor(t, name, len(got))
+	greatest, worst := 0.0, 0.0
+	for i := range want {
+		greatest = max(greatest, math.Abs(float64(want[i])))
+		worst = max(worst, math.Abs(float64(got[i]-want[i])))
+	}
+	if strings.HasPrefix(name, "grads/") && strings.HasSuffix(name, "self.key.bias") {
+		greatest = 1e-3
+	}
+	t.Logf("%-75s %.1g", name, worst/greatest)
+	if !(worst <= 1e-4*greatest) {
+		t.Errorf("%s is %.2g off, its greatest element being %.2g", name, worst, greatest)
+	}
+}

@@ -1,0 +1,347 @@
+package main
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// kernels are the kernels in use: the last of kernelTables.
+var kernels = kernelTables[len(kernelTables)-1]
+
+// kernelTables are the kernels that this processor can run, slowest first:
+// kernels_generic.go, then what there is in assembly. All give the same bits.
+var kernelTables = append([]kernelTable{{
+	name:              "Go",
+	add:               addGo,
+	mulAdd:            mulAddGo,
+	scale:             scaleGo,
+	sum:               sumGo,
+	dot:               dotGo,
+	squares:           squaresGo,
+	maximum:           maximumGo,
+	expSum:            expSumGo,
+	softmaxBackward:   softmaxBackwardGo,
+	gelu:              geluGo,
+	geluBackward:      geluBackwardGo,
+	normalize:         normalizeGo,
+	normalizeSums:     normalizeSumsGo,
+	normalizeBackward: normalizeBackwardGo,
+	dropout:           dropoutGo,
+	adamw:             adamwGo,
+	transpose:         transposeGo,
+	tile:              tileGo,
+	tileRows:          tileRowsGo,
+	tileCols:          tileColsGo,
+}}, assembly()...)
+
+// A kernelTable has one function for each kernel. Its doc comment is above its
+// definition in kernels_generic.go. Whoever calls one sees to it that the slices
+// have the lengths they should: the assembly trusts its arguments.
+type kernelTable struct {
+	name               string // of the instruction set
+	add                func(y, x []float32)
+	mulAdd             func(y, a, b []float32)
+	scale              func(y []float32, s float32)
+	sum                func(x []float32) float32
+	dot                func(a, b []float32) float32
+	squares            func(x []float32, center float32) float32
+	maximum            func(x []float32) float32
+	expSum             func(x []float32, max, scale float32) float32
+	softmaxBackward    func(dp, p []float32, d, scale float32)
+	gelu               func(y, x []float32)
+	geluBackward       func(dx, dy, x []float32)
+	normalize          func(y, xhat, x, gain, bias []float32, mean, rstd float32)
+	normalizeSums      func(dy, gain, xhat []float32) (sum, dot float32)
+	normalizeBackward  func(dx, dy, gain, xhat []float32, mean, dot, rstd float32)
+	dropout            func(y, x []float32, first, key, threshold uint32, scale float32)
+	adamw              func(p, g, m, v []float32, c *adamwConstants)
+	transpose          func(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
+	tile               func(t *tile)
+	tileRows, tileCols int
+}
+
+// A matrix is a window on a slice: element (i, j) is data[i·rowStep + j·colStep].
+type matrix struct {
+	data             []float32
+	rows, cols       int
+	rowStep, colStep int
+}
+
+// rowMajor sees data as a matrix whose rows follow one another.
+func rowMajor(data []float32, rows, cols int) matrix {
+	return matrix{data[:rows*cols], rows, cols, cols, 1}
+}
+
+// repeated is a matrix of equal rows, of which only one is stored.
+func repeated(row []float32, rows int) matrix {
+	return matrix{row, rows, len(row), 0, 1}
+}
+
+// T is the transposed matrix; nothing is moved.
+func (m matrix) T() matrix {
+	return matrix{m.data, m.cols, m.rows, m.colStep, m.rowStep}
+}
+
+// at is the slice from element (i, j) on.
+func (m matrix) at(i, j int) []float32 {
+	return m.data[i*m.rowStep+j*m.colStep:]
+}
+
+// part is the window of rows × cols elements that begins at (i, j).
+func (m matrix) part(i, j, rows, cols int) matrix {
+	return matrix{m.at(i, j), rows, cols, m.rowStep, m.colStep}
+}
+
+// A product is c = start + a·b. An element is one chain of fused multiply-adds
+// over ascending k that begins at start: a bias (repeated), what is in c
+// already (c itself), or nothing (the zero matrix). The elements of a row lie
+// side by side in c and in start.
+type product struct{ c, a, b, start matrix }
+
+// rows and cols are the parts of a product that need only these rows of a, or
+// these columns of b.
+func (p product) rows(lo, hi int) product {
+	p.c, p.a = p.c.part(lo, 0, hi-lo, p.c.cols), p.a.part(lo, 0, hi-lo, p.a.cols)
+	if p.start.data != nil {
+		p.start = p.start.part(lo, 0, hi-lo, p.start.cols)
+	}
+	return p
+}
+
+func (p product) cols(lo, hi int) product {
+	p.c, p.b = p.c.part(0, lo, p.c.rows, hi-lo), p.b.part(0, lo, p.b.rows, hi-lo)
+	if p.start.data != nil {
+		p.start = p.start.part(0, lo, p.start.rows, hi-lo)
+	}
+	return p
+}
+
+// matmul computes c = start + a·b on all workers. The longer side of c is
+// shared out in whole tiles; the other operand is packed by every worker, so
+// there have to be some tiles for that to pay.
+func matmul(c, a, b, start matrix) {
+	if a.rows != c.rows || b.cols != c.cols || a.cols != b.rows {
+		panic("matmul: the shapes do not fit")
+	}
+	if c.rows == 0 || c.cols == 0 {
+		return
+	}
+	shared.Lock()
+	defer shared.Unlock()
+	shared.product = product{c, a, b, start}
+	if c.rows > c.cols {
+		tiles := (c.rows + kernels.tileRows - 1) / kernels.tileRows
+		parallel(tiles, min(24, (tiles+workers-1)/workers), sharedRows)
+	} else {
+		tiles := (c.cols + kernels.tileCols - 1) / kernels.tileCols
+		parallel(tiles, min(4, (tiles+workers-1)/workers), sharedCols)
+	}
+}
+
+// shared is the product that all workers are at.
+var shared struct {
+	sync.Mutex
+	product
+}
+
+func sharedRows(lo, hi int) {
+	shared.rows(lo*kernels.tileRows, min(hi*kernels.tileRows, shared.c.rows)).compute()
+}
+
+func sharedCols(lo, hi int) {
+	shared.cols(lo*kernels.tileCols, min(hi*kernels.tileCols, shared.c.cols)).compute()
+}
+
+// A block of b of this size is packed at a time; it stays in the second-level
+// cache while the rows of a go by. Both are multiples of every tile's columns.
+const blockDepth, blockCols = 256, 256
+
+// near is the greatest distance between the rows of an operand at which reading
+// them where they lie is cheaper than packing them first.
+const near = 512
+
+// A bench is what a worker needs for a product: room for a block of b and for one
+// tile's rows of a, and the tile that it is at.
+type bench struct {
+	b [blockDepth * blockCols]float32
+	a [blockDepth * 16]float32
+	tile
+}
+
+var benches = sync.Pool{New: func() any { return new(bench) }}
+
+// compute computes the product on the calling goroutine, block by block: the
+// depth in steps of blockDepth, each going on from where the last one stopped.
+func (p product) compute() {
+	w := benches.Get().(*bench)
+	defer benches.Put(w)
+	for k := 0; k == 0 || k < p.a.cols; k += blockDepth {
+		depth := min(blockDepth, p.a.cols-k)
+		for j := 0; j < p.c.cols; j += blockCols {
+			block := p.cols(j, min(j+blockCols, p.c.cols))
+			block.a, block.b = p.a.part(0, k, p.a.rows, depth), block.b.part(k, 0, depth, block.c.cols)
+			w.computeBlock(block)
+		}
+		p.start = p.c
+	}
+}
+
+// computeBlock goes through c tile by tile. b is packed into panels, each a tile
+// wide, unless it can be read where it lies: a panel is full and its rows are
+// near. Likewise a tile's rows of a, which can also be read transposed.
+func (w *bench) computeBlock(p product) {
+	depth, tileRows, tileCols := p.a.cols, kernels.tileRows, kernels.tileCols
+	packB := func(j int) bool { return p.b.colStep != 1 || p.b.rowStep > near || p.c.cols-j < tileCols }
+	for j := 0; j < p.c.cols; j += tileCols {
+		if packB(j) {
+			packPanel(w.b[j*depth:], tileCols, p.b.part(0, j, depth, min(tileCols, p.c.cols-j)))
+		}
+	}
+	t := &w.tile
+	t.depth = depth
+	for i := 0; i < p.c.rows; i += t.rows {
+		t.rows = min(tileRows, p.c.rows-i)
+		t.a, t.aRow, t.aStep = p.a.at(i, 0), p.a.rowStep, p.a.colStep
+		if t.aStep > near {
+			packPanel(w.a[:], tileRows, p.a.part(i, 0, t.rows, depth).T())
+			t.a, t.aRow, t.aStep = w.a[:], 1, tileRows
+		}
+		t.cRow, t.startRow = p.c.rowStep, p.start.rowStep
+		if t.rows < 3 { // one at a time
+			t.rows, t.aRow, t.cRow, t.startRow = 1, 0, 0, 0
+		}
+		for g := range t.group {
+			t.group[g] = max(min(3*g, t.rows-3), 0)
+		}
+		for j := 0; j < p.c.cols; j += tileCols {
+			t.cols = min(tileCols, p.c.cols-j)
+			t.c, t.start = p.c.at(i, j), zeros[:]
+			if p.start.data != nil {
+				t.start = p.start.at(i, j)
+			}
+			t.b, t.bRow = w.b[j*depth:], tileCols
+			if !packB(j) {
+				t.b, t.bRow = p.b.at(0, j), p.b.rowStep
+			}
+			kernels.tile(t)
+		}
+	}
+}
+
+// zeros are what a product starts from where nothing else is given.
+var zeros [32]float32
+
+// packPanel copies m, a (depth, cols) matrix, to panel[k·width + j], and fills
+// the columns that m lacks with zeros.
+func packPanel(panel []float32, width int, m matrix) {
+	if m.cols < width {
+		clear(panel[:m.rows*width])
+	}
+	if m.rowStep == 1 {
+		kernels.transpose(panel, width, m.data, m.colStep, m.cols, m.rows)
+		return
+	}
+	for k := range m.rows {
+		copy(panel[k*width:], m.at(k, 0)[:m.cols])
+	}
+}
+
+// workers is the number of goroutines that share the work: the caller of
+// parallel and its helpers.
+var workers = runtime.GOMAXPROCS(0)
+
+// region is the piece of work that is being shared out.
+var region struct {
+	sync.Mutex                  // one at a time
+	start      sync.Once        // of the helpers
+	body       func(lo, hi int) //
+	n, chunk   int              // items, and how many to take at a time
+	next       atomic.Int64     // the first item that nobody has taken
+	open       atomic.Int32     // workers in the region; 0 means that it is closed
+	count      atomic.Uint32    // regions so far
+	helpers    []*helper        //
+}
+
+// A helper watches region.count for a while after each region, because in
+// training the next one follows within microseconds, and then sleeps.
+type helper struct {
+	asleep atomic.Bool
+	wake   chan struct{}
+}
+
+// parallel calls body for ranges [lo, hi) that together cover 0 to n, each of at
+// least grain items but the last, on all workers, and returns when all is done.
+// body must not call parallel. Which worker takes which range is chance, so
+// the ranges must not share an output.
+func parallel(n, grain int, body func(lo, hi int)) {
+	if workers == 1 || n <= grain {
+		if n > 0 {
+			body(0, n)
+		}
+		return
+	}
+	region.Lock()
+	defer region.Unlock()
+	region.start.Do(startHelpers)
+	region.body, region.n = body, n
+	region.chunk = max(grain, 1, (n+4*workers-1)/(4*workers))
+	region.next.Store(0)
+	region.open.Store(1)
+	region.count.Add(1)
+	for _, h := range region.helpers {
+		if h.asleep.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
+	}
+	takeChunks()
+	for spins := 1; region.open.Load() > 0; spins++ {
+		if spins%1000 == 0 {
+			runtime.Gosched()
+		}
+	}
+}
+
+// takeChunks works until nothing is left to take, then leaves the region.
+func takeChunks() {
+	for {
+		hi := int(region.next.Add(int64(region.chunk)))
+		lo := hi - region.chunk
+		if lo >= region.n {
+			region.open.Add(-1)
+			return
+		}
+		region.body(lo, min(hi, region.n))
+	}
+}
+
+func startHelpers() {
+	for range workers - 1 {
+		h := &helper{wake: make(chan struct{}, 1)}
+		region.helpers = append(region.helpers, h)
+		go h.run()
+	}
+}
+
+func (h *helper) run() {
+	for seen := uint32(0); ; {
+		for spins := 0; region.count.Load() == seen; spins++ {
+			if spins < 20000 { // some tens of microseconds
+				continue
+			}
+			h.asleep.Store(true)
+			if region.count.Load() != seen && h.asleep.CompareAndSwap(true, false) {
+				break
+			}
+			<-h.wake
+		}
+		seen = region.count.Load()
+		// Join the region unless it is closed already.
+		for open := region.open.Load(); open > 0; open = region.open.Load() {
+			if region.open.CompareAndSwap(open, open+1) {
+				takeChunks()
+				break
+			}
+		}
+	}
+}

@@ -1,0 +1,515 @@
+package main
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// This file has the parts that all of BERT is put together from: parameters,
+// the linear layer, layer normalisation, dropout, GELU and the softmax with its
+// loss. Each is a forward and, right below it, the backward: given the
+// gradient of the loss by the output, it returns the gradient by the input and
+// adds to the gradients of the parameters.
+//
+// Rows are tokens: x is (N, H) when it has N rows of H floats. What a layer
+// keeps from forward to backward are its fields. A layer's method values
+// (forwardRows and the like) are made once, in its constructor, because making
+// them in each step would allocate.
+
+// A Param is one tensor that is learnt.
+type Param struct {
+	Name  string    // Hugging Face's
+	Shape []int     // (out, in) for a weight, as in PyTorch
+	Value []float32 // a window of Parameters.Value
+	Grad  []float32 // a window of Parameters.Grad
+	Decay bool      // weight decay applies: matrices, not biases or gains
+	Fill  float32   // where a vector starts: 1 for a gain, 0 for a bias
+}
+
+// Parameters are a model's tensors, in the order in which its layers made them.
+// The values of all lie one after the other, and so do the gradients; whatever
+// treats all alike (optimizer, norm, checkpoint, count) is a loop over List.
+type Parameters struct {
+	List  []*Param
+	Value []float32
+	Grad  []float32
+}
+
+// matrix, gain and bias add a parameter to the list. It has values once
+// allocate has been called.
+func (ps *Parameters) matrix(name string, out, in int) *Param {
+	return ps.add(&Param{Name: name, Shape: []int{out, in}, Decay: true})
+}
+
+func (ps *Parameters) gain(name string, n int) *Param {
+	return ps.add(&Param{Name: name, Shape: []int{n}, Fill: 1})
+}
+
+func (ps *Parameters) bias(name string, n int) *Param {
+	return ps.add(&Param{Name: name, Shape: []int{n}})
+}
+
+func (ps *Parameters) add(p *Param) *Param {
+	ps.List = append(ps.List, p)
+	return p
+}
+
+// size is the number of floats of p.
+func (p *Param) size() int {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
+}
+
+// allocate makes the two blocks and gives each parameter its windows.
+func (ps *Parameters) allocate() {
+	total := 0
+	for _, p := range ps.List {
+		total += p.size()
+	}
+	ps.Value, ps.Grad = make([]float32, total), make([]float32, total)
+	at := 0
+	for _, p := range ps.List {
+		end := at + p.size()
+		p.Value, p.Grad = ps.Value[at:end:end], ps.Grad[at:end:end]
+		at = end
+	}
+}
+
+// initialize gives every parameter the value it starts from: matrices a normal
+// distribution of standard deviation sigma that is cut off at 2·sigma (Google's
+// BERT), gains 1, biases 0.
+func (ps *Parameters) initialize(seed uint64, sigma float32) {
+	for i, p := range ps.List {
+		r := random(seed, forWeights, uint64(i))
+		for j := range p.Value {
+			p.Value[j] = p.Fill
+			if len(p.Shape) == 2 {
+				p.Value[j] = sigma * truncatedNormal(r)
+			}
+		}
+	}
+}
+
+// truncatedNormal draws from the part of the normal distribution between −2 and
+// 2: a uniform x is kept with the probability e^(−x²/2).
+func truncatedNormal(r *rand.Rand) float32 {
+	for {
+		x := float32(4*r.Float32()) - 2
+		if r.Float32() < exp(-0.5*x*x) {
+			return x
+		}
+	}
+}
+
+// What chance is used for. See random.
+const (
+	forWeights = iota
+	forDropout
+	forSplit
+	forPairs
+	forOrder
+	forMasks
+	forEvaluation
+)
+
+// random returns the generator for one purpose and index. Chance is a function
+// of what it decides, not of what was drawn before: step 700 is the same
+// whether or not the run was interrupted at 699, on any number of threads.
+func random(seed uint64, purpose int, index ...uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, mix(uint64(purpose), index...)))
+}
+
+// mix hashes numbers to one (the finalizer of SplitMix64 between them).
+func mix(h uint64, numbers ...uint64) uint64 {
+	for _, n := range numbers {
+		h += n + 0x9e3779b97f4a7c15
+		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+		h = (h ^ h>>27) * 0x94d049bb133111eb
+		h ^= h >> 31
+	}
+	return h
+}
+
+// grow returns a slice of length n, buf if it is large enough. The contents are
+// whatever they are.
+func grow[T any](buf []T, n int) []T {
+	if cap(buf) < n {
+		return make([]T, n)
+	}
+	return buf[:n]
+}
+
+// Grains: how much a worker takes at a time is at least this.
+const (
+	rowGrain     = 16   // rows
+	columnGrain  = 16   // columns
+	elementGrain = 4096 // elements
+)
+
+// Linear is y = x·Wᵀ + b, called "dense" in BERT.
+type Linear struct {
+	weight *Param // (Out, In)
+	bias   *Param // (Out)
+
+	x  []float32 // (N, In)
+	y  []float32 // (N, Out)
+	dy []float32 // (N, Out)
+	dx []float32 // (N, In)
+
+	addBiasGrad func(lo, hi int)
+}
+
+// newLinear makes a layer from in to out, named name.weight and name.bias.
+func newLinear(ps *Parameters, name string, in, out int) *Linear {
+	return newLinearOf(ps.matrix(name+".weight", out, in), ps.bias(name+".bias", out))
+}
+
+// newLinearOf makes a layer of these parameters, which it may share with others.
+func newLinearOf(weight, bias *Param) *Linear {
+	l := &Linear{weight: weight, bias: bias}
+	l.addBiasGrad = l.addBiasGradColumns
+	return l
+}
+
+func (l *Linear) outIn() (out, in int) { return l.weight.Shape[0], l.weight.Shape[1] }
+
+// Forward: (N, In) → (N, Out).
+func (l *Linear) Forward(x []float32) []float32 {
+	out, in := l.outIn()
+	n := len(x) / in
+	l.x, l.y = x, grow(l.y, n*out)
+	w := rowMajor(l.weight.Value, out, in)
+	matmul(rowMajor(l.y, n, out), rowMajor(x, n, in), w.T(), repeated(l.bias.Value, n))
+	return l.y
+}
+
+// Backward of y = x·Wᵀ + b:
+//
+//	dx = dy·W    dW += dyᵀ·x    db += Σ rows of dy
+func (l *Linear) Backward(dy []float32) []float32 {
+	l.dx = grow(l.dx, len(l.x))
+	l.backward(dy, l.dx, matrix{})
+	return l.dx
+}
+
+// BackwardAdd is Backward where dx is added to what sum holds: the gradient
+// that x has from elsewhere.
+func (l *Linear) BackwardAdd(dy, sum []float32) {
+	_, in := l.outIn()
+	l.backward(dy, sum, rowMajor(sum, len(sum)/in, in))
+}
+
+func (l *Linear) backward(dy, dx []float32, start matrix) {
+	out, in := l.outIn()
+	n := len(dy) / out
+	l.dy = dy
+	x, dyn := rowMajor(l.x, n, in), rowMajor(dy, n, out)
+	w, dw := rowMajor(l.weight.Value, out, in), rowMajor(l.weight.Grad, out, in)
+	matmul(rowMajor(dx, n, in), dyn, w, start)
+	matmul(dw, dyn.T(), x, dw)
+	parallel(out, columnGrain, l.addBiasGrad)
+}
+
+func (l *Linear) addBiasGradColumns(lo, hi int) {
+	out, _ := l.outIn()
+	for at := 0; at < len(l.dy); at += out {
+		kernels.add(l.bias.Grad[lo:hi], l.dy[at+lo:at+hi])
+	}
+}
+
+// LayerNorm brings each row to mean 0 and variance 1, then scales and shifts it:
+//
+//	xhat = (x − mean)·rstd    rstd = 1/√(variance + ε)    y = xhat·gain + bias
+type LayerNorm struct {
+	gain, bias *Param // (H)
+	epsilon    float32
+
+	x    []float32 // (N, H)
+	xhat []float32 // (N, H)
+	rstd []float32 // (N)
+	y    []float32 // (N, H)
+	dy   []float32 // (N, H)
+	dx   []float32 // (N, H)
+
+	forward, backward, addGrads func(lo, hi int)
+}
+
+func newLayerNorm(ps *Parameters, name string, size int, epsilon float32) *LayerNorm {
+	l := &LayerNorm{gain: ps.gain(name+".weight", size), bias: ps.bias(name+".bias", size), epsilon: epsilon}
+	l.forward, l.backward, l.addGrads = l.forwardRows, l.backwardRows, l.addGradColumns
+	return l
+}
+
+// Forward: (N, H) → (N, H).
+func (l *LayerNorm) Forward(x []float32) []float32 {
+	l.x = x
+	l.resize(len(x))
+	parallel(len(l.rstd), rowGrain, l.forward)
+	return l.y
+}
+
+// resize makes room for the results of size floats.
+func (l *LayerNorm) resize(size int) {
+	l.y, l.xhat = grow(l.y, size), grow(l.xhat, size)
+	l.rstd = grow(l.rstd, size/len(l.gain.Value))
+}
+
+func (l *LayerNorm) forwardRows(lo, hi int) {
+	h := len(l.gain.Value)
+	for r := lo; r < hi; r++ {
+		l.forwardRow(r, l.x[r*h:][:h])
+	}
+}
+
+// forwardRow normalises x into row r of y and xhat. x may be that row of xhat.
+func (l *LayerNorm) forwardRow(r int, x []float32) {
+	h := len(x)
+	mean := kernels.sum(x) / float32(h)
+	variance := kernels.squares(x, mean) / float32(h)
+	l.rstd[r] = 1 / float32(math.Sqrt(float64(variance+l.epsilon)))
+	kernels.normalize(l.y[r*h:][:h], l.xhat[r*h:][:h], x, l.gain.Value, l.bias.Value, mean, l.rstd[r])
+}
+
+// Backward of y = xhat·gain + bias: with g = dy·gain,
+//
+//	dx = rstd·(g − mean(g) − xhat·mean(g·xhat))
+//	dgain += Σ rows of dy·xhat    dbias += Σ rows of dy
+//
+// The two means are there because every x of a row has a part in the mean and
+// in the variance that all of the row was normalised by.
+func (l *LayerNorm) Backward(dy []float32) []float32 {
+	l.dy, l.dx = dy, grow(l.dx, len(dy))
+	parallel(len(l.rstd), rowGrain, l.backward)
+	parallel(len(l.gain.Value), columnGrain, l.addGrads)
+	return l.dx
+}
+
+func (l *LayerNorm) backwardRows(lo, hi int) {
+	for r := lo; r < hi; r++ {
+		l.backwardRow(r)
+	}
+}
+
+func (l *LayerNorm) backwardRow(r int) {
+	h := len(l.gain.Value)
+	dy, xhat := l.dy[r*h:][:h], l.xhat[r*h:][:h]
+	sum, dot := kernels.normalizeSums(dy, l.gain.Value, xhat)
+	mean, dot := sum/float32(h), dot/float32(h)
+	kernels.normalizeBackward(l.dx[r*h:][:h], dy, l.gain.Value, xhat, mean, dot, l.rstd[r])
+}
+
+func (l *LayerNorm) addGradColumns(lo, hi int) {
+	h := len(l.gain.Value)
+	for at := 0; at < len(l.dy); at += h {
+		dy, xhat := l.dy[at+lo:at+hi], l.xhat[at+lo:at+hi]
+		kernels.mulAdd(l.gain.Grad[lo:hi], dy, xhat)
+		kernels.add(l.bias.Grad[lo:hi], dy)
+	}
+}
+
+// Dropout sets each element to 0 with probability p and scales the others by
+// 1/(1−p), so that the mean stays. It is active in training only.
+type Dropout struct {
+	site      int    // which dropout of the model this is
+	key       uint32 // of the coins of this step
+	threshold uint32 // p·2³¹; 0 is no dropout
+	scale     float32
+}
+
+// set prepares the coins of a step; p = 0 switches dropout off.
+func (d *Dropout) set(p float64, seed uint64, step int) {
+	d.key = uint32(mix(seed, forDropout, uint64(step), uint64(d.site)) >> 32)
+	d.threshold, d.scale = uint32(p*(1<<31)), float32(1/(1-p))
+}
+
+// apply computes y = dropout(x), where x[0] is element first of the whole. The
+// backward is the same: dx = dropout(dy), with the same coins.
+func (d *Dropout) apply(y, x []float32, first int) {
+	if d.threshold > 0 {
+		kernels.dropout(y, x, uint32(first), d.key, d.threshold, d.scale)
+	} else {
+		copy(y, x)
+	}
+}
+
+// AddNorm ends each half of an encoder layer: y = LayerNorm(x + dropout(sub)),
+// where x went into the half and sub came out of it ("Add & Norm" in Figure 1 of
+// Attention Is All You Need).
+type AddNorm struct {
+	*LayerNorm
+	dropout *Dropout
+
+	sub  []float32 // (N, H)
+	dsub []float32 // (N, H)
+
+	forward, backward func(lo, hi int)
+}
+
+func newAddNorm(ps *Parameters, name string, size int, epsilon float32, dropout *Dropout) *AddNorm {
+	l := &AddNorm{LayerNorm: newLayerNorm(ps, name, size, epsilon), dropout: dropout}
+	l.forward, l.backward = l.forwardRows, l.backwardRows
+	return l
+}
+
+// Forward: (N, H), (N, H) → (N, H).
+func (l *AddNorm) Forward(x, sub []float32) []float32 {
+	l.x, l.sub = x, sub
+	l.resize(len(x))
+	parallel(len(l.rstd), rowGrain, l.forward)
+	return l.y
+}
+
+func (l *AddNorm) forwardRows(lo, hi int) {
+	h := len(l.gain.Value)
+	for r := lo; r < hi; r++ {
+		sum := l.xhat[r*h:][:h]
+		l.dropout.apply(sum, l.sub[r*h:][:h], r*h)
+		kernels.add(sum, l.x[r*h:][:h])
+		l.forwardRow(r, sum)
+	}
+}
+
+// Backward of y = LayerNorm(x + dropout(sub)) returns the two gradients, which
+// without dropout are equal:
+//
+//	dx = LayerNorm's dx    dsub = dropout(dx)
+func (l *AddNorm) Backward(dy []float32) (dx, dsub []float32) {
+	l.dy, l.dx, l.dsub = dy, grow(l.dx, len(dy)), grow(l.dsub, len(dy))
+	parallel(len(l.rstd), rowGrain, l.backward)
+	parallel(len(l.gain.Value), columnGrain, l.addGrads)
+	return l.dx, l.dsub
+}
+
+func (l *AddNorm) backwardRows(lo, hi int) {
+	h := len(l.gain.Value)
+	for r := lo; r < hi; r++ {
+		l.backwardRow(r)
+		l.dropout.apply(l.dsub[r*h:][:h], l.dx[r*h:][:h], r*h)
+	}
+}
+
+// GELU is y = x·Φ(x), where Φ is the normal distribution: a ReLU with a round
+// corner (Hendrycks and Gimpel 2016; "gelu" in Hugging Face, the one with erf).
+type GELU struct {
+	x, y, dy []float32
+
+	forward, backward func(lo, hi int)
+}
+
+func newGELU() *GELU {
+	l := &GELU{}
+	l.forward = func(lo, hi int) { kernels.gelu(l.y[lo:hi], l.x[lo:hi]) }
+	l.backward = func(lo, hi int) { kernels.geluBackward(l.dy[lo:hi], l.dy[lo:hi], l.x[lo:hi]) }
+	return l
+}
+
+// Forward: any shape.
+func (l *GELU) Forward(x []float32) []float32 {
+	l.x, l.y = x, grow(l.y, len(x))
+	parallel(len(x), elementGrain, l.forward)
+	return l.y
+}
+
+// Backward of y = x·Φ(x), where φ = Φ' is the normal density; it overwrites dy:
+//
+//	dx = dy·(Φ(x) + x·φ(x))
+func (l *GELU) Backward(dy []float32) []float32 {
+	l.dy = dy
+	parallel(len(dy), elementGrain, l.backward)
+	return dy
+}
+
+// tanhForward: y = tanh(x) in place, from e^(−2|x|), which cannot overflow.
+func tanhForward(x []float32) []float32 {
+	for i, v := range x {
+		e := exp(-2 * float32(math.Abs(float64(v))))
+		x[i] = float32(math.Copysign(float64((1-e)/(1+e)), float64(v)))
+	}
+	return x
+}
+
+// tanhBackward of y = tanh(x), in place: dx = dy·(1 − y²).
+func tanhBackward(dy, y []float32) []float32 {
+	for i, v := range y {
+		dy[i] *= fma(-v, v, 1)
+	}
+	return dy
+}
+
+// CrossEntropy is the softmax over each row of logits and its loss
+// −ln p(label): how surprised the model is by the right answer.
+type CrossEntropy struct {
+	logits []float32 // (M, V), becomes their gradient
+	labels []int32   // (M)
+	weight float32   // of a row's gradient: 1/M for a mean
+	losses []float64 // (M)
+	best   []bool    // (M): no logit is greater than the label's
+
+	rows func(lo, hi int)
+}
+
+func newCrossEntropy() *CrossEntropy {
+	l := &CrossEntropy{}
+	l.rows = l.forwardBackwardRows
+	return l
+}
+
+// ForwardBackward returns the sum of the rows' losses and the number of rows in
+// which the label is the first choice, and replaces the logits by the gradient
+// of weight times that sum:
+//
+//	dlogits = weight·(p − onehot(label))
+func (l *CrossEntropy) ForwardBackward(logits []float32, labels []int32, weight float32) (loss float64, correct int) {
+	l.logits, l.labels, l.weight = logits, labels, weight
+	l.losses, l.best = grow(l.losses, len(labels)), grow(l.best, len(labels))
+	parallel(len(labels), 1, l.rows)
+	for i := range labels {
+		loss += l.losses[i]
+		if l.best[i] {
+			correct++
+		}
+	}
+	return loss, correct
+}
+
+func (l *CrossEntropy) forwardBackwardRows(lo, hi int) {
+	classes := len(l.logits) / len(l.labels)
+	for r := lo; r < hi; r++ {
+		row, label := l.logits[r*classes:][:classes], l.labels[r]
+		max, own := kernels.maximum(row), row[label]
+		sum := kernels.expSum(row, max, 1)
+		l.best[r] = own == max
+		l.losses[r] = ln(float64(sum)) + float64(max-own)
+		kernels.scale(row, l.weight/sum)
+		row[label] -= l.weight
+	}
+}
+
+// softmax turns x into probabilities, in place.
+func softmax(x []float32) []float32 {
+	sum := kernels.expSum(x, kernels.maximum(x), 1)
+	kernels.scale(x, 1/sum)
+	return x
+}
+
+// ln returns the natural logarithm of x > 0, the same on every machine: with
+// x = m·2ⁿ and s = (m−1)/(m+1), ln x = n·ln 2 + 2·(s + s³/3 + s⁵/5 + …).
+func ln(x float64) float64 {
+	if x != x || math.IsInf(x, 1) {
+		return x
+	}
+	m, n := math.Frexp(x)
+	if m < math.Sqrt2/2 {
+		m, n = 2*m, n-1
+	}
+	s := (m - 1) / (m + 1)
+	sum, power := 0.0, s
+	for odd := 1.0; odd < 24; odd += 2 {
+		sum += float64(power / odd)
+		power *= float64(s * s)
+	}
+	return float64(float64(n)*math.Ln2) + float64(2*sum)
+}

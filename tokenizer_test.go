@@ -1,0 +1,110 @@
+package main
+
+import (
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+// Text is split at white space, round punctuation and round Chinese characters;
+// control characters are dropped; an uncased vocabulary has neither capitals nor
+// accents.
+func TestWords(t *testing.T) {
+	for text, want := range map[string]string{
+		"Hello, World!":                           "hello|,|world|!",
+		"don't $5+x~y `z`":                        "don|'|t|$|5|+|x|~|y|`|z|`",
+		"  tab\tline\nnbsp\u00a0em\u2003x":        "tab|line|nbsp|em|x",
+		"Caf\u00e9 na\u00efve \u00c5ngstr\u00f6m": "cafe|naive|angstrom",
+		"e\u0301 o\u0308":                         "e|o",
+		"\u1ec7":                                  "e",
+		"\ud55c\uad6d":                            "\u1112\u1161\u11ab\u1100\u116e\u11a8",
+		"ab\u4e2d\u6587cd":                        "ab|\u4e2d|\u6587|cd",
+		"a\u0000b\u200dc\u00add\ufffde":           "abcde",
+		"\u0130stanbul \u03a3\u03a3":              "istanbul|\u03c3\u03c3",
+		"\u3053\u3093\u3001\u2018x\u2019":         "\u3053\u3093|\u3001|\u2018|x|\u2019",
+		"":                                        "",
+	} {
+		equal(t, strings.Join(words(text, true), "|"), want)
+	}
+	equal(t, strings.Join(words("Caf\u00e9, NO", false), "|"), "Caf\u00e9|,|NO")
+}
+
+// A word of more than 100 characters is unknown, and so is one that the pieces
+// cannot spell to its end.
+func TestUnknownWords(t *testing.T) {
+	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], "a", "##a", "##b"), true)
+	check(t, err)
+	tokens := func(text string) string { return strings.Join(tokenizer.Tokens(tokenizer.Encode(text)), " ") }
+	equal(t, tokens(strings.Repeat("a", 100)), "a"+strings.Repeat(" ##a", 99))
+	equal(t, tokens(strings.Repeat("a", 101)), "[UNK]")
+	equal(t, tokens("abc ab ba"), "[UNK] a ##b [UNK]")
+	equal(t, tokens("a[SEP]a [mask] [MASK"), "a [SEP] a [UNK] [UNK] [UNK] [UNK] [UNK]")
+}
+
+// A vocabulary without a special token, with a word twice, or with nothing else
+// is refused, with the reason.
+func TestBadVocabularies(t *testing.T) {
+	for text, want := range map[string]string{
+		"[PAD] [UNK] [CLS] [SEP] a":            "[MASK] is missing",
+		"[PAD] [UNK] [CLS] [SEP] [MASK] a b a": "line 8 repeats line 6, \"a\"",
+		"[PAD] [UNK] [CLS] [SEP] [MASK]":       "there is no token but the special ones",
+	} {
+		if _, err := NewTokenizer(strings.Fields(text), true); err == nil || err.Error() != want {
+			t.Errorf("%s: the error is %v, want %s", text, err, want)
+		}
+	}
+}
+
+// Training stops at the size asked for, gives the same vocabulary each time, and
+// says what is wrong with too small a size or no words.
+func TestTrainVocabulary(t *testing.T) {
+	counts := map[string]int{"low": 5, "lower": 2, "newest": 6, "widest": 3, "once": 1}
+	first, err := TrainVocabulary(counts, 40)
+	check(t, err)
+	for range 10 {
+		again, err := TrainVocabulary(counts, 40)
+		check(t, err)
+		equal(t, again, first)
+	}
+	equal(t, strings.Join(first[len(first)-9:], " "), "low ne ##west newest wi ##dest widest ##er lower")
+	short, err := TrainVocabulary(counts, 30)
+	check(t, err)
+	equal(t, short, first[:30])
+	if _, err := TrainVocabulary(counts, 10); err == nil {
+		t.Error("a vocabulary of 10 words has room for all letters")
+	}
+	if _, err := TrainVocabulary(nil, 10); err == nil {
+		t.Error("a vocabulary was learnt from nothing")
+	}
+}
+
+// Whatever the text, encoding gives ids of the vocabulary, and plain words come
+// back as they were.
+func FuzzEncode(f *testing.F) {
+	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], strings.Fields("a b c ##a ##b ##c ab ##bc . ! \u4e2d \u1112 ##\u1161")...), true)
+	check(f, err)
+	f.Add("abc cab. [MASK]\u4e2d")
+	f.Add("[[[SEP]\xff\u0301")
+	f.Fuzz(func(t *testing.T, text string) {
+		ids := tokenizer.Encode(text)
+		for _, id := range ids {
+			if id < 0 || int(id) >= len(tokenizer.Words) {
+				t.Fatalf("id %d", id)
+			}
+		}
+		if len(ids) > utf8.RuneCountInString(text)*3 {
+			t.Errorf("%d tokens for %d characters", len(ids), utf8.RuneCountInString(text))
+		}
+		plain := strings.Map(func(r rune) rune {
+			if strings.ContainsRune("abc ", r) {
+				return r
+			}
+			return -1
+		}, text)
+		for _, word := range strings.Fields(plain) {
+			if len(word) <= maxWordLength {
+				equal(t, tokenizer.Text(tokenizer.Encode(word)), word)
+			}
+		}
+	})
+}
