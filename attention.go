@@ -15,7 +15,8 @@ import "math"
 //
 // One head of one sequence of T tokens is one task for a worker.
 type Attention struct {
-	heads             int
+	heads, size       int     // A, D
+	scale             float32 // 1/√D
 	query, key, value *Linear
 	dropout           *Dropout
 
@@ -32,9 +33,11 @@ type Attention struct {
 }
 
 func newAttention(ps *Parameters, name string, c *Config, dropout *Dropout) *Attention {
-	h := c.HiddenSize
+	h, d := c.HiddenSize, c.HiddenSize/c.NumAttentionHeads
 	a := &Attention{
 		heads:   c.NumAttentionHeads,
+		size:    d,
+		scale:   1 / float32(math.Sqrt(float64(d))),
 		query:   newLinear(ps, name+"query", h, h),
 		key:     newLinear(ps, name+"key", h, h),
 		value:   newLinear(ps, name+"value", h, h),
@@ -66,16 +69,15 @@ func (a *Attention) forwardHeads(lo, hi int) {
 	for task := lo; task < hi; task++ {
 		s, head := task/a.heads, task%a.heads
 		q, k, v := a.window(a.query.y, s, head), a.window(a.key.y, s, head), a.window(a.value.y, s, head)
-		probs, dropped, first := a.square(s, head)
+		probs, work, first := a.square(s, head)
 
 		product{c: probs, a: q, b: k.T()}.compute() // scores, before 1/√D
 		for i := range probs.rows {
 			row := probs.at(i, 0)[:probs.cols]
-			sum := kernels.expSum(row, kernels.maximum(row), a.scale())
+			sum := kernels.expSum(row, kernels.maximum(row), a.scale)
 			kernels.scale(row, 1/sum)
 		}
-		a.dropout.apply(dropped.data, probs.data, first)
-		product{c: a.window(a.context, s, head), a: dropped, b: v}.compute()
+		product{c: a.window(a.context, s, head), a: a.dropped(probs, work, first), b: v}.compute()
 	}
 }
 
@@ -104,33 +106,33 @@ func (a *Attention) backwardHeads(lo, hi int) {
 		probs, work, first := a.square(s, head)
 		dcontext := a.window(a.dcontext, s, head)
 
-		dropped := work
-		a.dropout.apply(dropped.data, probs.data, first)
-		product{c: a.window(a.dv, s, head), a: dropped.T(), b: dcontext}.compute()
+		product{c: a.window(a.dv, s, head), a: a.dropped(probs, work, first).T(), b: dcontext}.compute()
 
 		dscores := work
 		product{c: dscores, a: dcontext, b: v.T()}.compute() // gradient of dropped
 		a.dropout.apply(dscores.data, dscores.data, first)   // of probs
 		for i := range probs.rows {
 			p, d := probs.at(i, 0)[:probs.cols], dscores.at(i, 0)[:probs.cols]
-			kernels.softmaxBackward(d, p, kernels.dot(d, p), a.scale())
+			kernels.softmaxBackward(d, p, kernels.dot(d, p), a.scale)
 		}
 		product{c: a.window(a.dq, s, head), a: dscores, b: k}.compute()
 		product{c: a.window(a.dk, s, head), a: dscores.T(), b: q}.compute()
 	}
 }
 
-// scale is 1/√D.
-func (a *Attention) scale() float32 {
-	d := a.query.weight.Shape[0] / a.heads
-	return 1 / float32(math.Sqrt(float64(d)))
+// dropped is dropout(probs), in work, or probs itself without dropout.
+func (a *Attention) dropped(probs, work matrix, first int) matrix {
+	if !a.dropout.active() {
+		return probs
+	}
+	a.dropout.apply(work.data, probs.data, first)
+	return work
 }
 
 // window is what a head sees of a sequence in x (N, H): a (T, D) matrix.
 func (a *Attention) window(x []float32, s, head int) matrix {
-	h := a.query.weight.Shape[0]
-	d := h / a.heads
-	return matrix{x, a.starts[len(a.starts)-1], h, h, 1}.part(a.starts[s], head*d, a.starts[s+1]-a.starts[s], d)
+	n, h := a.starts[len(a.starts)-1], a.heads*a.size
+	return rowMajor(x, n, h).part(a.starts[s], head*a.size, a.starts[s+1]-a.starts[s], a.size)
 }
 
 // square is the (T, T) matrix of a head of a sequence in probs and in work, and
@@ -139,6 +141,62 @@ func (a *Attention) square(s, head int) (probs, work matrix, first int) {
 	t := a.starts[s+1] - a.starts[s]
 	first = a.blocks[s] + head*t*t
 	return rowMajor(a.probs[first:], t, t), rowMajor(a.work[first:], t, t), first
+}
+
+// AddNorm ends each half of an encoder layer: y = LayerNorm(x + dropout(sub)),
+// where x went into the half and sub came out of it ("Add & Norm" in Figure 1 of
+// Attention Is All You Need).
+type AddNorm struct {
+	*LayerNorm
+	dropout *Dropout
+
+	sub  []float32 // (N, H)
+	dsub []float32 // (N, H)
+
+	forward, backward func(lo, hi int)
+}
+
+func newAddNorm(ps *Parameters, name string, size int, epsilon float32, dropout *Dropout) *AddNorm {
+	l := &AddNorm{LayerNorm: newLayerNorm(ps, name, size, epsilon), dropout: dropout}
+	l.forward, l.backward = l.forwardRows, l.backwardRows
+	return l
+}
+
+// Forward: (N, H), (N, H) → (N, H).
+func (l *AddNorm) Forward(x, sub []float32) []float32 {
+	l.x, l.sub = x, sub
+	l.resize(len(x))
+	parallel(len(l.rstd), rowGrain, l.forward)
+	return l.y
+}
+
+func (l *AddNorm) forwardRows(lo, hi int) {
+	h := len(l.gain.Value)
+	for r := lo; r < hi; r++ {
+		sum := l.xhat[r*h:][:h]
+		l.dropout.apply(sum, l.sub[r*h:][:h], r*h)
+		kernels.add(sum, l.x[r*h:][:h])
+		l.forwardRow(r, sum)
+	}
+}
+
+// Backward of y = LayerNorm(x + dropout(sub)) returns the two gradients, which
+// without dropout are equal:
+//
+//	dx = LayerNorm's dx    dsub = dropout(dx)
+func (l *AddNorm) Backward(dy []float32) (dx, dsub []float32) {
+	l.dy, l.dx, l.dsub = dy, grow(l.dx, len(dy)), grow(l.dsub, len(dy))
+	parallel(len(l.rstd), rowGrain, l.backward)
+	parallel(len(l.gain.Value), columnGrain, l.addGrads)
+	return l.dx, l.dsub
+}
+
+func (l *AddNorm) backwardRows(lo, hi int) {
+	h := len(l.gain.Value)
+	for r := lo; r < hi; r++ {
+		l.backwardRow(r)
+		l.dropout.apply(l.dsub[r*h:][:h], l.dx[r*h:][:h], r*h)
+	}
 }
 
 // EncoderLayer is attention and a feed-forward network, each with a residual

@@ -28,9 +28,9 @@ type Pair struct {
 
 // Pairs makes the pairs of one epoch from some documents of the corpus, in
 // random order: of each document one for every maxTokens that it has. So a long
-// document is gone through about once in an epoch. A share of the pairs is made
-// shorter than it could be, since in use a text may be short too.
-func (c *Corpus) Pairs(documents []int, maxTokens int, shorter float64, seed, epoch uint64) []Pair {
+// document is gone through about once in an epoch. With probability shortSeqProb
+// a pair is shorter than it could be, since in use a text may be short too.
+func (c *Corpus) Pairs(documents []int, maxTokens int, shortSeqProb float64, seed, epoch uint64) []Pair {
 	room := maxTokens - 3 // beside [CLS], [SEP] and [SEP]
 	var pairs []Pair
 	for _, d := range documents {
@@ -41,7 +41,7 @@ func (c *Corpus) Pairs(documents []int, maxTokens int, shorter float64, seed, ep
 			// The k-th of n parts of the places between two sentences.
 			from, to := begin+k*(end-begin-1)/n, begin+(k+1)*(end-begin-1)/n
 			place, target := from+r.IntN(max(to-from, 1)), room
-			if r.Float64() < shorter {
+			if r.Float64() < shortSeqProb {
 				target = 2 + r.IntN(room-1)
 			}
 			pairs = append(pairs, c.pair(r, documents, d, place, target))
@@ -201,19 +201,15 @@ func (b *Batch) Add(e Example) {
 	b.NextLabels = append(b.NextLabels, e.NextLabel)
 }
 
-// shortShare is how many of the pairs are made shorter for training (the paper's
-// short_seq_prob).
-const shortShare = 0.1
-
 // Stream makes training examples of a corpus without end: epoch after epoch, each
 // with new pairs, masks and order.
 type Stream struct {
-	Corpus    *Corpus
-	Tokenizer *Tokenizer
-	Documents []int
-	Seed      uint64
-	MaxTokens int
-	Shorter   float64 // share of pairs that are made shorter
+	Corpus       *Corpus
+	Tokenizer    *Tokenizer
+	Documents    []int
+	Seed         uint64
+	MaxTokens    int
+	ShortSeqProb float64 // share of pairs that are made shorter
 
 	epoch  uint64 // counts from 1
 	pairs  []Pair
@@ -226,7 +222,7 @@ func (s *Stream) Next() Example {
 	if s.at == len(s.pairs) || s.length != s.MaxTokens {
 		s.epoch++
 		s.at, s.length = 0, s.MaxTokens
-		s.pairs = s.Corpus.Pairs(s.Documents, s.length, s.Shorter, s.Seed, s.epoch)
+		s.pairs = s.Corpus.Pairs(s.Documents, s.length, s.ShortSeqProb, s.Seed, s.epoch)
 	}
 	r := random(s.Seed, forMasks, s.epoch, uint64(s.at))
 	e := s.Corpus.Example(s.pairs[s.at], s.Tokenizer, s.length, r)

@@ -28,7 +28,7 @@ func TestEverySentenceComesUp(t *testing.T) {
 	corpus, _ := smallCorpus(t)
 	seen := map[int]bool{}
 	for epoch := range uint64(20) {
-		for _, p := range corpus.Pairs(corpus.AllDocuments(), 30, shortShare, 1, epoch) {
+		for _, p := range corpus.Pairs(corpus.AllDocuments(), 30, 0.1, 1, epoch) {
 			for _, span := range [][2]int{p.a, p.b} {
 				if span[0] >= span[1] {
 					t.Fatalf("%+v has an empty part", p)
@@ -50,7 +50,7 @@ func TestEverySentenceComesUp(t *testing.T) {
 func TestExamplesAreAFunctionOfTheSeed(t *testing.T) {
 	corpus, tokenizer := smallCorpus(t)
 	epochs := func(seed uint64) (first, second []Example) {
-		s := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: seed, MaxTokens: 20, Shorter: shortShare}
+		s := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: seed, MaxTokens: 20, ShortSeqProb: 0.1}
 		return s.Epoch(), s.Epoch()
 	}
 	first, second := epochs(1)

@@ -132,10 +132,10 @@ func matmul(c, a, b, start matrix) {
 	shared.product = product{c, a, b, start}
 	if c.rows > c.cols {
 		tiles := (c.rows + kernels.tileRows - 1) / kernels.tileRows
-		parallel(tiles, min(24, (tiles+workers-1)/workers), sharedRows)
+		parallel(tiles, min(24, max(tiles/workers, 1)), sharedRows)
 	} else {
 		tiles := (c.cols + kernels.tileCols - 1) / kernels.tileCols
-		parallel(tiles, min(4, (tiles+workers-1)/workers), sharedCols)
+		parallel(tiles, min(4, max(tiles/workers, 1)), sharedCols)
 	}
 }
 
@@ -188,15 +188,17 @@ func (p product) compute() {
 }
 
 // computeBlock goes through c tile by tile. b is packed into panels, each a tile
-// wide, unless it can be read where it lies: a panel is full and its rows are
-// near. Likewise a tile's rows of a, which can also be read transposed.
+// wide, unless it can be read where it lies: its rows are near, and the last one
+// has memory for a whole tile (what is in the columns beyond b does not matter).
+// Likewise a tile's rows of a, which can also be read transposed.
 func (w *bench) computeBlock(p product) {
 	depth, tileRows, tileCols := p.a.cols, kernels.tileRows, kernels.tileCols
-	packB := func(j int) bool { return p.b.colStep != 1 || p.b.rowStep > near || p.c.cols-j < tileCols }
-	for j := 0; j < p.c.cols; j += tileCols {
-		if packB(j) {
-			packPanel(w.b[j*depth:], tileCols, p.b.part(0, j, depth, min(tileCols, p.c.cols-j)))
-		}
+	packed := 0 // columns of b from here on are packed
+	for p.b.colStep == 1 && p.b.rowStep <= near && packed < p.c.cols && (depth-1)*p.b.rowStep+packed+tileCols <= cap(p.b.data) {
+		packed += tileCols
+	}
+	for j := packed; j < p.c.cols; j += tileCols {
+		packPanel(w.b[j*depth:], tileCols, p.b.part(0, j, depth, min(tileCols, p.c.cols-j)))
 	}
 	t := &w.tile
 	t.depth = depth
@@ -214,14 +216,13 @@ func (w *bench) computeBlock(p product) {
 		for g := range t.group {
 			t.group[g] = max(min(3*g, t.rows-3), 0)
 		}
+		c, start := p.c.at(i, 0), zeros[:]
 		for j := 0; j < p.c.cols; j += tileCols {
-			t.cols = min(tileCols, p.c.cols-j)
-			t.c, t.start = p.c.at(i, j), zeros[:]
 			if p.start.data != nil {
-				t.start = p.start.at(i, j)
+				start = p.start.at(i, j)
 			}
-			t.b, t.bRow = w.b[j*depth:], tileCols
-			if !packB(j) {
+			t.cols, t.c, t.start = min(tileCols, p.c.cols-j), c[j:], start
+			if t.b, t.bRow = w.b[j*depth:], tileCols; j < packed {
 				t.b, t.bRow = p.b.at(0, j), p.b.rowStep
 			}
 			kernels.tile(t)
@@ -251,42 +252,57 @@ func packPanel(panel []float32, width int, m matrix) {
 // parallel and its helpers.
 var workers = runtime.GOMAXPROCS(0)
 
-// region is the piece of work that is being shared out.
+// region is the piece of work that is being shared out. It is cut into ranges,
+// and each worker has a share of them that lie side by side.
 var region struct {
 	sync.Mutex                  // one at a time
 	start      sync.Once        // of the helpers
 	body       func(lo, hi int) //
-	n, chunk   int              // items, and how many to take at a time
-	next       atomic.Int64     // the first item that nobody has taken
+	n, parts   int              // items, and into how many ranges they are cut
+	shares     []share          // one a worker
 	open       atomic.Int32     // workers in the region; 0 means that it is closed
 	count      atomic.Uint32    // regions so far
 	helpers    []*helper        //
 }
 
+// A share is the ranges of a worker that nobody has taken yet.
+type share struct {
+	next, end atomic.Int32
+	_         [14]int32 // shares lie in different cache lines
+}
+
 // A helper watches region.count for a while after each region, because in
 // training the next one follows within microseconds, and then sleeps.
 type helper struct {
+	worker int // its number; the caller of parallel is number 0
 	asleep atomic.Bool
 	wake   chan struct{}
 }
 
 // parallel calls body for ranges [lo, hi) that together cover 0 to n, each of at
-// least grain items but the last, on all workers, and returns when all is done.
-// body must not call parallel. Which worker takes which range is chance, so
-// the ranges must not share an output.
+// least grain items, on all workers, and returns when all is done. body must not
+// call parallel. A worker begins with its own share, because it may have the same
+// rows in its cache from the region before, and then helps the others; so which
+// worker takes which range is chance, and the ranges must not share an output.
 func parallel(n, grain int, body func(lo, hi int)) {
-	if workers == 1 || n <= grain {
+	parts := min(n/grain, 8*workers)
+	if workers == 1 || parts < 2 {
 		if n > 0 {
 			body(0, n)
 		}
 		return
 	}
+	if parts > workers {
+		parts -= parts % workers
+	}
 	region.Lock()
 	defer region.Unlock()
 	region.start.Do(startHelpers)
-	region.body, region.n = body, n
-	region.chunk = max(grain, 1, (n+4*workers-1)/(4*workers))
-	region.next.Store(0)
+	region.body, region.n, region.parts = body, n, parts
+	for w := range region.shares {
+		region.shares[w].next.Store(int32(w * parts / workers))
+		region.shares[w].end.Store(int32((w + 1) * parts / workers))
+	}
 	region.open.Store(1)
 	region.count.Add(1)
 	for _, h := range region.helpers {
@@ -294,7 +310,7 @@ func parallel(n, grain int, body func(lo, hi int)) {
 			h.wake <- struct{}{}
 		}
 	}
-	takeChunks()
+	takeRanges(0)
 	for spins := 1; region.open.Load() > 0; spins++ {
 		if spins%1000 == 0 {
 			runtime.Gosched()
@@ -302,22 +318,25 @@ func parallel(n, grain int, body func(lo, hi int)) {
 	}
 }
 
-// takeChunks works until nothing is left to take, then leaves the region.
-func takeChunks() {
-	for {
-		hi := int(region.next.Add(int64(region.chunk)))
-		lo := hi - region.chunk
-		if lo >= region.n {
-			region.open.Add(-1)
-			return
+// takeRanges works until nothing is left to take, then leaves the region.
+func takeRanges(worker int) {
+	for i := range workers {
+		share := &region.shares[(worker+i)%workers]
+		for {
+			part := int(share.next.Add(1)) - 1
+			if part >= int(share.end.Load()) {
+				break
+			}
+			region.body(part*region.n/region.parts, (part+1)*region.n/region.parts)
 		}
-		region.body(lo, min(hi, region.n))
 	}
+	region.open.Add(-1)
 }
 
 func startHelpers() {
-	for range workers - 1 {
-		h := &helper{wake: make(chan struct{}, 1)}
+	region.shares = make([]share, workers)
+	for w := range workers - 1 {
+		h := &helper{worker: w + 1, wake: make(chan struct{}, 1)}
 		region.helpers = append(region.helpers, h)
 		go h.run()
 	}
@@ -326,7 +345,7 @@ func startHelpers() {
 func (h *helper) run() {
 	for seen := uint32(0); ; {
 		for spins := 0; region.count.Load() == seen; spins++ {
-			if spins < 20000 { // some tens of microseconds
+			if spins < 1<<20 { // some tenths of a millisecond
 				continue
 			}
 			h.asleep.Store(true)
@@ -339,7 +358,7 @@ func (h *helper) run() {
 		// Join the region unless it is closed already.
 		for open := region.open.Load(); open > 0; open = region.open.Load() {
 			if region.open.CompareAndSwap(open, open+1) {
-				takeChunks()
+				takeRanges(h.worker)
 				break
 			}
 		}

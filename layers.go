@@ -112,7 +112,6 @@ const (
 	forPairs
 	forOrder
 	forMasks
-	forEvaluation
 )
 
 // random returns the generator for one purpose and index. Chance is a function
@@ -145,7 +144,7 @@ func grow[T any](buf []T, n int) []T {
 // Grains: how much a worker takes at a time is at least this.
 const (
 	rowGrain     = 16   // rows
-	columnGrain  = 16   // columns
+	columnGrain  = 32   // columns
 	elementGrain = 4096 // elements
 )
 
@@ -325,69 +324,15 @@ func (d *Dropout) set(p float64, seed uint64, step int) {
 	d.threshold, d.scale = uint32(p*(1<<31)), float32(1/(1-p))
 }
 
+func (d *Dropout) active() bool { return d.threshold > 0 }
+
 // apply computes y = dropout(x), where x[0] is element first of the whole. The
 // backward is the same: dx = dropout(dy), with the same coins.
 func (d *Dropout) apply(y, x []float32, first int) {
-	if d.threshold > 0 {
+	if d.active() {
 		kernels.dropout(y, x, uint32(first), d.key, d.threshold, d.scale)
 	} else {
 		copy(y, x)
-	}
-}
-
-// AddNorm ends each half of an encoder layer: y = LayerNorm(x + dropout(sub)),
-// where x went into the half and sub came out of it ("Add & Norm" in Figure 1 of
-// Attention Is All You Need).
-type AddNorm struct {
-	*LayerNorm
-	dropout *Dropout
-
-	sub  []float32 // (N, H)
-	dsub []float32 // (N, H)
-
-	forward, backward func(lo, hi int)
-}
-
-func newAddNorm(ps *Parameters, name string, size int, epsilon float32, dropout *Dropout) *AddNorm {
-	l := &AddNorm{LayerNorm: newLayerNorm(ps, name, size, epsilon), dropout: dropout}
-	l.forward, l.backward = l.forwardRows, l.backwardRows
-	return l
-}
-
-// Forward: (N, H), (N, H) → (N, H).
-func (l *AddNorm) Forward(x, sub []float32) []float32 {
-	l.x, l.sub = x, sub
-	l.resize(len(x))
-	parallel(len(l.rstd), rowGrain, l.forward)
-	return l.y
-}
-
-func (l *AddNorm) forwardRows(lo, hi int) {
-	h := len(l.gain.Value)
-	for r := lo; r < hi; r++ {
-		sum := l.xhat[r*h:][:h]
-		l.dropout.apply(sum, l.sub[r*h:][:h], r*h)
-		kernels.add(sum, l.x[r*h:][:h])
-		l.forwardRow(r, sum)
-	}
-}
-
-// Backward of y = LayerNorm(x + dropout(sub)) returns the two gradients, which
-// without dropout are equal:
-//
-//	dx = LayerNorm's dx    dsub = dropout(dx)
-func (l *AddNorm) Backward(dy []float32) (dx, dsub []float32) {
-	l.dy, l.dx, l.dsub = dy, grow(l.dx, len(dy)), grow(l.dsub, len(dy))
-	parallel(len(l.rstd), rowGrain, l.backward)
-	parallel(len(l.gain.Value), columnGrain, l.addGrads)
-	return l.dx, l.dsub
-}
-
-func (l *AddNorm) backwardRows(lo, hi int) {
-	h := len(l.gain.Value)
-	for r := lo; r < hi; r++ {
-		l.backwardRow(r)
-		l.dropout.apply(l.dsub[r*h:][:h], l.dx[r*h:][:h], r*h)
 	}
 }
 

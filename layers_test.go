@@ -238,7 +238,8 @@ func TestDropout(t *testing.T) {
 func TestStepDoesNotAllocate(t *testing.T) {
 	trainer, _ := demoTrainer(t)
 	trainer.optimizer = newAdamW(&trainer.Model.Parameters, &trainer.Settings)
-	trainer.Step(1e-3)
+	_, _, err := trainer.Step(1e-3)
+	check(t, err)
 	m, b := trainer.Model, &trainer.batch
 	if n := testing.AllocsPerRun(5, func() {
 		m.SetDropout(1, 1)

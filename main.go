@@ -254,6 +254,7 @@ func examples(c *call) error {
 	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
 	tokenizer := c.tokenizerFlags()
 	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example")
+	shortSeqProb := c.flags.Float64("short-seq-prob", defaultSettings().ShortSeqProb, "share of pairs that are shorter")
 	seed := c.flags.Uint64("seed", 1, "seed of pairs and masks")
 	if err := c.parse(0, "corpus"); err != nil {
 		return err
@@ -269,7 +270,7 @@ func examples(c *call) error {
 	if err != nil {
 		return err
 	}
-	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: *seed, MaxTokens: *maxSeq, Shorter: shortShare}
+	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: *seed, MaxTokens: *maxSeq, ShortSeqProb: *shortSeqProb}
 	out := bufio.NewWriter(c.stdout)
 	return errors.Join(WriteExamples(out, stream.Epoch(), t), out.Flush())
 }

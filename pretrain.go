@@ -27,6 +27,7 @@ func pretrain(c *call) error {
 	c.flags.IntVar(&s.MaxSeq, "max-seq", s.MaxSeq, "most tokens of a sequence")
 	c.flags.IntVar(&s.ShortSeq, "short-seq", 0, "the same in the first part of the training (0: -max-seq)")
 	c.flags.Float64Var(&s.ShortPart, "short-part", 0, "how much of the steps that part is, 0 to 1")
+	c.flags.Float64Var(&s.ShortSeqProb, "short-seq-prob", s.ShortSeqProb, "share of pairs that are made shorter, in both parts")
 	c.flags.Float64Var(&s.LearningRate, "lr", s.LearningRate, "highest learning rate")
 	c.flags.IntVar(&s.Warmup, "warmup", s.Warmup, "steps in which the learning rate rises (-1: a tenth)")
 	c.flags.StringVar(&s.Schedule, "schedule", s.Schedule, "linear or constant: the learning rate after that")

@@ -20,6 +20,7 @@ type Settings struct {
 	MaxSeq       int     // most tokens of a sequence
 	ShortSeq     int     // the same in the first part of the training
 	ShortPart    float64 // how much of the steps that is
+	ShortSeqProb float64 // share of pairs that are shorter anyway
 	LearningRate float64
 	Warmup       int    // steps in which the learning rate rises
 	Schedule     string // "linear" or "constant"
@@ -33,7 +34,7 @@ type Settings struct {
 // which suit an hour more than a week.
 func defaultSettings() Settings {
 	return Settings{
-		Steps: 2000, Batch: 32, MaxSeq: 128, LearningRate: 5e-4, Warmup: -1, Schedule: "linear",
+		Steps: 2000, Batch: 32, MaxSeq: 128, ShortSeqProb: 0.1, LearningRate: 5e-4, Warmup: -1, Schedule: "linear",
 		Beta1: 0.9, Beta2: 0.999, WeightDecay: 0.01, Seed: 1, LogEvery: 100,
 	}
 }
@@ -61,6 +62,8 @@ func (s *Settings) Check() error {
 		return fmt.Errorf("-short-seq is %d, want %d to -max-seq, %d", s.ShortSeq, minSeq, s.MaxSeq)
 	case !(s.ShortPart >= 0 && s.ShortPart <= 1):
 		return fmt.Errorf("-short-part is %v, want 0 to 1", s.ShortPart)
+	case !(s.ShortSeqProb >= 0 && s.ShortSeqProb <= 1):
+		return fmt.Errorf("-short-seq-prob is %v, want 0 to 1", s.ShortSeqProb)
 	case !(s.LearningRate >= 0 && s.LearningRate <= 1):
 		return fmt.Errorf("-lr is %v, want 0 to 1", s.LearningRate)
 	case s.Warmup > s.Steps:
@@ -285,13 +288,13 @@ func (t *Trainer) useCorpus(text *Text, tokenizer *Tokenizer) error {
 		return err
 	}
 	training, heldOut := corpus.Split(t.Settings.Seed)
-	stream := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: training, Seed: t.Settings.Seed, Shorter: shortShare}
+	stream := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: training, Seed: t.Settings.Seed, ShortSeqProb: t.Settings.ShortSeqProb}
 	if n := len(corpus.Pairs(training, t.Settings.MaxSeq, 0, 0, 0)); n < t.Settings.Batch {
 		return fmt.Errorf("it makes %d pairs an epoch, fewer than -batch, %d", n, t.Settings.Batch)
 	}
 	t.Source = &corpusSource{stream, &t.Settings}
 	if len(heldOut) > 0 {
-		stream.Documents, stream.MaxTokens, stream.Shorter = heldOut, t.Settings.MaxSeq, 0
+		stream.Documents, stream.MaxTokens, stream.ShortSeqProb = heldOut, t.Settings.MaxSeq, 0
 		for range heldOutEpochs {
 			t.HeldOut = append(t.HeldOut, stream.Epoch()...)
 		}
@@ -313,9 +316,9 @@ func (t *Trainer) Train(ctx context.Context) error {
 	t.since = time.Now()
 	for t.step < t.Settings.Steps {
 		rate := t.Settings.Rate(t.step)
-		score, norm := t.Step(rate)
-		if math.IsNaN(norm) || math.IsInf(norm, 0) {
-			return fmt.Errorf("step %d: the gradient's norm is %v: is -lr %v too high?", t.step, norm, t.Settings.LearningRate)
+		score, norm, err := t.Step(rate)
+		if err != nil {
+			return err
 		}
 		t.sum.Add(score)
 		report := t.trainReport(rate, norm)
@@ -352,8 +355,8 @@ func (t *Trainer) report(training Report) error {
 }
 
 // Step takes one step, and returns how well the model did before it and the norm
-// of the gradient.
-func (t *Trainer) Step(rate float64) (score Score, norm float64) {
+// of the gradient. If that is not a number, the step is an error, and not taken.
+func (t *Trainer) Step(rate float64) (score Score, norm float64, err error) {
 	t.Source.Fill(&t.batch, t.Settings.Batch, t.step)
 	t.Model.SetDropout(t.Settings.Seed, t.step)
 	clear(t.Model.Grad)
@@ -363,11 +366,14 @@ func (t *Trainer) Step(rate float64) (score Score, norm float64) {
 	t.Model.Backward()
 
 	norm = t.optimizer.Norm()
+	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+		return score, norm, fmt.Errorf("step %d: the gradient's norm is %v: is -lr %v too high?", t.step+1, norm, t.Settings.LearningRate)
+	}
 	t.optimizer.Step(rate, norm)
 	t.step++
 	t.tokens += len(t.batch.Tokens)
 	t.tokensSince += len(t.batch.Tokens)
-	return score, norm
+	return score, norm, nil
 }
 
 // Evaluate returns how well the model does on examples, without dropout.
