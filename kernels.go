@@ -153,19 +153,23 @@ func sharedCols(lo, hi int) {
 	shared.cols(lo*kernels.tileCols, min(hi*kernels.tileCols, shared.c.cols)).compute()
 }
 
-// A block of b of this size is packed at a time; it stays in the second-level
-// cache while the rows of a go by. Both are multiples of every tile's columns.
-const blockDepth, blockCols = 256, 256
+// A block of b of this size is packed at a time, if it has to be, and stays in the
+// second-level cache while the rows of a go by: deep, because each c is read and
+// written once for each block. Columns are a multiple of every tile's.
+const blockDepth, blockCols = 512, 256
+
+// groupRows is how many rows of a are packed at a time, a multiple of every tile's.
+const groupRows = 48
 
 // near is the greatest distance between the rows of an operand at which reading
 // them where they lie is cheaper than packing them first.
 const near = 512
 
-// A bench is what a worker needs for a product: room for a block of b and for one
-// tile's rows of a, and the tile that it is at.
+// A bench is what a worker needs for a product: room for a block of b and for a
+// group of rows of a, and the tile that it is at.
 type bench struct {
 	b [blockDepth * blockCols]float32
-	a [blockDepth * 16]float32
+	a [blockDepth * groupRows]float32
 	tile
 }
 
@@ -181,35 +185,46 @@ func (p product) compute() {
 		for j := 0; j < p.c.cols; j += blockCols {
 			block := p.cols(j, min(j+blockCols, p.c.cols))
 			block.a, block.b = p.a.part(0, k, p.a.rows, depth), block.b.part(k, 0, depth, block.c.cols)
-			w.computeBlock(block)
+			packed := w.packB(block.b)
+			if block.a.colStep <= near {
+				w.computeRows(block, packed)
+				continue
+			}
+			for i := 0; i < p.c.rows; i += groupRows {
+				group := block.rows(i, min(i+groupRows, p.c.rows))
+				packPanel(w.a[:], groupRows, group.a.T())
+				group.a.data, group.a.rowStep, group.a.colStep = w.a[:], 1, groupRows
+				w.computeRows(group, packed)
+			}
 		}
 		p.start = p.c
 	}
 }
 
-// computeBlock goes through c tile by tile. b is packed into panels, each a tile
-// wide, unless it can be read where it lies: its rows are near, and the last one
-// has memory for a whole tile (what is in the columns beyond b does not matter).
-// Likewise a tile's rows of a, which can also be read transposed.
-func (w *bench) computeBlock(p product) {
-	depth, tileRows, tileCols := p.a.cols, kernels.tileRows, kernels.tileCols
-	packed := 0 // columns of b from here on are packed
-	for p.b.colStep == 1 && p.b.rowStep <= near && packed < p.c.cols && (depth-1)*p.b.rowStep+packed+tileCols <= cap(p.b.data) {
-		packed += tileCols
+// packB packs a block of b into panels, each a tile wide. The first columns may be
+// read where they lie: if the rows are near, and the last one has memory for a
+// whole tile (what is in the columns beyond b does not matter). It returns from
+// which column on they are packed.
+func (w *bench) packB(b matrix) (packed int) {
+	width := kernels.tileCols
+	for b.colStep == 1 && b.rowStep <= near && packed < b.cols && (b.rows-1)*b.rowStep+packed+width <= cap(b.data) {
+		packed += width
 	}
-	for j := packed; j < p.c.cols; j += tileCols {
-		packPanel(w.b[j*depth:], tileCols, p.b.part(0, j, depth, min(tileCols, p.c.cols-j)))
+	for j := packed; j < b.cols; j += width {
+		packPanel(w.b[j*b.rows:], width, b.part(0, j, b.rows, min(width, b.cols-j)))
 	}
+	return packed
+}
+
+// computeRows goes through c tile by tile, for a block of b that is packed from
+// column packed on.
+func (w *bench) computeRows(p product, packed int) {
+	tileRows, tileCols := kernels.tileRows, kernels.tileCols
 	t := &w.tile
-	t.depth = depth
+	t.depth = p.a.cols
 	for i := 0; i < p.c.rows; i += t.rows {
 		t.rows = min(tileRows, p.c.rows-i)
-		t.a, t.aRow, t.aStep = p.a.at(i, 0), p.a.rowStep, p.a.colStep
-		if t.aStep > near {
-			packPanel(w.a[:], tileRows, p.a.part(i, 0, t.rows, depth).T())
-			t.a, t.aRow, t.aStep = w.a[:], 1, tileRows
-		}
-		t.cRow, t.startRow = p.c.rowStep, p.start.rowStep
+		t.a, t.aRow, t.aStep, t.cRow, t.startRow = p.a.at(i, 0), p.a.rowStep, p.a.colStep, p.c.rowStep, p.start.rowStep
 		if t.rows < 3 { // one at a time
 			t.rows, t.aRow, t.cRow, t.startRow = 1, 0, 0, 0
 		}
@@ -222,7 +237,7 @@ func (w *bench) computeBlock(p product) {
 				start = p.start.at(i, j)
 			}
 			t.cols, t.c, t.start = min(tileCols, p.c.cols-j), c[j:], start
-			if t.b, t.bRow = w.b[j*depth:], tileCols; j < packed {
+			if t.b, t.bRow = w.b[j*t.depth:], tileCols; j < packed {
 				t.b, t.bRow = p.b.at(0, j), p.b.rowStep
 			}
 			kernels.tile(t)
