@@ -101,6 +101,15 @@ func TestBuiltInTexts(t *testing.T) {
 			t.Errorf("%q is not one sentence in ASCII", line)
 		}
 	}
+	for _, question := range append(demoQuestions, demoMasked) {
+		before, after, _ := strings.Cut(question, "[MASK]")
+		for line := range seen {
+			answer, ok := strings.CutPrefix(line, before)
+			if answer, ok2 := strings.CutSuffix(answer, after); ok && ok2 && !strings.Contains(answer, " ") {
+				t.Errorf("the corpus has the answer to %q: %q", question, line)
+			}
+		}
+	}
 	topics := map[string]int{}
 	for _, line := range strings.Split(strings.TrimSpace(string(taskText)), "\n") {
 		topic, sentence, ok := strings.Cut(line, "\t")

@@ -30,8 +30,8 @@ var taskText []byte
 // them, and only then, what follows from what, which needs room.
 func demoSettings() Settings {
 	s := defaultSettings()
-	s.Steps, s.Batch, s.MaxSeq, s.Seed, s.LogEvery = 6800, 24, 75, 2, 400
-	s.ShortSeq, s.ShortPart, s.ShortSeqProb = 24, 0.3, 0.7
+	s.Steps, s.Batch, s.MaxSeq, s.Seed, s.LogEvery = 4800, 24, 75, 3, 480
+	s.ShortSeq, s.ShortPart, s.ShortSeqProb = 24, 0.2, 0.7
 	s.LearningRate, s.Warmup, s.Beta2, s.WeightDecay = 4e-3, 700, 0.98, 0.2
 	return s
 }
@@ -254,7 +254,7 @@ func (s *story) report(r Report) {
 		remark = "  from here longer pairs"
 	}
 	s.say("%6d %7.1fM  %5.2f   %5.1f%%    %5.2f   %5.1f%%%s", r.Step, float64(r.Tokens)/1e6, r.MLMLoss, 100*r.MLMAccuracy, r.NSPLoss, 100*r.NSPAccuracy, remark)
-	if r.Step == settings.Steps/2 {
+	if r.Step == settings.Steps/2 || r.Step == settings.Steps {
 		s.tellGuesses()
 	}
 }
@@ -266,6 +266,10 @@ func (s *story) tellGuesses() {
 		best = append(best, g.Token)
 	}
 	s.say("         %s  %s", demoMasked, strings.Join(best, ", "))
+	s.say("         %s  Next?", demoBefore)
+	for _, b := range []string{demoAfter, demoNoAfter} {
+		s.say("           %3.0f%%  %s", 100*s.next(demoBefore, b), b)
+	}
 }
 
 func (s *story) fill(text string, n int) []Guess {
@@ -279,17 +283,13 @@ func (s *story) next(a, b string) float32 {
 
 // tellOutcome is what the model has learnt and what to do with it.
 func (s *story) tellOutcome(out string) {
-	s.say("\n5. What it has learnt. Nothing of this stands in the corpus word for word:\n")
+	s.say("\n5. What it has learnt. None of these sentences stands in the corpus:\n")
 	for _, q := range demoQuestions {
 		best := s.fill(q, 3)
 		s.say("   %-42s %s %.0f%%, %s, %s", q, best[0].Token, 100*best[0].Probability, best[1].Token, best[2].Token)
 	}
-	s.say("\n   %s", demoBefore)
-	for _, b := range []string{demoAfter, demoNoAfter} {
-		s.say("      next: %-40s %3.0f%%", b, 100*s.next(demoBefore, b))
-	}
 	s.say("\n6. The model is saved in %s, as Hugging Face saves one. Try next:\n", out)
-	s.say("   go run . fill -model %s \"Clara teaches in the [MASK].\"", out)
+	s.say("   go run . fill -model %s \"The cat of Ruth is called [MASK].\"", out)
 	s.say("   go run . next -model %s \"Ben milks the cows.\" \"Then the milk is warm.\"", out)
 	s.say("   go run . pretrain -corpus YOUR.txt -out run/mine -steps 1000")
 }

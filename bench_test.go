@@ -1,0 +1,108 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+)
+
+// How fast it is: go test -run XXX -bench . (the README has a table).
+
+// The products of a BERT step: m rows, n outputs, k inputs.
+var benchmarkShapes = [][3]int{
+	{4096, 128, 128}, {4096, 512, 128}, {4096, 128, 512}, {2048, 1024, 256}, {1024, 2048, 512},
+	{1024, 768, 768}, {1024, 3072, 768}, {1024, 768, 3072}, {640, 30522, 128},
+}
+
+// Products, in GFLOP/s: nt is x·Wᵀ (forward), nn is dy·W (gradient of the input),
+// tn is dyᵀ·x (gradient of the weight).
+func BenchmarkMatmul(b *testing.B) {
+	run := func(kind string, m, n, k int) {
+		b.Run(fmt.Sprintf("%s/%dx%dx%d", kind, m, n, k), func(b *testing.B) {
+			c := rowMajor(randomFloats(m*n, 1), m, n)
+			x, w := rowMajor(randomFloats(m*k, 2), m, k), rowMajor(randomFloats(k*n, 3), k, n)
+			if kind == "nt" {
+				w = rowMajor(w.data, n, k).T()
+			} else if kind == "tn" {
+				x = rowMajor(x.data, k, m).T()
+			}
+			for b.Loop() {
+				matmul(c, x, w, matrix{})
+			}
+			b.ReportMetric(2*float64(m)*float64(n)*float64(k)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+	for _, s := range benchmarkShapes {
+		m, n, k := s[0], s[1], s[2]
+		run("nt", m, n, k)
+		run("nn", m, k, n)
+		run("tn", n, k, m)
+	}
+	run("nt", 128, 128, 64)
+	run("nn", 1024, 1024, 1024)
+}
+
+func randomFloats(n int, seed uint64) []float32 {
+	r := rand.New(rand.NewPCG(seed, 0))
+	x := make([]float32, n)
+	for i := range x {
+		x[i] = r.Float32() - 0.5
+	}
+	return x
+}
+
+// Whole training steps with dropout, clipping and AdamW, on sequences of 128
+// tokens of which 20 are masked, with a vocabulary of 30,522.
+func BenchmarkStep(b *testing.B) {
+	for _, s := range []struct {
+		size  string
+		batch int
+	}{{"tiny", 32}, {"mini", 16}, {"small", 8}, {"base", 8}} {
+		b.Run(s.size, func(b *testing.B) { benchmarkStep(b, s.size, s.batch, func(int) int { return 128 }) })
+	}
+}
+
+// The same with lengths spread evenly from 16 to 128.
+func BenchmarkStepRagged(b *testing.B) {
+	b.Run("mini", func(b *testing.B) {
+		const batch = 28
+		benchmarkStep(b, "mini", batch, func(i int) int { return 16 + 112*i/(batch-1) })
+	})
+}
+
+func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int) {
+	c := defaultConfig()
+	c.VocabSize = 30522
+	c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads = sizes[size][0], sizes[size][1], sizes[size][2]
+	c.IntermediateSize = 4 * c.HiddenSize
+	m, err := NewModel(c, 1)
+	check(b, err)
+
+	settings := defaultSettings()
+	settings.Batch = batch
+	r := rand.New(rand.NewPCG(1, 0))
+	var examples listSource
+	tokens, masked, squares := 0, 0, 0 // N, M, Σ T²
+	for i := range batch {
+		e := Example{Tokens: make([]int32, length(i)), Segments: make([]int32, length(i)), NextLabel: int32(i % 2)}
+		for k := range e.Tokens {
+			e.Tokens[k] = int32(r.IntN(c.VocabSize))
+			if k*20/len(e.Tokens) != (k+1)*20/len(e.Tokens) && len(e.Positions) < len(e.Tokens)*20/128 {
+				e.Positions, e.Labels = append(e.Positions, int32(k)), append(e.Labels, e.Tokens[k])
+			}
+		}
+		examples = append(examples, e)
+		tokens, masked, squares = tokens+len(e.Tokens), masked+len(e.Positions), squares+len(e.Tokens)*len(e.Tokens)
+	}
+	trainer := &Trainer{Model: m, Settings: settings, Source: examples}
+	trainer.optimizer = newAdamW(&m.Parameters, &settings)
+	for b.Loop() {
+		_, _, err := trainer.Step(1e-4)
+		check(b, err)
+	}
+	h, l, v := float64(c.HiddenSize), float64(c.NumHiddenLayers), float64(c.VocabSize)
+	flops := 6*float64(tokens)*12*l*h*h + 12*l*float64(squares)*h + 6*float64(masked)*(v*h+h*h) + 6*float64(batch)*h*h
+	steps := float64(b.N) / b.Elapsed().Seconds()
+	b.ReportMetric(float64(tokens)*steps, "tok/s")
+	b.ReportMetric(flops*steps/1e9, "GFLOP/s")
+}
