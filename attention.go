@@ -23,11 +23,11 @@ type Attention struct {
 	starts  []int     // where each sequence begins; at the end N
 	blocks  []int     // where each sequence's (A, T, T) begins in probs
 	probs   []float32 // (A, T, T) of each sequence
-	work    []float32 // (A, T, T) of each sequence: probs after dropout, dscores
+	work    *buffer   // (A, T, T) of each sequence: probs after dropout, dscores
 	context []float32 // (N, H)
 
 	dcontext   []float32 // (N, H)
-	dq, dk, dv []float32 // (N, H)
+	dq, dk, dv *buffer   // (N, H)
 
 	forward, backward func(lo, hi int)
 }
@@ -42,6 +42,10 @@ func newAttention(ps *Parameters, name string, c *Config, dropout *Dropout) *Att
 		key:     newLinear(ps, name+"key", h, h),
 		value:   newLinear(ps, name+"value", h, h),
 		dropout: dropout,
+		work:    new(buffer),
+		dq:      new(buffer),
+		dk:      new(buffer),
+		dv:      new(buffer),
 	}
 	a.forward, a.backward = a.forwardHeads, a.backwardHeads
 	return a
@@ -60,7 +64,8 @@ func (a *Attention) Forward(x []float32, starts []int) []float32 {
 		a.blocks[s] = size
 		size += a.heads * t * t
 	}
-	a.probs, a.work, a.context = grow(a.probs, size), grow(a.work, size), grow(a.context, len(x))
+	a.probs, a.context = grow(a.probs, size), grow(a.context, len(x))
+	a.work.room(size)
 	parallel(sequences*a.heads, 1, a.forward)
 	return a.context
 }
@@ -91,12 +96,15 @@ func (a *Attention) forwardHeads(lo, hi int) {
 // The gradient of x, which went into query, key and value, is added to dx.
 func (a *Attention) Backward(dcontext, dx []float32) {
 	n := len(dcontext)
-	a.dcontext, a.dq, a.dk, a.dv = dcontext, grow(a.dq, n), grow(a.dk, n), grow(a.dv, n)
+	a.dcontext = dcontext
+	for _, b := range []*buffer{a.dq, a.dk, a.dv} {
+		b.room(n)
+	}
 	parallel(len(a.blocks)*a.heads, 1, a.backward)
 
-	a.query.BackwardAdd(a.dq, dx)
-	a.key.BackwardAdd(a.dk, dx)
-	a.value.BackwardAdd(a.dv, dx)
+	a.query.BackwardAdd(a.dq.floats, dx)
+	a.key.BackwardAdd(a.dk.floats, dx)
+	a.value.BackwardAdd(a.dv.floats, dx)
 }
 
 func (a *Attention) backwardHeads(lo, hi int) {
@@ -106,7 +114,7 @@ func (a *Attention) backwardHeads(lo, hi int) {
 		probs, work, first := a.square(s, head)
 		dcontext := a.window(a.dcontext, s, head)
 
-		product{c: a.window(a.dv, s, head), a: a.dropped(probs, work, first).T(), b: dcontext}.compute()
+		product{c: a.window(a.dv.floats, s, head), a: a.dropped(probs, work, first).T(), b: dcontext}.compute()
 
 		dscores := work
 		product{c: dscores, a: dcontext, b: v.T()}.compute() // gradient of dropped
@@ -115,8 +123,8 @@ func (a *Attention) backwardHeads(lo, hi int) {
 			p, d := probs.at(i, 0)[:probs.cols], dscores.at(i, 0)[:probs.cols]
 			kernels.softmaxBackward(d, p, kernels.dot(d, p), a.scale)
 		}
-		product{c: a.window(a.dq, s, head), a: dscores, b: k}.compute()
-		product{c: a.window(a.dk, s, head), a: dscores.T(), b: q}.compute()
+		product{c: a.window(a.dq.floats, s, head), a: dscores, b: k}.compute()
+		product{c: a.window(a.dk.floats, s, head), a: dscores.T(), b: q}.compute()
 	}
 }
 
@@ -140,111 +148,124 @@ func (a *Attention) window(x []float32, s, head int) matrix {
 func (a *Attention) square(s, head int) (probs, work matrix, first int) {
 	t := a.starts[s+1] - a.starts[s]
 	first = a.blocks[s] + head*t*t
-	return rowMajor(a.probs[first:], t, t), rowMajor(a.work[first:], t, t), first
+	return rowMajor(a.probs[first:], t, t), rowMajor(a.work.floats[first:], t, t), first
 }
 
-// AddNorm ends each half of an encoder layer: y = LayerNorm(x + dropout(sub)),
-// where x went into the half and sub came out of it ("Add & Norm" in Figure 1 of
-// Attention Is All You Need).
-type AddNorm struct {
-	*LayerNorm
+// Output ends each half of an encoder layer. What came out of attention, or of the
+// intermediate layer, is transformed and added to what went into the half (the
+// residual connection), and the sum is normalised (Hugging Face's BertSelfOutput
+// and BertOutput; "Add & Norm" in figure 1 of Attention Is All You Need):
+//
+//	y = LayerNorm(x + dropout(dense(sub)))
+type Output struct {
+	dense   *Linear
 	dropout *Dropout
+	norm    *LayerNorm
 
-	sub  []float32 // (N, H)
-	dsub []float32 // (N, H)
+	x      []float32 // (N, H)
+	ddense *buffer   // (N, H)
 
 	forward, backward func(lo, hi int)
 }
 
-func newAddNorm(ps *Parameters, name string, size int, epsilon float32, dropout *Dropout) *AddNorm {
-	l := &AddNorm{LayerNorm: newLayerNorm(ps, name, size, epsilon), dropout: dropout}
+// newOutput makes the part named name + …, from in to the hidden size.
+func newOutput(ps *Parameters, name string, in int, c *Config, dropout *Dropout) *Output {
+	l := &Output{
+		dense:   newLinear(ps, name+"dense", in, c.HiddenSize),
+		dropout: dropout,
+		norm:    newLayerNorm(ps, name+"LayerNorm", c.HiddenSize, c.epsilon()),
+		ddense:  new(buffer),
+	}
 	l.forward, l.backward = l.forwardRows, l.backwardRows
 	return l
 }
 
-// Forward: (N, H), (N, H) → (N, H).
-func (l *AddNorm) Forward(x, sub []float32) []float32 {
-	l.x, l.sub = x, sub
-	l.resize(len(x))
-	parallel(len(l.rstd), rowGrain, l.forward)
-	return l.y
+// Forward: (N, H), (N, In) → (N, H). The sum needs no memory of its own: it lies
+// where xhat will be.
+func (l *Output) Forward(x, sub []float32) []float32 {
+	l.x = x
+	l.norm.resize(len(x))
+	l.dense.forwardTo(l.norm.xhat, sub)
+	parallel(len(l.norm.rstd), rowGrain, l.forward)
+	return l.norm.y
 }
 
-func (l *AddNorm) forwardRows(lo, hi int) {
-	h := len(l.gain.Value)
+func (l *Output) forwardRows(lo, hi int) {
+	h := len(l.norm.gain.Value)
 	for r := lo; r < hi; r++ {
-		sum := l.xhat[r*h:][:h]
-		l.dropout.apply(sum, l.sub[r*h:][:h], r*h)
+		sum := l.norm.xhat[r*h:][:h]
+		l.dropout.apply(sum, sum, r*h)
 		kernels.add(sum, l.x[r*h:][:h])
-		l.forwardRow(r, sum)
+		l.norm.forwardRow(r, sum)
 	}
 }
 
-// Backward of y = LayerNorm(x + dropout(sub)) returns the two gradients, which
-// without dropout are equal:
+// Backward of y = LayerNorm(x + dropout(dense(sub))):
 //
-//	dx = LayerNorm's dx    dsub = dropout(dx)
-func (l *AddNorm) Backward(dy []float32) (dx, dsub []float32) {
-	l.dy, l.dx, l.dsub = dy, grow(l.dx, len(dy)), grow(l.dsub, len(dy))
-	parallel(len(l.rstd), rowGrain, l.backward)
-	parallel(len(l.gain.Value), columnGrain, l.addGrads)
-	return l.dx, l.dsub
+//	dx = LayerNorm's dx    ddense = dropout(dx)    dsub = dense's dx
+func (l *Output) Backward(dy []float32) (dx, dsub []float32) {
+	dx = l.norm.Backward(dy)
+	if !l.dropout.active() {
+		return dx, l.dense.Backward(dx)
+	}
+	l.ddense.room(len(dx))
+	parallel(len(l.norm.rstd), rowGrain, l.backward)
+	return dx, l.dense.Backward(l.ddense.floats)
 }
 
-func (l *AddNorm) backwardRows(lo, hi int) {
-	h := len(l.gain.Value)
-	for r := lo; r < hi; r++ {
-		l.backwardRow(r)
-		l.dropout.apply(l.dsub[r*h:][:h], l.dx[r*h:][:h], r*h)
-	}
+func (l *Output) backwardRows(lo, hi int) {
+	h := len(l.norm.gain.Value)
+	l.dropout.apply(l.ddense.floats[lo*h:hi*h], l.norm.dx.floats[lo*h:hi*h], lo*h)
 }
 
 // EncoderLayer is attention and a feed-forward network, each with a residual
 // connection around it and normalised after it (Hugging Face's BertLayer).
 type EncoderLayer struct {
 	attention       *Attention
-	attentionOutput *Linear // (H) → (H)
-	attentionNorm   *AddNorm
-
-	intermediate *Linear // (H) → (I)
-	gelu         *GELU
-	output       *Linear // (I) → (H)
-	outputNorm   *AddNorm
+	attentionOutput *Output
+	intermediate    *Linear // (H) → (I)
+	gelu            *GELU
+	output          *Output // (I) → (H)
 }
 
 // newEncoderLayer makes the layer whose parameters are called name + ….
 // dropout makes the next of the model's dropouts.
 func newEncoderLayer(ps *Parameters, name string, c *Config, dropout func() *Dropout) *EncoderLayer {
-	h := c.HiddenSize
 	return &EncoderLayer{
 		attention:       newAttention(ps, name+"attention.self.", c, dropout()),
-		attentionOutput: newLinear(ps, name+"attention.output.dense", h, h),
-		attentionNorm:   newAddNorm(ps, name+"attention.output.LayerNorm", h, c.epsilon(), dropout()),
-		intermediate:    newLinear(ps, name+"intermediate.dense", h, c.IntermediateSize),
+		attentionOutput: newOutput(ps, name+"attention.output.", c.HiddenSize, c, dropout()),
+		intermediate:    newLinear(ps, name+"intermediate.dense", c.HiddenSize, c.IntermediateSize),
 		gelu:            newGELU(),
-		output:          newLinear(ps, name+"output.dense", c.IntermediateSize, h),
-		outputNorm:      newAddNorm(ps, name+"output.LayerNorm", h, c.epsilon(), dropout()),
+		output:          newOutput(ps, name+"output.", c.IntermediateSize, c, dropout()),
+	}
+}
+
+// share makes the layer use another's memory for what only one layer needs at a
+// time: nearly all of what comes up on the way back.
+func (l *EncoderLayer) share(other *EncoderLayer) {
+	a, b := l.attention, other.attention
+	a.work, a.dq, a.dk, a.dv = b.work, b.dq, b.dk, b.dv
+	for _, o := range [][2]*Output{{l.attentionOutput, other.attentionOutput}, {l.output, other.output}} {
+		o[0].ddense, o[0].norm.dx, o[0].dense.dx = o[1].ddense, o[1].norm.dx, o[1].dense.dx
 	}
 }
 
 // Forward: (N, H) → (N, H).
 //
-//	x₁ = LayerNorm(x + dropout(Linear(Attention(x))))
-//	x₂ = LayerNorm(x₁ + dropout(Linear(GELU(Linear(x₁)))))
+//	x₁ = Output(x, Attention(x))
+//	x₂ = Output(x₁, GELU(Linear(x₁)))
 func (l *EncoderLayer) Forward(x []float32, starts []int) []float32 {
-	sub := l.attentionOutput.Forward(l.attention.Forward(x, starts))
-	x1 := l.attentionNorm.Forward(x, sub)
-	sub = l.output.Forward(l.gelu.Forward(l.intermediate.Forward(x1)))
-	return l.outputNorm.Forward(x1, sub)
+	x1 := l.attentionOutput.Forward(x, l.attention.Forward(x, starts))
+	return l.output.Forward(x1, l.gelu.Forward(l.intermediate.Forward(x1)))
 }
 
 // Backward is Forward read upwards. Each residual connection splits the
 // gradient: part goes straight to the layer's input, where what comes back
 // through the sub-layer is added to it.
 func (l *EncoderLayer) Backward(dx2 []float32) []float32 {
-	dx1, dsub := l.outputNorm.Backward(dx2)
-	l.intermediate.BackwardAdd(l.gelu.Backward(l.output.Backward(dsub)), dx1)
-	dx, dsub := l.attentionNorm.Backward(dx1)
-	l.attention.Backward(l.attentionOutput.Backward(dsub), dx)
+	dx1, dgelu := l.output.Backward(dx2)
+	l.intermediate.BackwardAdd(l.gelu.Backward(dgelu), dx1)
+	dx, dcontext := l.attentionOutput.Backward(dx1)
+	l.attention.Backward(dcontext, dx)
 	return dx
 }

@@ -171,6 +171,7 @@ func newModel(c Config) (*Model, error) {
 	m.embeddings = newEmbeddings(ps, &c, m.newDropout())
 	for i := range c.NumHiddenLayers {
 		m.encoder = append(m.encoder, newEncoderLayer(ps, fmt.Sprintf("bert.encoder.layer.%d.", i), &c, m.newDropout))
+		m.encoder[i].share(m.encoder[0])
 	}
 	m.pooler = newPooler(ps, &c)
 	m.mlm = newMLMHead(ps, &c, m.embeddings.Word)

@@ -23,10 +23,11 @@ type Embeddings struct {
 	batch *Batch
 	sum   []float32 // (N, H)
 	y     []float32 // (N, H)
+	dy    []float32 // (N, H)
 	dnorm []float32 // (N, H) gradient of the norm's output
 	dsum  []float32 // (N, H) and of its input
 
-	forward, dropRows, addGrads func(lo, hi int)
+	forward, dropRows, dropGrads, addGrads func(lo, hi int)
 }
 
 func newEmbeddings(ps *Parameters, c *Config, dropout *Dropout) *Embeddings {
@@ -38,7 +39,7 @@ func newEmbeddings(ps *Parameters, c *Config, dropout *Dropout) *Embeddings {
 		norm:     newLayerNorm(ps, name+"LayerNorm", c.HiddenSize, c.epsilon()),
 		dropout:  dropout,
 	}
-	e.forward, e.dropRows, e.addGrads = e.forwardRows, e.dropoutRows, e.addGradColumns
+	e.forward, e.dropRows, e.dropGrads, e.addGrads = e.forwardRows, e.dropoutRows, e.dropoutGradRows, e.addGradColumns
 	return e
 }
 
@@ -77,10 +78,15 @@ func (e *Embeddings) dropoutRows(lo, hi int) {
 // A worker has some columns of all tables, for a row may come up many times.
 func (e *Embeddings) Backward(dy []float32) {
 	n, h := len(e.batch.Tokens), e.Word.Shape[1]
-	e.dnorm = grow(e.dnorm, n*h)
-	e.dropout.apply(e.dnorm, dy, 0)
+	e.dy, e.dnorm = dy, grow(e.dnorm, n*h)
+	parallel(n, rowGrain, e.dropGrads)
 	e.dsum = e.norm.Backward(e.dnorm)
 	parallel(h, columnGrain, e.addGrads)
+}
+
+func (e *Embeddings) dropoutGradRows(lo, hi int) {
+	h := e.Word.Shape[1]
+	e.dropout.apply(e.dnorm[lo*h:hi*h], e.dy[lo*h:hi*h], lo*h)
 }
 
 func (e *Embeddings) addGradColumns(lo, hi int) {

@@ -82,15 +82,17 @@ func (ps *Parameters) allocate() {
 // distribution of standard deviation sigma that is cut off at 2·sigma (Google's
 // BERT), gains 1, biases 0.
 func (ps *Parameters) initialize(seed uint64, sigma float32) {
-	for i, p := range ps.List {
-		r := random(seed, forWeights, uint64(i))
-		for j := range p.Value {
-			p.Value[j] = p.Fill
-			if len(p.Shape) == 2 {
-				p.Value[j] = sigma * truncatedNormal(r)
+	parallel(len(ps.List), 1, func(lo, hi int) {
+		for i, p := range ps.List[lo:hi] {
+			r := random(seed, forWeights, uint64(lo+i))
+			for j := range p.Value {
+				p.Value[j] = p.Fill
+				if len(p.Shape) == 2 {
+					p.Value[j] = sigma * truncatedNormal(r)
+				}
 			}
 		}
-	}
+	})
 }
 
 // truncatedNormal draws from the part of the normal distribution between −2 and
@@ -141,6 +143,15 @@ func grow[T any](buf []T, n int) []T {
 	return buf[:n]
 }
 
+// A buffer is room for a result that is soon used up, so that layers can share it.
+type buffer struct{ floats []float32 }
+
+// room makes the buffer n floats long.
+func (b *buffer) room(n int) []float32 {
+	b.floats = grow(b.floats, n)
+	return b.floats
+}
+
 // Grains: how much a worker takes at a time is at least this.
 const (
 	rowGrain     = 16   // rows
@@ -156,7 +167,7 @@ type Linear struct {
 	x  []float32 // (N, In)
 	y  []float32 // (N, Out)
 	dy []float32 // (N, Out)
-	dx []float32 // (N, In)
+	dx *buffer   // (N, In)
 
 	addBiasGrad func(lo, hi int)
 }
@@ -168,7 +179,7 @@ func newLinear(ps *Parameters, name string, in, out int) *Linear {
 
 // newLinearOf makes a layer of these parameters, which it may share with others.
 func newLinearOf(weight, bias *Param) *Linear {
-	l := &Linear{weight: weight, bias: bias}
+	l := &Linear{weight: weight, bias: bias, dx: new(buffer)}
 	l.addBiasGrad = l.addBiasGradColumns
 	return l
 }
@@ -178,20 +189,27 @@ func (l *Linear) outIn() (out, in int) { return l.weight.Shape[0], l.weight.Shap
 // Forward: (N, In) → (N, Out).
 func (l *Linear) Forward(x []float32) []float32 {
 	out, in := l.outIn()
-	n := len(x) / in
-	l.x, l.y = x, grow(l.y, n*out)
-	w := rowMajor(l.weight.Value, out, in)
-	matmul(rowMajor(l.y, n, out), rowMajor(x, n, in), w.T(), repeated(l.bias.Value, n))
+	l.y = grow(l.y, len(x)/in*out)
+	l.forwardTo(l.y, x)
 	return l.y
+}
+
+// forwardTo is Forward with the result in y.
+func (l *Linear) forwardTo(y, x []float32) {
+	out, in := l.outIn()
+	n := len(x) / in
+	l.x = x
+	w := rowMajor(l.weight.Value, out, in)
+	matmul(rowMajor(y, n, out), rowMajor(x, n, in), w.T(), repeated(l.bias.Value, n))
 }
 
 // Backward of y = x·Wᵀ + b:
 //
 //	dx = dy·W    dW += dyᵀ·x    db += Σ rows of dy
 func (l *Linear) Backward(dy []float32) []float32 {
-	l.dx = grow(l.dx, len(l.x))
-	l.backward(dy, l.dx, matrix{})
-	return l.dx
+	dx := l.dx.room(len(l.x))
+	l.backward(dy, dx, matrix{})
+	return dx
 }
 
 // BackwardAdd is Backward where dx is added to what sum holds: the gradient
@@ -231,13 +249,13 @@ type LayerNorm struct {
 	rstd []float32 // (N)
 	y    []float32 // (N, H)
 	dy   []float32 // (N, H)
-	dx   []float32 // (N, H)
+	dx   *buffer   // (N, H)
 
 	forward, backward, addGrads func(lo, hi int)
 }
 
 func newLayerNorm(ps *Parameters, name string, size int, epsilon float32) *LayerNorm {
-	l := &LayerNorm{gain: ps.gain(name+".weight", size), bias: ps.bias(name+".bias", size), epsilon: epsilon}
+	l := &LayerNorm{gain: ps.gain(name+".weight", size), bias: ps.bias(name+".bias", size), epsilon: epsilon, dx: new(buffer)}
 	l.forward, l.backward, l.addGrads = l.forwardRows, l.backwardRows, l.addGradColumns
 	return l
 }
@@ -280,10 +298,11 @@ func (l *LayerNorm) forwardRow(r int, x []float32) {
 // The two means are there because every x of a row has a part in the mean and
 // in the variance that all of the row was normalised by.
 func (l *LayerNorm) Backward(dy []float32) []float32 {
-	l.dy, l.dx = dy, grow(l.dx, len(dy))
+	l.dy = dy
+	l.dx.room(len(dy))
 	parallel(len(l.rstd), rowGrain, l.backward)
 	parallel(len(l.gain.Value), columnGrain, l.addGrads)
-	return l.dx
+	return l.dx.floats
 }
 
 func (l *LayerNorm) backwardRows(lo, hi int) {
@@ -297,7 +316,7 @@ func (l *LayerNorm) backwardRow(r int) {
 	dy, xhat := l.dy[r*h:][:h], l.xhat[r*h:][:h]
 	sum, dot := kernels.normalizeSums(dy, l.gain.Value, xhat)
 	mean, dot := sum/float32(h), dot/float32(h)
-	kernels.normalizeBackward(l.dx[r*h:][:h], dy, l.gain.Value, xhat, mean, dot, l.rstd[r])
+	kernels.normalizeBackward(l.dx.floats[r*h:][:h], dy, l.gain.Value, xhat, mean, dot, l.rstd[r])
 }
 
 func (l *LayerNorm) addGradColumns(lo, hi int) {

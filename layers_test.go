@@ -88,7 +88,7 @@ func TestBackwardsAreDerivatives(t *testing.T) {
 		return d
 	}
 	linear, norm := newLinear(ps, "linear", h, 7), newLayerNorm(ps, "norm", h, 1e-12)
-	addNorm := newAddNorm(ps, "addNorm", h, 1e-12, dropout())
+	output := newOutput(ps, "output.", 7, &c, dropout())
 	embeddings := newEmbeddings(ps, &c, dropout())
 	attention := newAttention(ps, "attention.", &c, dropout())
 	layer := newEncoderLayer(ps, "layer.", &c, dropout)
@@ -106,7 +106,7 @@ func TestBackwardsAreDerivatives(t *testing.T) {
 		return list
 	}
 
-	x, sub := floats(n*h), floats(n*h)
+	x, sub := floats(n*h), floats(n*7)
 	starts := []int{0, 5, 6, n}
 	rows := []int{0, 3, 8}
 	one := func(dx []float32) [][]float32 { return [][]float32{dx} }
@@ -116,8 +116,8 @@ func TestBackwardsAreDerivatives(t *testing.T) {
 		func(dy []float32) [][]float32 { return one(linear.Backward(dy)) })
 	differences(t, "LayerNorm", named("norm"), [][]float32{x}, func() []float32 { return norm.Forward(x) },
 		func(dy []float32) [][]float32 { return one(norm.Backward(dy)) })
-	differences(t, "AddNorm", named("addNorm"), [][]float32{x, sub}, func() []float32 { return addNorm.Forward(x, sub) },
-		func(dy []float32) [][]float32 { dx, dsub := addNorm.Backward(dy); return [][]float32{dx, dsub} })
+	differences(t, "Output", named("output"), [][]float32{x, sub}, func() []float32 { return output.Forward(x, sub) },
+		func(dy []float32) [][]float32 { dx, dsub := output.Backward(dy); return [][]float32{dx, dsub} })
 	gelu := newGELU()
 	differences(t, "GELU", nil, [][]float32{x}, func() []float32 { return gelu.Forward(x) },
 		func(dy []float32) [][]float32 { return one(gelu.Backward(dy)) })
