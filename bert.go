@@ -4,6 +4,7 @@
 //
 //	tokenizer.go   1  text becomes word pieces and their ids, [CLS] A [SEP] B [SEP]
 //	embeddings.go  2  an id becomes a vector: token + segment + position
+//	parameters.go     what is learnt, and the values from which it starts
 //	layers.go         the parts that everything is built from, forward and backward
 //	attention.go   3  the encoder: tokens look at one another
 //	bert.go        4  the whole model and its two heads (this file)

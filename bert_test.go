@@ -108,7 +108,7 @@ func TestStep4Golden(t *testing.T) {
 	g.near(t, "activations/embeddings", m.embeddings.y)
 	for i, layer := range m.encoder {
 		n := b.Starts[1]
-		g.near(t, "activations/layer."+string(rune('0'+i)), layer.output.norm.y)
+		g.near(t, "activations/layer."+string(rune('0'+i)), layer.output.norm.y.floats)
 		g.near(t, "activations/attention."+string(rune('0'+i)), layer.attention.probs[:g.Config.NumAttentionHeads*n*n])
 	}
 	g.near(t, "activations/pooled", m.pooler.y)

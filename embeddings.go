@@ -67,7 +67,7 @@ func (e *Embeddings) forwardRows(lo, hi int) {
 
 func (e *Embeddings) dropoutRows(lo, hi int) {
 	h := e.Word.Shape[1]
-	e.dropout.apply(e.y[lo*h:hi*h], e.norm.y[lo*h:hi*h], lo*h)
+	e.dropout.apply(e.y[lo*h:hi*h], e.norm.y.floats[lo*h:hi*h], lo*h)
 }
 
 // Backward of the sum: each of the three rows that a token was made of gets all

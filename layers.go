@@ -1,13 +1,9 @@
 package main
 
-import (
-	"math"
-	"math/rand/v2"
-)
+import "math"
 
-// This file has the parts that all of BERT is put together from: parameters,
-// the linear layer, layer normalisation, dropout, GELU and the softmax with its
-// loss. Each is a forward and, right below it, the backward: given the
+// This file has the parts that all of BERT is put together from: the linear
+// layer, layer normalisation, dropout, GELU and the softmax with its loss. Each is a forward and, right below it, the backward: given the
 // gradient of the loss by the output, it returns the gradient by the input and
 // adds to the gradients of the parameters.
 //
@@ -15,124 +11,6 @@ import (
 // keeps from forward to backward are its fields. A layer's method values
 // (forwardRows and the like) are made once, in its constructor, because making
 // them in each step would allocate.
-
-// A Param is one tensor that is learnt.
-type Param struct {
-	Name  string    // Hugging Face's
-	Shape []int     // (out, in) for a weight, as in PyTorch
-	Value []float32 // a window of Parameters.Value
-	Grad  []float32 // a window of Parameters.Grad
-	Decay bool      // weight decay applies: matrices, not biases or gains
-	Fill  float32   // where a vector starts: 1 for a gain, 0 for a bias
-}
-
-// Parameters are a model's tensors, in the order in which its layers made them.
-// The values of all lie one after the other, and so do the gradients; whatever
-// treats all alike (optimizer, norm, checkpoint, count) is a loop over List.
-type Parameters struct {
-	List  []*Param
-	Value []float32
-	Grad  []float32
-}
-
-// matrix, gain and bias add a parameter to the list. It has values once
-// allocate has been called.
-func (ps *Parameters) matrix(name string, out, in int) *Param {
-	return ps.add(&Param{Name: name, Shape: []int{out, in}, Decay: true})
-}
-
-func (ps *Parameters) gain(name string, n int) *Param {
-	return ps.add(&Param{Name: name, Shape: []int{n}, Fill: 1})
-}
-
-func (ps *Parameters) bias(name string, n int) *Param {
-	return ps.add(&Param{Name: name, Shape: []int{n}})
-}
-
-func (ps *Parameters) add(p *Param) *Param {
-	ps.List = append(ps.List, p)
-	return p
-}
-
-// size is the number of floats of p.
-func (p *Param) size() int {
-	n := 1
-	for _, d := range p.Shape {
-		n *= d
-	}
-	return n
-}
-
-// allocate makes the two blocks and gives each parameter its windows.
-func (ps *Parameters) allocate() {
-	total := 0
-	for _, p := range ps.List {
-		total += p.size()
-	}
-	ps.Value, ps.Grad = make([]float32, total), make([]float32, total)
-	at := 0
-	for _, p := range ps.List {
-		end := at + p.size()
-		p.Value, p.Grad = ps.Value[at:end:end], ps.Grad[at:end:end]
-		at = end
-	}
-}
-
-// initialize gives every parameter the value it starts from: matrices a normal
-// distribution of standard deviation sigma that is cut off at 2·sigma (Google's
-// BERT), gains 1, biases 0.
-func (ps *Parameters) initialize(seed uint64, sigma float32) {
-	parallel(len(ps.List), 1, func(lo, hi int) {
-		for i, p := range ps.List[lo:hi] {
-			r := random(seed, forWeights, uint64(lo+i))
-			for j := range p.Value {
-				p.Value[j] = p.Fill
-				if len(p.Shape) == 2 {
-					p.Value[j] = sigma * truncatedNormal(r)
-				}
-			}
-		}
-	})
-}
-
-// truncatedNormal draws from the part of the normal distribution between −2 and
-// 2: a uniform x is kept with the probability e^(−x²/2).
-func truncatedNormal(r *rand.Rand) float32 {
-	for {
-		x := float32(4*r.Float32()) - 2
-		if r.Float32() < exp(-0.5*x*x) {
-			return x
-		}
-	}
-}
-
-// What chance is used for. See random.
-const (
-	forWeights = iota
-	forDropout
-	forSplit
-	forPairs
-	forOrder
-	forMasks
-)
-
-// random returns the generator for one purpose and index. Chance is a function
-// of what it decides, not of what was drawn before: step 700 is the same
-// whether or not the run was interrupted at 699, on any number of threads.
-func random(seed uint64, purpose int, index ...uint64) *rand.Rand {
-	return rand.New(rand.NewPCG(seed, mix(uint64(purpose), index...)))
-}
-
-// mix hashes numbers to one (the finalizer of SplitMix64 between them).
-func mix(h uint64, numbers ...uint64) uint64 {
-	for _, n := range numbers {
-		h += n + 0x9e3779b97f4a7c15
-		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
-		h = (h ^ h>>27) * 0x94d049bb133111eb
-		h ^= h >> 31
-	}
-	return h
-}
 
 // grow returns a slice of length n, buf if it is large enough. The contents are
 // whatever they are.
@@ -247,16 +125,16 @@ type LayerNorm struct {
 	x    []float32 // (N, H)
 	xhat []float32 // (N, H)
 	rstd []float32 // (N)
-	y    []float32 // (N, H)
+	y    *buffer   // (N, H)
 	dy   []float32 // (N, H)
 	dx   *buffer   // (N, H)
 
-	forward, backward, addGrads func(lo, hi int)
+	forward, backward, addGrads, scale func(lo, hi int)
 }
 
 func newLayerNorm(ps *Parameters, name string, size int, epsilon float32) *LayerNorm {
-	l := &LayerNorm{gain: ps.gain(name+".weight", size), bias: ps.bias(name+".bias", size), epsilon: epsilon, dx: new(buffer)}
-	l.forward, l.backward, l.addGrads = l.forwardRows, l.backwardRows, l.addGradColumns
+	l := &LayerNorm{gain: ps.gain(name+".weight", size), bias: ps.bias(name+".bias", size), epsilon: epsilon, y: new(buffer), dx: new(buffer)}
+	l.forward, l.backward, l.addGrads, l.scale = l.forwardRows, l.backwardRows, l.addGradColumns, l.scaleRows
 	return l
 }
 
@@ -265,13 +143,13 @@ func (l *LayerNorm) Forward(x []float32) []float32 {
 	l.x = x
 	l.resize(len(x))
 	parallel(len(l.rstd), rowGrain, l.forward)
-	return l.y
+	return l.y.floats
 }
 
 // resize makes room for the results of size floats.
 func (l *LayerNorm) resize(size int) {
-	l.y, l.xhat = grow(l.y, size), grow(l.xhat, size)
-	l.rstd = grow(l.rstd, size/len(l.gain.Value))
+	l.y.room(size)
+	l.xhat, l.rstd = grow(l.xhat, size), grow(l.rstd, size/len(l.gain.Value))
 }
 
 func (l *LayerNorm) forwardRows(lo, hi int) {
@@ -287,7 +165,18 @@ func (l *LayerNorm) forwardRow(r int, x []float32) {
 	mean := kernels.sum(x) / float32(h)
 	variance := kernels.squares(x, mean) / float32(h)
 	l.rstd[r] = 1 / float32(math.Sqrt(float64(variance+l.epsilon)))
-	kernels.normalize(l.y[r*h:][:h], l.xhat[r*h:][:h], x, l.gain.Value, l.bias.Value, mean, l.rstd[r])
+	kernels.normalize(l.y.floats[r*h:][:h], l.xhat[r*h:][:h], x, l.gain.Value, l.bias.Value, mean, l.rstd[r])
+}
+
+// again computes y from xhat, for when another layer has had its memory since.
+func (l *LayerNorm) again() { parallel(len(l.rstd), rowGrain, l.scale) }
+
+func (l *LayerNorm) scaleRows(lo, hi int) {
+	h := len(l.gain.Value)
+	for r := lo; r < hi; r++ {
+		xhat := l.xhat[r*h:][:h]
+		kernels.normalize(l.y.floats[r*h:][:h], xhat, xhat, l.gain.Value, l.bias.Value, 0, 1)
+	}
 }
 
 // Backward of y = xhat·gain + bias: with g = dy·gain,
@@ -358,24 +247,29 @@ func (d *Dropout) apply(y, x []float32, first int) {
 // GELU is y = x·Φ(x), where Φ is the normal distribution: a ReLU with a round
 // corner (Hendrycks and Gimpel 2016; "gelu" in Hugging Face, the one with erf).
 type GELU struct {
-	x, y, dy []float32
+	x, dy []float32
+	y     *buffer
 
 	forward, backward func(lo, hi int)
 }
 
 func newGELU() *GELU {
-	l := &GELU{}
-	l.forward = func(lo, hi int) { kernels.gelu(l.y[lo:hi], l.x[lo:hi]) }
+	l := &GELU{y: new(buffer)}
+	l.forward = func(lo, hi int) { kernels.gelu(l.y.floats[lo:hi], l.x[lo:hi]) }
 	l.backward = func(lo, hi int) { kernels.geluBackward(l.dy[lo:hi], l.dy[lo:hi], l.x[lo:hi]) }
 	return l
 }
 
 // Forward: any shape.
 func (l *GELU) Forward(x []float32) []float32 {
-	l.x, l.y = x, grow(l.y, len(x))
+	l.x = x
+	l.y.room(len(x))
 	parallel(len(x), elementGrain, l.forward)
-	return l.y
+	return l.y.floats
 }
+
+// again computes y from x, for when another layer has had its memory since.
+func (l *GELU) again() { parallel(len(l.x), elementGrain, l.forward) }
 
 // Backward of y = x·Φ(x), where φ = Φ' is the normal density; it overwrites dy:
 //

@@ -1,0 +1,124 @@
+package main
+
+import "math/rand/v2"
+
+// What is learnt: the model's tensors, all in one list, and the values from which
+// they start. And what is left to chance, here and elsewhere.
+
+// A Param is one tensor that is learnt.
+type Param struct {
+	Name  string    // Hugging Face's
+	Shape []int     // (out, in) for a weight, as in PyTorch
+	Value []float32 // a window of Parameters.Value
+	Grad  []float32 // a window of Parameters.Grad
+	Decay bool      // weight decay applies: matrices, not biases or gains
+	Fill  float32   // where a vector starts: 1 for a gain, 0 for a bias
+}
+
+// Parameters are a model's tensors, in the order in which its layers made them.
+// The values of all lie one after the other, and so do the gradients; whatever
+// treats all alike (optimizer, norm, checkpoint, count) is a loop over List.
+type Parameters struct {
+	List  []*Param
+	Value []float32
+	Grad  []float32
+}
+
+// matrix, gain and bias add a parameter to the list. It has values once
+// allocate has been called.
+func (ps *Parameters) matrix(name string, out, in int) *Param {
+	return ps.add(&Param{Name: name, Shape: []int{out, in}, Decay: true})
+}
+
+func (ps *Parameters) gain(name string, n int) *Param {
+	return ps.add(&Param{Name: name, Shape: []int{n}, Fill: 1})
+}
+
+func (ps *Parameters) bias(name string, n int) *Param {
+	return ps.add(&Param{Name: name, Shape: []int{n}})
+}
+
+func (ps *Parameters) add(p *Param) *Param {
+	ps.List = append(ps.List, p)
+	return p
+}
+
+// size is the number of floats of p.
+func (p *Param) size() int {
+	n := 1
+	for _, d := range p.Shape {
+		n *= d
+	}
+	return n
+}
+
+// allocate makes the two blocks and gives each parameter its windows.
+func (ps *Parameters) allocate() {
+	total := 0
+	for _, p := range ps.List {
+		total += p.size()
+	}
+	ps.Value, ps.Grad = make([]float32, total), make([]float32, total)
+	at := 0
+	for _, p := range ps.List {
+		end := at + p.size()
+		p.Value, p.Grad = ps.Value[at:end:end], ps.Grad[at:end:end]
+		at = end
+	}
+}
+
+// initialize gives every parameter the value it starts from: matrices a normal
+// distribution of standard deviation sigma that is cut off at 2·sigma (Google's
+// BERT), gains 1, biases 0.
+func (ps *Parameters) initialize(seed uint64, sigma float32) {
+	parallel(len(ps.List), 1, func(lo, hi int) {
+		for i, p := range ps.List[lo:hi] {
+			r := random(seed, forWeights, uint64(lo+i))
+			for j := range p.Value {
+				p.Value[j] = p.Fill
+				if len(p.Shape) == 2 {
+					p.Value[j] = sigma * truncatedNormal(r)
+				}
+			}
+		}
+	})
+}
+
+// truncatedNormal draws from the part of the normal distribution between −2 and
+// 2: a uniform x is kept with the probability e^(−x²/2).
+func truncatedNormal(r *rand.Rand) float32 {
+	for {
+		x := float32(4*r.Float32()) - 2
+		if r.Float32() < exp(-0.5*x*x) {
+			return x
+		}
+	}
+}
+
+// What chance is used for. See random.
+const (
+	forWeights = iota
+	forDropout
+	forSplit
+	forPairs
+	forOrder
+	forMasks
+)
+
+// random returns the generator for one purpose and index. Chance is a function
+// of what it decides, not of what was drawn before: step 700 is the same
+// whether or not the run was interrupted at 699, on any number of threads.
+func random(seed uint64, purpose int, index ...uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(seed, mix(uint64(purpose), index...)))
+}
+
+// mix hashes numbers to one (the finalizer of SplitMix64 between them).
+func mix(h uint64, numbers ...uint64) uint64 {
+	for _, n := range numbers {
+		h += n + 0x9e3779b97f4a7c15
+		h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+		h = (h ^ h>>27) * 0x94d049bb133111eb
+		h ^= h >> 31
+	}
+	return h
+}
