@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -47,18 +48,30 @@ const maxWordLength = 100
 
 // A Tokenizer turns text into ids and back. It is safe for concurrent use.
 type Tokenizer struct {
-	Words     []string // the vocabulary: the line of vocab.txt is the id
-	LowerCase bool     // lower-case and strip accents ("uncased")
+	Words []string // the vocabulary: the line of vocab.txt is the id
+	Rules          // by which text becomes words
 
 	ids                      map[string]int32
 	pad, unk, cls, sep, mask int32
 	longest                  int // bytes of the longest piece
 }
 
+// Rules say what the words of a text are, with the names of
+// tokenizer_config.json.
+type Rules struct {
+	LowerCase    bool // do_lower_case
+	StripAccents bool // strip_accents; unless it is said, like LowerCase
+	SplitChinese bool // tokenize_chinese_chars: each one is a word
+}
+
+// rulesFor are the rules for an uncased vocabulary (lower case, no accents) or
+// for a cased one.
+func rulesFor(lowerCase bool) Rules { return Rules{lowerCase, lowerCase, true} }
+
 // NewTokenizer makes a tokenizer of a vocabulary. It has to have all special
 // tokens, and no word twice.
 func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
-	t := &Tokenizer{Words: words, LowerCase: lowerCase, ids: make(map[string]int32, len(words))}
+	t := &Tokenizer{Words: words, Rules: rulesFor(lowerCase), ids: make(map[string]int32, len(words))}
 	for i, w := range words {
 		if first, ok := t.ids[w]; ok {
 			return nil, fmt.Errorf("line %d repeats line %d, %q", i+1, first+1, w)
@@ -83,21 +96,30 @@ func (t *Tokenizer) special(id int32) bool {
 	return id == t.pad || id == t.unk || id == t.cls || id == t.sep || id == t.mask
 }
 
-// Encode returns the ids of the tokens of text. A special token that stands in
-// the text keeps its meaning.
+// Encode returns the ids of the tokens of text.
 func (t *Tokenizer) Encode(text string) []int32 {
-	var ids []int32
-	for len(text) > 0 {
-		plain, token := cutSpecial(text)
-		text = text[len(plain)+len(token):]
-		for _, word := range words(plain, t.LowerCase) {
-			ids = t.appendPieces(ids, word)
+	ids, _ := t.EncodeSpans(text)
+	return ids
+}
+
+// A Span is the bytes text[Begin:End].
+type Span struct{ Begin, End int }
+
+// EncodeSpans returns the ids of the tokens of text, and the bytes that each
+// came from. A special token that stands in the text keeps its meaning.
+func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
+	for at := 0; at < len(text); {
+		plain, token := cutSpecial(text[at:])
+		for word := range t.words(plain) {
+			ids, spans = t.appendPieces(ids, spans, word, at)
 		}
+		at += len(plain)
 		if token != "" {
-			ids = append(ids, t.ids[token])
+			ids, spans = append(ids, t.ids[token]), append(spans, Span{at, at + len(token)})
+			at += len(token)
 		}
 	}
-	return ids
+	return ids, spans
 }
 
 // Tokens are the words of ids.
@@ -128,33 +150,41 @@ func (t *Tokenizer) Pair(a, b []int32) (ids, segments []int32) {
 	return ids, segments
 }
 
-// appendPieces appends the pieces of a word: again and again the longest piece
-// of the vocabulary that the rest of the word begins with.
-func (t *Tokenizer) appendPieces(ids []int32, word string) []int32 {
-	if utf8.RuneCountInString(word) > maxWordLength {
-		return append(ids, t.unk)
+// appendPieces appends the pieces of a word of the text at a place: again and
+// again the longest piece of the vocabulary that the rest of the word begins with.
+func (t *Tokenizer) appendPieces(ids []int32, spans []Span, w *word, at int) ([]int32, []Span) {
+	unknown := Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End}
+	if w.length > maxWordLength {
+		return append(ids, t.unk), append(spans, unknown)
 	}
 	before := len(ids)
-	for rest := word; rest != ""; {
-		prefix := ""
-		if len(rest) < len(word) {
-			prefix = continuing
+	for begin := 0; begin < len(w.text); {
+		id, end := t.longestPiece(w.text, begin)
+		if end == begin { // no piece fits, so the whole word is unknown
+			return append(ids[:before], t.unk), append(spans[:before], unknown)
 		}
-		end := min(len(rest), t.longest)
-		for end > 0 {
-			if id, ok := t.ids[prefix+rest[:end]]; ok {
-				ids = append(ids, id)
-				break
-			}
-			_, size := utf8.DecodeLastRuneInString(rest[:end])
-			end -= size
-		}
-		if end == 0 { // no piece fits, so the whole word is unknown
-			return append(ids[:before], t.unk)
-		}
-		rest = rest[end:]
+		ids, spans = append(ids, id), append(spans, Span{at + w.from[begin].Begin, at + w.from[end-1].End})
+		begin = end
 	}
-	return ids
+	return ids, spans
+}
+
+// longestPiece returns the longest piece of the vocabulary that is word[begin:end],
+// or end = begin if there is none.
+func (t *Tokenizer) longestPiece(word []byte, begin int) (id int32, end int) {
+	piece, prefix := make([]byte, 0, 64), 0
+	if begin > 0 {
+		piece, prefix = append(piece, continuing...), len(continuing)
+	}
+	piece = append(piece, word[begin:min(len(word), begin+t.longest)]...)
+	for len(piece) > prefix {
+		if id, ok := t.ids[string(piece)]; ok {
+			return id, begin + len(piece) - prefix
+		}
+		_, size := utf8.DecodeLastRune(piece[prefix:])
+		piece = piece[:len(piece)-size]
+	}
+	return 0, begin
 }
 
 // cutSpecial returns the text before the first special token, and that token.
@@ -171,59 +201,85 @@ func cutSpecial(text string) (plain, token string) {
 	return text, ""
 }
 
-// words splits text into words: at white space, and round each punctuation mark
-// and each Chinese character, which is a word by itself.
-func words(text string, lowerCase bool) []string {
-	var all []string
-	var word strings.Builder
-	flush := func() {
-		if word.Len() > 0 {
-			all = append(all, word.String())
-			word.Reset()
-		}
-	}
-	for _, r := range text {
-		switch {
-		case r == utf8.RuneError || isControl(r):
-			// dropped
-		case unicode.IsSpace(r):
-			flush()
-		case isChinese(r):
-			flush()
-			word.WriteString(normalized(r, lowerCase))
-			flush()
-		default:
-			for _, n := range normalized(r, lowerCase) {
-				if isPunctuation(n) {
-					flush()
-					word.WriteRune(n)
-					flush()
-				} else {
-					word.WriteRune(n)
-				}
-			}
-		}
-	}
-	flush()
-	return all
+// A word is what pieces are looked for in.
+type word struct {
+	text   []byte // as the vocabulary would have it
+	from   []Span // the character of the original text that each byte came from
+	length int    // characters; those over maxWordLength are not in text
 }
 
-// normalized is r itself or, for an uncased vocabulary, r without accents (it is
-// decomposed, and nonspacing marks are left out) and in lower case.
-func normalized(r rune, lowerCase bool) string {
-	if !lowerCase {
-		return string(r)
+// add adds a character that came from a character of the original.
+func (w *word) add(r rune, from Span) {
+	if w.length++; w.length > maxWordLength {
+		w.from[len(w.from)-1].End = from.End
+		return
 	}
-	if r < utf8.RuneSelf {
-		return string(unicode.ToLower(r))
+	w.text = utf8.AppendRune(w.text, r)
+	for len(w.from) < len(w.text) {
+		w.from = append(w.from, from)
 	}
-	var s strings.Builder
-	for _, d := range decompose(r) {
-		if !unicode.Is(unicode.Mn, d) {
-			s.WriteRune(unicode.ToLower(d))
+}
+
+// words splits text into words: at white space, and round each punctuation mark
+// and each Chinese character, which is a word by itself. A word that it yields is
+// overwritten by the next one.
+func (rules Rules) words(text string) iter.Seq[*word] {
+	return func(yield func(*word) bool) {
+		w, more := &word{}, true
+		flush := func() {
+			if w.length > 0 {
+				more = more && yield(w)
+				w.text, w.from, w.length = w.text[:0], w.from[:0], 0
+			}
 		}
+		for at, r := range text {
+			if r == utf8.RuneError || isControl(r) {
+				continue // dropped, also what is no UTF-8
+			}
+			if unicode.IsSpace(r) {
+				flush()
+				continue
+			}
+			alone := rules.SplitChinese && isChinese(r)
+			if alone {
+				flush()
+			}
+			for _, n := range rules.normalized(r) {
+				if isPunctuation(n) {
+					flush()
+				}
+				w.add(n, Span{at, at + utf8.RuneLen(r)})
+				if isPunctuation(n) {
+					flush()
+				}
+			}
+			if alone {
+				flush()
+			}
+			if !more {
+				return
+			}
+		}
+		flush()
 	}
-	return s.String()
+}
+
+// normalized is what becomes of a character: without accents it is decomposed,
+// and nonspacing marks are left out.
+func (rules Rules) normalized(r rune) string {
+	s := string(r)
+	if rules.StripAccents {
+		s = strings.Map(func(d rune) rune {
+			if unicode.Is(unicode.Mn, d) {
+				return -1
+			}
+			return d
+		}, decompose(r))
+	}
+	if rules.LowerCase {
+		s = strings.Map(unicode.ToLower, s)
+	}
+	return s
 }
 
 // decompose is the canonical decomposition of r: é is e and an acute accent, and
@@ -299,8 +355,8 @@ func CountWords(text *Text, lowerCase bool) map[string]int {
 	counts := map[string]int{}
 	for _, document := range text.Documents {
 		for _, sentence := range document {
-			for _, word := range words(sentence, lowerCase) {
-				counts[word]++
+			for word := range rulesFor(lowerCase).words(sentence) {
+				counts[string(word.text)]++
 			}
 		}
 	}

@@ -6,6 +6,39 @@ import (
 	"unicode/utf8"
 )
 
+// wordsOf are the words of text, with | between them.
+func wordsOf(text string, lowerCase bool) string {
+	var all []string
+	for word := range rulesFor(lowerCase).words(text) {
+		all = append(all, string(word.text))
+	}
+	return strings.Join(all, "|")
+}
+
+// Each token knows the bytes that it came from: of a word that is unknown, all;
+// of a character that was decomposed, the whole; and none of what was dropped
+// before it.
+func TestSpans(t *testing.T) {
+	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], strings.Fields("e ##e ##x . \u1112 ##\u1161 ##\u11ab")...), true)
+	check(t, err)
+	for text, want := range map[string]string{
+		" E\u0301x, e\u00ade.":   "e=E ##x=x [UNK]=, e=e ##e=e .=.",
+		"\u00e9\u00e9[SEP]zzz":   "e=\u00e9 ##e=\u00e9 [SEP]=[SEP] [UNK]=zzz",
+		"\ud55c":                 "\u1112=\ud55c ##\u1161=\ud55c ##\u11ab=\ud55c",
+		"\u200dex\u0301\u0301":   "e=e ##x=x",
+		strings.Repeat("e", 101): "[UNK]=" + strings.Repeat("e", 101),
+		"\xff\x00":               "",
+	} {
+		ids, spans := tokenizer.EncodeSpans(text)
+		var got []string
+		for i, token := range tokenizer.Tokens(ids) {
+			got = append(got, token+"="+text[spans[i].Begin:spans[i].End])
+		}
+		equal(t, strings.Join(got, " "), want)
+		equal(t, tokenizer.Encode(text), ids)
+	}
+}
+
 // Text is split at white space, round punctuation and round Chinese characters;
 // control characters are dropped; an uncased vocabulary has neither capitals nor
 // accents.
@@ -24,9 +57,9 @@ func TestWords(t *testing.T) {
 		"\u3053\u3093\u3001\u2018x\u2019":         "\u3053\u3093|\u3001|\u2018|x|\u2019",
 		"":                                        "",
 	} {
-		equal(t, strings.Join(words(text, true), "|"), want)
+		equal(t, wordsOf(text, true), want)
 	}
-	equal(t, strings.Join(words("Caf\u00e9, NO", false), "|"), "Caf\u00e9|,|NO")
+	equal(t, wordsOf("Caf\u00e9, NO", false), "Caf\u00e9|,|NO")
 }
 
 // A word of more than 100 characters is unknown, and so is one that the pieces
