@@ -8,70 +8,138 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync"
 )
 
-// Where the vocabulary of step 1 comes from.
+// Where the vocabulary of step 1 comes from. It begins with the special tokens
+// and the letters, and then, again and again, joins the two pieces that most
+// often stand side by side; of several such pairs, the one with the smaller ids.
+// With hug ×10, pug ×5 and hugs ×3:
+//
+//	##u ##g (18 times) → ##ug    h ##ug (13) → hug    p ##ug (5) → pug    hug ##s (3) → hugs
+//
+// This is what Hugging Face's WordPiece trainer does. What WordPiece is named
+// after scores a pair otherwise, by how much more likely the text is with the
+// pair as one piece:
+//
+//	freq(ab) / (freq(a)·freq(b))
+//
+// which prefers pieces that seldom stand elsewhere: here all scores are 1/18, and
+// if there were pun ×1 too, h ##u and ##g ##s would stay so while the others fell.
+
+// VocabularySettings say how a vocabulary is trained.
+type VocabularySettings struct {
+	Size         int  // most words in it
+	MinFrequency int  // of a pair that is joined
+	Alphabet     int  // most letters; words are spelled without those that are rarer
+	Likelihood   bool // score pairs by freq(ab)/(freq(a)·freq(b)) instead of freq(ab)
+}
+
+// vocabularySettings are those of Hugging Face's BertWordPieceTokenizer.
+func vocabularySettings(size int) VocabularySettings {
+	return VocabularySettings{Size: size, MinFrequency: 2, Alphabet: 1000}
+}
+
+// longestCounted is how much of a word is counted, in characters. No vocabulary
+// can spell more than maxWordLength, but the other trainer counts long words too.
+const longestCounted = 10 * maxWordLength
 
 // CountWords counts how often each word of a text occurs.
 func CountWords(text *Text, lowerCase bool) map[string]int {
-	counts := map[string]int{}
+	var sentences []string
 	for _, document := range text.Documents {
-		for _, sentence := range document {
-			for word := range rulesFor(lowerCase).words(sentence) {
-				counts[string(word.text)]++
+		sentences = append(sentences, document...)
+	}
+	// First what stands between the places where words end in any case, since
+	// that has to be made words of only once.
+	stretches := map[string]int{}
+	var mu sync.Mutex
+	parallel(len(sentences), 1, func(lo, hi int) {
+		counts := map[string]int{}
+		for _, s := range sentences[lo:hi] {
+			for begin := 0; begin < len(s); {
+				end := endOfStretch(s, begin)
+				if ascii[s[begin]] != white {
+					counts[s[begin:end]]++
+				}
+				begin = end
 			}
 		}
+		mu.Lock()
+		defer mu.Unlock()
+		for s, n := range counts {
+			stretches[s] += n
+		}
+	})
+	words := map[string]int{}
+	for s, n := range stretches {
+		for word := range rulesFor(lowerCase).words(s, longestCounted) {
+			words[string(word.text)] += n
+		}
 	}
-	return counts
+	return words
 }
 
 // TrainVocabulary learns a vocabulary of at most size words from how often each
-// word of a text occurs. It begins with the special tokens and the letters, and
-// then, again and again, joins the two pieces that most often stand side by
-// side; of several such pairs, the one with the smaller ids. With hug ×10,
-// pug ×5 and hugs ×3:
-//
-//	##u ##g (18 times) → ##ug    h ##ug (13) → hug    p ##ug (5) → pug    hug ##s (3) → hugs
+// word of a text occurs.
 func TrainVocabulary(counts map[string]int, size int) ([]string, error) {
-	v := &vocabularyTrainer{ids: map[string]int32{}, counts: map[piecePair]int{}, where: map[piecePair][]int{}}
-	for _, s := range specialTokens {
-		v.id(s)
+	return vocabularySettings(size).Train(counts)
+}
+
+// Train learns a vocabulary from how often each word of a text occurs. The same
+// counts give the same vocabulary, always.
+func (s VocabularySettings) Train(counts map[string]int) ([]string, error) {
+	v := &vocabularyTrainer{VocabularySettings: s, ids: map[string]int32{}, pairs: map[[2]int32]*piecePair{}}
+	for _, token := range specialTokens {
+		v.id(token)
 	}
 	v.spell(counts)
 	if len(v.words) == 0 {
 		return nil, errors.New("there is no word to learn a vocabulary from")
 	}
-	if len(v.pieces) > size {
-		return nil, fmt.Errorf("a vocabulary of %d words is too small: special tokens and letters alone are %d", size, len(v.pieces))
+	if len(v.pieces) > s.Size {
+		return nil, fmt.Errorf("a vocabulary of %d words is too small: special tokens and letters alone are %d", s.Size, len(v.pieces))
 	}
-	for len(v.pieces) < size && v.queue.Len() > 0 {
-		// A count that has changed since its entry was made is looked at
-		// again later: if it rose, there is a newer entry.
-		top := heap.Pop(&v.queue).(countedPair)
-		switch count := v.counts[top.piecePair]; {
-		case count == top.count:
-			v.merge(top.piecePair)
-		case count < top.count && count >= minPairCount:
-			heap.Push(&v.queue, countedPair{top.piecePair, count})
+	for len(v.pieces) < s.Size && len(v.queue) > 0 {
+		// A score that has fallen since the pair was queued moves it back now.
+		best := v.queue[0]
+		if score := v.score(best); score != best.score {
+			best.score = score
+			heap.Fix(&v.queue, 0)
+			continue
 		}
+		if best.score == 0 {
+			break
+		}
+		v.join(best)
 	}
 	return v.pieces, nil
 }
 
-// minPairCount is how often a pair has to occur to be joined.
-const minPairCount = 2
-
 type vocabularyTrainer struct {
-	pieces []string         // the vocabulary so far
-	ids    map[string]int32 // of the pieces
-	words  [][]int32        // each word of the text, in pieces
-	times  []int            // how often it occurs
-	counts map[piecePair]int
-	where  map[piecePair][]int // the words in which a pair has occurred
-	queue  pairQueue
+	VocabularySettings
+	pieces []string                // the vocabulary so far
+	ids    map[string]int32        // of the pieces
+	words  [][]int32               // each word of the text, in pieces
+	times  []int                   // how often it occurs
+	pairs  map[[2]int32]*piecePair // of pieces that stand side by side
+	queue  pairQueue               // of all pairs
+	risen  []*piecePair            // whose place in the queue is to be looked at
+
+	// For the likelihood only.
+	frequency []int          // of each piece
+	with      [][]*piecePair // the pairs that a piece is in
 }
 
-type piecePair struct{ left, right int32 }
+// A piecePair is two pieces that stand side by side.
+type piecePair struct {
+	left, right int32
+	count       int
+	where       []int32 // the words in which it has occurred
+	score       float64 // when it was queued; its score now is not higher
+	at          int     // its place in the queue
+	risen       bool    // it is in vocabularyTrainer.risen
+}
 
 // id returns the id of a piece, and makes it one if it is new.
 func (v *vocabularyTrainer) id(piece string) int32 {
@@ -80,6 +148,7 @@ func (v *vocabularyTrainer) id(piece string) int32 {
 		id = int32(len(v.pieces))
 		v.ids[piece] = id
 		v.pieces = append(v.pieces, piece)
+		v.frequency, v.with = append(v.frequency, 0), append(v.with, nil)
 	}
 	return id
 }
@@ -87,95 +156,158 @@ func (v *vocabularyTrainer) id(piece string) int32 {
 // spell takes every word as its letters. The letters are the first pieces: in
 // order, first all as they are, then those with ## that go on with a word.
 func (v *vocabularyTrainer) spell(counts map[string]int) {
-	letters, inside := map[string]bool{}, map[string]bool{}
-	for word := range counts {
+	letters, inside := map[rune]int{}, map[rune]bool{}
+	for word, n := range counts {
 		for i, r := range word {
-			letters[string(r)] = true
-			if i > 0 {
-				inside[continuing+string(r)] = true
-			}
+			letters[r] += n
+			inside[r] = inside[r] || i > 0
 		}
 	}
-	for _, set := range []map[string]bool{letters, inside} {
-		for _, piece := range slices.Sorted(maps.Keys(set)) {
-			v.id(piece)
+	alphabet := slices.SortedFunc(maps.Keys(letters), func(a, b rune) int {
+		return cmp.Or(cmp.Compare(letters[b], letters[a]), cmp.Compare(a, b))
+	})
+	alphabet = alphabet[:min(len(alphabet), v.Alphabet)]
+	slices.Sort(alphabet)
+	first, later := map[rune]int32{}, map[rune]int32{}
+	for _, r := range alphabet {
+		first[r] = v.id(string(r))
+	}
+	for _, r := range alphabet {
+		if inside[r] {
+			later[r] = v.id(continuing + string(r))
 		}
 	}
-	change := map[piecePair]int{}
 	for w, word := range slices.Sorted(maps.Keys(counts)) {
 		var pieces []int32
 		for i, r := range word {
+			ids := later
 			if i == 0 {
-				pieces = append(pieces, v.id(string(r)))
-			} else {
-				pieces = append(pieces, v.id(continuing+string(r)))
+				ids = first
+			}
+			if id, ok := ids[r]; ok {
+				pieces = append(pieces, id)
 			}
 		}
 		v.words, v.times = append(v.words, pieces), append(v.times, counts[word])
-		v.countPairs(change, w, 1)
-	}
-	v.apply(change)
-}
-
-// merge makes a pair of pieces into one, in every word in which it occurs.
-func (v *vocabularyTrainer) merge(pair piecePair) {
-	joined := v.id(v.pieces[pair.left] + strings.TrimPrefix(v.pieces[pair.right], continuing))
-	change := map[piecePair]int{}
-	for _, w := range v.where[pair] {
-		v.countPairs(change, w, -1)
-		old, merged := v.words[w], v.words[w][:0]
-		for i := 0; i < len(old); i++ {
-			if i+1 < len(old) && old[i] == pair.left && old[i+1] == pair.right {
-				merged = append(merged, joined)
-				i++
-			} else {
-				merged = append(merged, old[i])
+		for i, id := range pieces {
+			v.frequency[id] += counts[word]
+			if i > 0 {
+				v.change(pieces[i-1], id, counts[word], int32(w))
 			}
 		}
-		v.words[w] = merged
-		v.countPairs(change, w, 1)
 	}
-	delete(v.where, pair)
-	v.apply(change)
+	v.requeue()
 }
 
-// countPairs adds the pairs of word w, or with sign −1 takes them away.
-func (v *vocabularyTrainer) countPairs(change map[piecePair]int, w, sign int) {
-	word := v.words[w]
-	for i := range len(word) - 1 {
-		pair := piecePair{word[i], word[i+1]}
-		change[pair] += sign * v.times[w]
-		if where := v.where[pair]; sign > 0 && (len(where) == 0 || where[len(where)-1] != w) {
-			v.where[pair] = append(where, w)
+// join makes a pair of pieces into one, in every word in which it occurs.
+func (v *vocabularyTrainer) join(pair *piecePair) {
+	left, right := pair.left, pair.right
+	joined := v.id(v.pieces[left] + strings.TrimPrefix(v.pieces[right], continuing))
+	for _, w := range pair.where {
+		old, n := v.words[w], v.times[w]
+		word := old[:0]
+		for i := 0; i < len(old); i++ {
+			if i+1 == len(old) || old[i] != left || old[i+1] != right {
+				word = append(word, old[i])
+				continue
+			}
+			if len(word) > 0 {
+				v.change(word[len(word)-1], left, -n, w)
+				v.change(word[len(word)-1], joined, n, w)
+			}
+			if i+2 < len(old) {
+				v.change(right, old[i+2], -n, w)
+				v.change(joined, old[i+2], n, w)
+			}
+			word = append(word, joined)
+			pair.count -= n
+			v.frequency[left] -= n
+			v.frequency[right] -= n
+			v.frequency[joined] += n
+			i++
+		}
+		v.words[w] = word
+	}
+	pair.where = nil
+	if v.Likelihood { // what became rarer by itself makes its pairs more likely
+		v.rise(v.with[left])
+		v.rise(v.with[right])
+	}
+	v.requeue()
+}
+
+// change adds n to the count of a pair, in word w.
+func (v *vocabularyTrainer) change(left, right int32, n int, w int32) {
+	p := v.pairs[[2]int32{left, right}]
+	if p == nil {
+		p = &piecePair{left: left, right: right, at: len(v.queue)}
+		v.pairs[[2]int32{left, right}] = p
+		heap.Push(&v.queue, p)
+		if v.Likelihood {
+			v.with[left], v.with[right] = append(v.with[left], p), append(v.with[right], p)
+		}
+	}
+	p.count += n
+	if n > 0 {
+		if last := len(p.where) - 1; last < 0 || p.where[last] != w {
+			p.where = append(p.where, w)
+		}
+		if !p.risen {
+			p.risen = true
+			v.risen = append(v.risen, p)
 		}
 	}
 }
 
-// apply brings the counts up to date, and the queue where one has risen.
-func (v *vocabularyTrainer) apply(change map[piecePair]int) {
-	for pair, n := range change {
-		v.counts[pair] += n
-		if n > 0 && v.counts[pair] >= minPairCount {
-			heap.Push(&v.queue, countedPair{pair, v.counts[pair]})
+// rise says that the scores of pairs may have risen.
+func (v *vocabularyTrainer) rise(pairs []*piecePair) {
+	for _, p := range pairs {
+		if !p.risen {
+			p.risen = true
+			v.risen = append(v.risen, p)
 		}
 	}
 }
 
-// countedPair is a pair and how often it occurred when it was queued.
-type countedPair struct {
-	piecePair
-	count int
+// requeue brings the queue up to date where scores have risen.
+func (v *vocabularyTrainer) requeue() {
+	for _, p := range v.risen {
+		p.risen = false
+		if score := v.score(p); score > p.score {
+			p.score = score
+			heap.Fix(&v.queue, p.at)
+		}
+	}
+	v.risen = v.risen[:0]
 }
 
-// pairQueue is a heap (container/heap) with the most frequent pair on top.
-type pairQueue []countedPair
+// score says how good it is to join a pair; 0 if it is too rare.
+func (v *vocabularyTrainer) score(p *piecePair) float64 {
+	switch {
+	case p.count < max(v.MinFrequency, 1):
+		return 0
+	case v.Likelihood:
+		return float64(p.count) / (float64(v.frequency[p.left]) * float64(v.frequency[p.right]))
+	}
+	return float64(p.count)
+}
 
-func (q pairQueue) Len() int      { return len(q) }
-func (q pairQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+// pairQueue is a heap (container/heap) with the best pair on top.
+type pairQueue []*piecePair
+
+func (q pairQueue) Len() int { return len(q) }
+func (q pairQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].at, q[j].at = i, j
+}
 func (q pairQueue) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(q[j].count, q[i].count), cmp.Compare(q[i].left, q[j].left), cmp.Compare(q[i].right, q[j].right)) < 0
+	a, b := q[i], q[j]
+	if a.score != b.score {
+		return a.score > b.score
+	}
+	return a.left < b.left || a.left == b.left && a.right < b.right
 }
-func (q *pairQueue) Push(x any) { *q = append(*q, x.(countedPair)) }
+func (q *pairQueue) Push(x any) { *q = append(*q, x.(*piecePair)) }
 func (q *pairQueue) Pop() any {
 	last := len(*q) - 1
 	x := (*q)[last]
