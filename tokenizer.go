@@ -1,11 +1,9 @@
 package main
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"io"
 	"iter"
 	"strings"
 	"sync"
@@ -351,6 +349,89 @@ func isChinese(r rune) bool {
 		r >= 0x2B740 && r <= 0x2B81F || r >= 0x2B920 && r <= 0x2CEAF || // U+2B920 as in Hugging Face, for U+2B820
 		r >= 0xF900 && r <= 0xFAFF || r >= 0x2F800 && r <= 0x2FA1F
 }
+
+// Encode returns the ids of the tokens of text: those of EncodeSpans.
+//
+// Text has few different words. Between ASCII white space and punctuation, where
+// words end in any case, it looks the bytes up in a table of those that it has
+// met lately, and leaves only what is not there to EncodeSpans.
+func (t *Tokenizer) Encode(text string) []int32 {
+	return t.appendIDs(make([]int32, 0, len(text)/4+8), text) // English has a token for each four bytes or more
+}
+
+// appendIDs appends what Encode returns to ids.
+func (t *Tokenizer) appendIDs(ids []int32, text string) []int32 {
+	seen := t.seen.Get().(*seenWords)
+	defer t.seen.Put(seen)
+	for begin := 0; begin < len(text); {
+		end := endOfStretch(text, begin)
+		if text[begin] == '[' {
+			end = begin + max(1, len(leadingSpecial(text[begin:])))
+		}
+		if ascii[text[begin]] != white {
+			ids = seen.append(ids, t, text[begin:end])
+		}
+		begin = end
+	}
+	return ids
+}
+
+// endOfStretch returns where what begins at a byte of text ends: white space or a
+// punctuation mark is a byte, and all else goes on to the next of these.
+func endOfStretch(text string, begin int) (end int) {
+	end = begin + 1
+	if ascii[text[begin]] == inner {
+		for end < len(text) && ascii[text[end]] == inner {
+			end++
+		}
+	}
+	return end
+}
+
+// seenWords has, in a place that follows from its bytes, the word that has come
+// there last. Longer words, and those of more pieces, have no place in it.
+type seenWords [1 << 15]struct {
+	word   [30]byte
+	length uint8 // of word
+	count  uint8 // of ids
+	ids    [8]int32
+}
+
+// seenSeed makes a place of a word. It differs from run to run, the ids do not.
+var seenSeed = maphash.MakeSeed()
+
+// append appends the ids of a word to ids.
+func (seen *seenWords) append(ids []int32, t *Tokenizer, word string) []int32 {
+	place := &seen[maphash.String(seenSeed, word)%uint64(len(seen))]
+	if string(place.word[:place.length]) == word {
+		return append(ids, place.ids[:place.count]...)
+	}
+	found, _ := t.EncodeSpans(word)
+	if len(word) <= len(place.word) && len(found) <= len(place.ids) {
+		place.length, place.count = uint8(copy(place.word[:], word)), uint8(copy(place.ids[:], found))
+	}
+	return append(ids, found...)
+}
+
+// ascii is what each byte is for Encode. The white space is that which is not
+// dropped, the marks are all that isPunctuation has.
+var ascii = func() (kinds [256]uint8) {
+	for b := range kinds {
+		switch {
+		case b == ' ' || b == '\t' || b == '\n' || b == '\r':
+			kinds[b] = white
+		case b < utf8.RuneSelf && isPunctuation(rune(b)):
+			kinds[b] = mark
+		}
+	}
+	return kinds
+}()
+
+const (
+	inner = iota // of a word, or not ASCII, or dropped
+	white
+	mark
+)
 
 // Encode returns the ids of the tokens of text: those of EncodeSpans.
 //

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"bufio"
 	"cmp"
 	"container/heap"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -313,4 +315,41 @@ func (q *pairQueue) Pop() any {
 	x := (*q)[last]
 	*q = (*q)[:last]
 	return x
+}
+
+// vocab is the command.
+func vocab(c *call) error {
+	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
+	settings := vocabularySettings(8000)
+	c.flags.IntVar(&settings.Size, "size", settings.Size, "most words in the vocabulary")
+	c.flags.IntVar(&settings.MinFrequency, "min-frequency", settings.MinFrequency, "how often two pieces have to stand side by side to be joined")
+	c.flags.IntVar(&settings.Alphabet, "alphabet", settings.Alphabet, "most letters; words are spelled without the rarest")
+	score := c.flags.String("score", "count", "what says which pair is joined: count, or likelihood")
+	out := c.flags.String("out", "", "`FILE` to write, a word a line")
+	cased := c.flags.Bool("cased", false, "keep case and accents")
+	if err := c.parse(0, "corpus", "out"); err != nil {
+		return err
+	}
+	switch *score {
+	case "count":
+	case "likelihood":
+		settings.Likelihood = true
+	default:
+		return usagef("-score is %q, want count or likelihood", *score)
+	}
+	if settings.Alphabet < 1 {
+		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
+	}
+	if err := mustNotExist(*out); err != nil {
+		return err
+	}
+	text, err := c.readText(*corpus)
+	if err != nil {
+		return err
+	}
+	words, err := settings.Train(CountWords(text, !*cased))
+	if err != nil {
+		return wrap(*corpus, err)
+	}
+	return writeFile(*out, func(w io.Writer) error { return WriteVocabulary(w, words) })
 }
