@@ -317,6 +317,25 @@ func (q *pairQueue) Pop() any {
 	return x
 }
 
+// ReadVocabulary reads vocab.txt: a word a line.
+func ReadVocabulary(r io.Reader) ([]string, error) {
+	var words []string
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		words = append(words, strings.TrimRight(lines.Text(), "\r"))
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("line %d: %w", len(words)+1, err)
+	}
+	return words, nil
+}
+
+// WriteVocabulary writes vocab.txt.
+func WriteVocabulary(w io.Writer, words []string) error {
+	_, err := io.WriteString(w, strings.Join(words, "\n")+"\n")
+	return err
+}
+
 // vocab is the command.
 func vocab(c *call) error {
 	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
