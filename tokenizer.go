@@ -229,6 +229,7 @@ func (w *word) add(r rune, from Span) {
 func (rules Rules) words(text string, most int) iter.Seq[*word] {
 	return func(yield func(*word) bool) {
 		w, more := &word{most: most}, true
+		var normalized []rune // what a character becomes
 		flush := func() {
 			if w.length > 0 {
 				more = more && yield(w)
@@ -247,7 +248,8 @@ func (rules Rules) words(text string, most int) iter.Seq[*word] {
 			if alone {
 				flush()
 			}
-			for _, n := range rules.normalized(r) {
+			normalized = rules.normalized(normalized[:0], r)
+			for _, n := range normalized {
 				if isPunctuation(n) {
 					flush()
 				}
@@ -267,51 +269,58 @@ func (rules Rules) words(text string, most int) iter.Seq[*word] {
 	}
 }
 
-// normalized is what becomes of a character that is not dropped.
-func (rules Rules) normalized(r rune) string {
-	s := string(r)
+// normalized appends to buf what becomes of a character that is not dropped.
+func (rules Rules) normalized(buf []rune, r rune) []rune {
 	if rules.StripAccents {
-		s = strip(r)
+		buf = stripped(buf, r)
+	} else {
+		buf = append(buf, r)
 	}
-	if !rules.LowerCase {
-		return s
+	if rules.LowerCase {
+		for i, r := range buf {
+			if buf[i] = laterCapitals.ToLower(r); r == '\u0130' { // the only capital that becomes two: i and a dot above
+				buf = append(buf, '\u0307')
+			}
+		}
 	}
-	if s == "\u0130" { // the only one of which lower case is two: i with a dot above
-		return "i\u0307"
-	}
-	return strings.Map(laterCapitals.ToLower, s)
+	return buf
 }
 
-// strip takes the accents from a character: of its canonical decomposition (é is
-// e and an acute accent, and a Hangul syllable is its two or three letters) the
-// nonspacing marks are left out.
-func strip(r rune) string {
+// stripped appends a character without its accents: of its canonical decomposition
+// (é is e and an acute accent, and a Hangul syllable is its two or three letters)
+// the nonspacing marks are left out.
+//
+// One thing is not as in Hugging Face's tokenizer: marks that stay are not put
+// into canonical order. No writing system asks for two of them in another one.
+func stripped(buf []rune, r rune) []rune {
 	const base, count, vowels, finals = 0xAC00, 11172, 21, 28
-	if i := r - base; i >= 0 && i < count {
-		letters := []rune{0x1100 + i/(vowels*finals), 0x1161 + i/finals%vowels}
+	switch i := r - base; {
+	case r < utf8.RuneSelf:
+		return append(buf, r)
+	case i >= 0 && i < count:
+		buf = append(buf, 0x1100+i/(vowels*finals), 0x1161+i/finals%vowels)
 		if final := i % finals; final > 0 {
-			letters = append(letters, 0x11A7+final)
+			buf = append(buf, 0x11A7+final)
 		}
-		return string(letters)
+		return buf
+	case unicode.Is(nonspacingMarks, r):
+		return buf
 	}
-	if s, ok := stripped()[r]; ok {
-		return s
+	if base, ok := bases()[r]; ok {
+		return append(buf, base...)
 	}
-	if unicode.Is(nonspacingMarks, r) {
-		return ""
-	}
-	return string(r)
+	return append(buf, r)
 }
 
 //go:generate go run testdata/unicode_table.go
 
-// stripped is strippedTable as a map.
-var stripped = sync.OnceValue(func() map[rune]string {
-	table := map[rune]string{}
+// bases is strippedTable as a map.
+var bases = sync.OnceValue(func() map[rune][]rune {
+	table := map[rune][]rune{}
 	for _, field := range strings.Fields(strippedTable) {
 		base, members, _ := strings.Cut(field, ":")
 		for _, r := range members {
-			table[r] = base
+			table[r] = []rune(base)
 		}
 	}
 	return table

@@ -26,8 +26,9 @@ import (
 //
 //	freq(ab) / (freq(a)·freq(b))
 //
-// which prefers pieces that seldom stand elsewhere: here all scores are 1/18, and
-// if there were pun ×1 too, h ##u and ##g ##s would stay so while the others fell.
+// which prefers pieces that seldom stand elsewhere. With pun ×12 and bun ×4 beside
+// hug ×10, pug ×5 and hugs ×5, the first pair by count is ##u ##g (20 times), and
+// by likelihood ##g ##s: 5/(20·5) is more than 20/(36·20).
 
 // VocabularySettings say how a vocabulary is trained.
 type VocabularySettings struct {
@@ -44,7 +45,7 @@ func vocabularySettings(size int) VocabularySettings {
 
 // longestCounted is how much of a word is counted, in characters. No vocabulary
 // can spell more than maxWordLength, but the other trainer counts long words too.
-const longestCounted = 10 * maxWordLength
+const longestCounted = 100 * maxWordLength
 
 // CountWords counts how often each word of a text occurs.
 func CountWords(text *Text, lowerCase bool) map[string]int {
