@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 )
@@ -213,7 +214,7 @@ func tokenize(c *call) error {
 		out.WriteString(separator)
 		separator = " "
 		if *ids {
-			fmt.Fprint(out, id)
+			out.WriteString(strconv.Itoa(int(id)))
 		} else {
 			out.WriteString(t.Words[id])
 		}

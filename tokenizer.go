@@ -146,20 +146,22 @@ func (t *Tokenizer) Pair(a, b []int32) (ids, segments []int32) {
 // appendPieces appends the pieces of a word of the text at a place: again and
 // again the longest piece of the vocabulary that the rest of the word begins with.
 func (t *Tokenizer) appendPieces(ids []int32, spans []Span, w *word, at int) ([]int32, []Span) {
-	unknown := Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End}
-	if w.length > maxWordLength {
-		return append(ids, t.unk), append(spans, unknown)
+	unknown := func() ([]int32, []Span) {
+		return append(ids, t.unk), append(spans, Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End})
 	}
-	before := len(ids)
+	if w.length > maxWordLength {
+		return unknown()
+	}
+	pieces, places := ids, spans
 	for begin := 0; begin < len(w.text); {
 		id, end := t.longestPiece(w.text, begin)
 		if end == begin { // no piece fits, so the whole word is unknown
-			return append(ids[:before], t.unk), append(spans[:before], unknown)
+			return unknown()
 		}
-		ids, spans = append(ids, id), append(spans, Span{at + w.from[begin].Begin, at + w.from[end-1].End})
+		pieces, places = append(pieces, id), append(places, Span{at + w.from[begin].Begin, at + w.from[end-1].End})
 		begin = end
 	}
-	return ids, spans
+	return pieces, places
 }
 
 // longestPiece returns the longest piece of the vocabulary that is word[begin:end],
@@ -363,7 +365,7 @@ func isChinese(r rune) bool {
 //
 // Text has few different words. Between ASCII white space and punctuation, where
 // words end in any case, it looks the bytes up in a table of those that it has
-// met lately, and leaves only what is not there to EncodeSpans.
+// met lately, and goes the long way only with what is not there.
 func (t *Tokenizer) Encode(text string) []int32 {
 	return t.appendIDs(make([]int32, 0, len(text)/4+8), text) // English has a token for each four bytes or more
 }
@@ -415,11 +417,19 @@ func (seen *seenWords) append(ids []int32, t *Tokenizer, word string) []int32 {
 	if string(place.word[:place.length]) == word {
 		return append(ids, place.ids[:place.count]...)
 	}
-	found, _ := t.EncodeSpans(word)
-	if len(word) <= len(place.word) && len(found) <= len(place.ids) {
+	before := len(ids)
+	if leadingSpecial(word) != "" {
+		ids = append(ids, t.ids[word])
+	} else {
+		var spans []Span // not needed
+		for w := range t.words(word, maxWordLength) {
+			ids, spans = t.appendPieces(ids, spans[:0], w, 0)
+		}
+	}
+	if found := ids[before:]; len(word) <= len(place.word) && len(found) <= len(place.ids) {
 		place.length, place.count = uint8(copy(place.word[:], word)), uint8(copy(place.ids[:], found))
 	}
-	return append(ids, found...)
+	return ids
 }
 
 // ascii is what each byte is for Encode. The white space is that which is not

@@ -210,3 +210,29 @@ func TestVocabCommand(t *testing.T) {
 	equal(t, status, exitUsage)
 	equal(t, strings.Contains(stderr, `-score is "best", want count or likelihood`), true)
 }
+
+// Newton's Opticks, by the quick way and by the plain one, on one thread.
+func BenchmarkEncode(b *testing.B) {
+	text := opticks(b)
+	read, err := ReadText(strings.NewReader(text))
+	check(b, err)
+	words, err := TrainVocabulary(CountWords(read, true), 4000)
+	check(b, err)
+	tokenizer, err := NewTokenizer(words, true)
+	check(b, err)
+	lines := strings.SplitAfter(text, "\n")
+	for name, encode := range map[string]func(line string){
+		"quick": func(line string) { tokenizer.Encode(line) },
+		"plain": func(line string) { tokenizer.EncodeSpans(line) },
+	} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			for range b.N {
+				for _, line := range lines {
+					encode(line)
+				}
+			}
+		})
+	}
+}
