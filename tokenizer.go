@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"cmp"
-	"container/heap"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"slices"
+	"hash/maphash"
+	"iter"
 	"strings"
 	"sync"
 	"unicode"
@@ -47,18 +43,31 @@ const maxWordLength = 100
 
 // A Tokenizer turns text into ids and back. It is safe for concurrent use.
 type Tokenizer struct {
-	Words     []string // the vocabulary: the line of vocab.txt is the id
-	LowerCase bool     // lower-case and strip accents ("uncased")
+	Words []string // the vocabulary: the line of vocab.txt is the id
+	Rules          // by which text becomes words
 
 	ids                      map[string]int32
 	pad, unk, cls, sep, mask int32
-	longest                  int // bytes of the longest piece
+	longest                  int       // bytes of the longest piece
+	seen                     sync.Pool // of *seenWords, for Encode
 }
+
+// Rules say what the words of a text are, with the names of
+// tokenizer_config.json.
+type Rules struct {
+	LowerCase    bool // do_lower_case
+	StripAccents bool // strip_accents; unless it is said, like LowerCase
+	SplitChinese bool // tokenize_chinese_chars: each one is a word
+}
+
+// rulesFor are the rules for an uncased vocabulary (lower case, no accents) or
+// for a cased one.
+func rulesFor(lowerCase bool) Rules { return Rules{lowerCase, lowerCase, true} }
 
 // NewTokenizer makes a tokenizer of a vocabulary. It has to have all special
 // tokens, and no word twice.
 func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
-	t := &Tokenizer{Words: words, LowerCase: lowerCase, ids: make(map[string]int32, len(words))}
+	t := &Tokenizer{Words: words, Rules: rulesFor(lowerCase), ids: make(map[string]int32, len(words))}
 	for i, w := range words {
 		if first, ok := t.ids[w]; ok {
 			return nil, fmt.Errorf("line %d repeats line %d, %q", i+1, first+1, w)
@@ -66,6 +75,7 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 		t.ids[w] = int32(i)
 		t.longest = max(t.longest, len(w))
 	}
+	t.seen.New = func() any { return new(seenWords) }
 	for i, id := range []*int32{&t.pad, &t.unk, &t.cls, &t.sep, &t.mask} {
 		var ok bool
 		if *id, ok = t.ids[specialTokens[i]]; !ok {
@@ -83,21 +93,26 @@ func (t *Tokenizer) special(id int32) bool {
 	return id == t.pad || id == t.unk || id == t.cls || id == t.sep || id == t.mask
 }
 
-// Encode returns the ids of the tokens of text. A special token that stands in
-// the text keeps its meaning.
-func (t *Tokenizer) Encode(text string) []int32 {
-	var ids []int32
-	for len(text) > 0 {
-		plain, token := cutSpecial(text)
-		text = text[len(plain)+len(token):]
-		for _, word := range words(plain, t.LowerCase) {
-			ids = t.appendPieces(ids, word)
+// A Span is the bytes text[Begin:End].
+type Span struct{ Begin, End int }
+
+// EncodeSpans returns the ids of the tokens of text, and the bytes that each
+// came from. A special token that stands in the text keeps its meaning.
+//
+// This is the algorithm. Encode, below, returns the same ids sooner.
+func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
+	for at := 0; at < len(text); {
+		plain, token := cutSpecial(text[at:])
+		for word := range t.words(plain, maxWordLength) {
+			ids, spans = t.appendPieces(ids, spans, word, at)
 		}
+		at += len(plain)
 		if token != "" {
-			ids = append(ids, t.ids[token])
+			ids, spans = append(ids, t.ids[token]), append(spans, Span{at, at + len(token)})
+			at += len(token)
 		}
 	}
-	return ids
+	return ids, spans
 }
 
 // Tokens are the words of ids.
@@ -128,143 +143,214 @@ func (t *Tokenizer) Pair(a, b []int32) (ids, segments []int32) {
 	return ids, segments
 }
 
-// appendPieces appends the pieces of a word: again and again the longest piece
-// of the vocabulary that the rest of the word begins with.
-func (t *Tokenizer) appendPieces(ids []int32, word string) []int32 {
-	if utf8.RuneCountInString(word) > maxWordLength {
-		return append(ids, t.unk)
+// appendPieces appends the pieces of a word of the text at a place: again and
+// again the longest piece of the vocabulary that the rest of the word begins with.
+func (t *Tokenizer) appendPieces(ids []int32, spans []Span, w *word, at int) ([]int32, []Span) {
+	unknown := func() ([]int32, []Span) {
+		return append(ids, t.unk), append(spans, Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End})
 	}
-	before := len(ids)
-	for rest := word; rest != ""; {
-		prefix := ""
-		if len(rest) < len(word) {
-			prefix = continuing
-		}
-		end := min(len(rest), t.longest)
-		for end > 0 {
-			if id, ok := t.ids[prefix+rest[:end]]; ok {
-				ids = append(ids, id)
-				break
-			}
-			_, size := utf8.DecodeLastRuneInString(rest[:end])
-			end -= size
-		}
-		if end == 0 { // no piece fits, so the whole word is unknown
-			return append(ids[:before], t.unk)
-		}
-		rest = rest[end:]
+	if w.length > maxWordLength {
+		return unknown()
 	}
-	return ids
+	pieces, places := ids, spans
+	for begin := 0; begin < len(w.text); {
+		id, end := t.longestPiece(w.text, begin)
+		if end == begin { // no piece fits, so the whole word is unknown
+			return unknown()
+		}
+		pieces, places = append(pieces, id), append(places, Span{at + w.from[begin].Begin, at + w.from[end-1].End})
+		begin = end
+	}
+	return pieces, places
+}
+
+// longestPiece returns the longest piece of the vocabulary that is word[begin:end],
+// or end = begin if there is none.
+func (t *Tokenizer) longestPiece(word []byte, begin int) (id int32, end int) {
+	piece, prefix := make([]byte, 0, 64), 0
+	if begin > 0 {
+		piece, prefix = append(piece, continuing...), len(continuing)
+	}
+	piece = append(piece, word[begin:min(len(word), begin+t.longest)]...)
+	for len(piece) > prefix {
+		if id, ok := t.ids[string(piece)]; ok {
+			return id, begin + len(piece) - prefix
+		}
+		_, size := utf8.DecodeLastRune(piece[prefix:])
+		piece = piece[:len(piece)-size]
+	}
+	return 0, begin
 }
 
 // cutSpecial returns the text before the first special token, and that token.
 func cutSpecial(text string) (plain, token string) {
 	for i := range len(text) {
 		if text[i] == '[' {
-			for _, s := range specialTokens {
-				if strings.HasPrefix(text[i:], s) {
-					return text[:i], s
-				}
+			if token := leadingSpecial(text[i:]); token != "" {
+				return text[:i], token
 			}
 		}
 	}
 	return text, ""
 }
 
-// words splits text into words: at white space, and round each punctuation mark
-// and each Chinese character, which is a word by itself.
-func words(text string, lowerCase bool) []string {
-	var all []string
-	var word strings.Builder
-	flush := func() {
-		if word.Len() > 0 {
-			all = append(all, word.String())
-			word.Reset()
+// leadingSpecial returns the special token that text begins with, if it does.
+func leadingSpecial(text string) string {
+	for _, token := range specialTokens {
+		if strings.HasPrefix(text, token) {
+			return token
 		}
 	}
-	for _, r := range text {
-		switch {
-		case r == utf8.RuneError || isControl(r):
-			// dropped
-		case unicode.IsSpace(r):
-			flush()
-		case isChinese(r):
-			flush()
-			word.WriteString(normalized(r, lowerCase))
-			flush()
-		default:
-			for _, n := range normalized(r, lowerCase) {
+	return ""
+}
+
+// A word is what pieces are looked for in.
+type word struct {
+	text   []byte // as the vocabulary would have it
+	from   []Span // the character of the original text that each byte came from
+	length int    // characters; text has no more than the first most of them
+	most   int
+}
+
+// add adds a character that came from a character of the original.
+func (w *word) add(r rune, from Span) {
+	if w.length++; w.length > w.most {
+		w.from[len(w.from)-1].End = from.End
+		return
+	}
+	w.text = utf8.AppendRune(w.text, r)
+	for len(w.from) < len(w.text) {
+		w.from = append(w.from, from)
+	}
+}
+
+// words splits text into words: at white space, and round each punctuation mark
+// and each Chinese character, which is a word by itself. Of a word that is longer
+// than most characters it keeps the beginning. A word that it yields is
+// overwritten by the next one.
+func (rules Rules) words(text string, most int) iter.Seq[*word] {
+	return func(yield func(*word) bool) {
+		w, more := &word{most: most}, true
+		var normalized []rune // what a character becomes
+		flush := func() {
+			if w.length > 0 {
+				more = more && yield(w)
+				w.text, w.from, w.length = w.text[:0], w.from[:0], 0
+			}
+		}
+		for at, r := range text {
+			if r == utf8.RuneError || isControl(r) {
+				continue // dropped, also what is no UTF-8
+			}
+			if unicode.IsSpace(r) {
+				flush()
+				continue
+			}
+			alone := rules.SplitChinese && isChinese(r)
+			if alone {
+				flush()
+			}
+			normalized = rules.normalized(normalized[:0], r)
+			for _, n := range normalized {
 				if isPunctuation(n) {
 					flush()
-					word.WriteRune(n)
-					flush()
-				} else {
-					word.WriteRune(n)
 				}
+				w.add(n, Span{at, at + utf8.RuneLen(r)})
+				if isPunctuation(n) {
+					flush()
+				}
+			}
+			if alone {
+				flush()
+			}
+			if !more {
+				return
+			}
+		}
+		flush()
+	}
+}
+
+// normalized appends to buf what becomes of a character that is not dropped.
+func (rules Rules) normalized(buf []rune, r rune) []rune {
+	if rules.StripAccents {
+		buf = stripped(buf, r)
+	} else {
+		buf = append(buf, r)
+	}
+	if rules.LowerCase {
+		for i, r := range buf {
+			if buf[i] = laterCapitals.ToLower(r); r == '\u0130' { // the only capital that becomes two: i and a dot above
+				buf = append(buf, '\u0307')
 			}
 		}
 	}
-	flush()
-	return all
+	return buf
 }
 
-// normalized is r itself or, for an uncased vocabulary, r without accents (it is
-// decomposed, and nonspacing marks are left out) and in lower case.
-func normalized(r rune, lowerCase bool) string {
-	if !lowerCase {
-		return string(r)
-	}
-	if r < utf8.RuneSelf {
-		return string(unicode.ToLower(r))
-	}
-	var s strings.Builder
-	for _, d := range decompose(r) {
-		if !unicode.Is(unicode.Mn, d) {
-			s.WriteRune(unicode.ToLower(d))
-		}
-	}
-	return s.String()
-}
-
-// decompose is the canonical decomposition of r: é is e and an acute accent, and
-// a Hangul syllable is its two or three letters.
-func decompose(r rune) string {
+// stripped appends a character without its accents: of its canonical decomposition
+// (é is e and an acute accent, and a Hangul syllable is its two or three letters)
+// the nonspacing marks are left out.
+//
+// One thing is not as in Hugging Face's tokenizer: marks that stay are not put
+// into canonical order. No writing system asks for two of them in another one.
+func stripped(buf []rune, r rune) []rune {
 	const base, count, vowels, finals = 0xAC00, 11172, 21, 28
-	if i := r - base; i >= 0 && i < count {
-		letters := []rune{0x1100 + i/(vowels*finals), 0x1161 + i/finals%vowels}
+	switch i := r - base; {
+	case r < utf8.RuneSelf:
+		return append(buf, r)
+	case i >= 0 && i < count:
+		buf = append(buf, 0x1100+i/(vowels*finals), 0x1161+i/finals%vowels)
 		if final := i % finals; final > 0 {
-			letters = append(letters, 0x11A7+final)
+			buf = append(buf, 0x11A7+final)
 		}
-		return string(letters)
+		return buf
+	case unicode.Is(nonspacingMarks, r):
+		return buf
 	}
-	if d, ok := decompositions()[r]; ok {
-		return d
+	if base, ok := bases()[r]; ok {
+		return append(buf, base...)
 	}
-	return string(r)
+	return append(buf, r)
 }
 
-// isControl: control and format characters, and those of private use or not
-// assigned at all: what is no letter, mark, number, punctuation, symbol or
-// separator. Tab and line breaks are white space.
-func isControl(r rune) bool {
-	return r != '\t' && r != '\n' && r != '\r' &&
-		!unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Z)
-}
+//go:generate go run testdata/unicode_table.go
 
-// decompositions is decompositionTable as a map.
-var decompositions = sync.OnceValue(func() map[rune]string {
-	table := map[rune]string{}
-	for _, line := range strings.Split(strings.TrimSuffix(decompositionTable, " "), " ") {
-		r, size := utf8.DecodeRuneInString(line)
-		table[r] = line[size:]
+// bases is strippedTable as a map.
+var bases = sync.OnceValue(func() map[rune][]rune {
+	table := map[rune][]rune{}
+	for _, field := range strings.Fields(strippedTable) {
+		base, members, _ := strings.Cut(field, ":")
+		for _, r := range members {
+			table[r] = []rune(base)
+		}
 	}
 	return table
 })
 
+// laterCapitals are the capitals that Unicode has had since version 15, which the
+// oldest Go that serves does not know.
+var laterCapitals = unicode.SpecialCase{
+	lowerBy(0x1C89, 0x1C89, 1), lowerBy(0xA7CB, 0xA7CB, 0x264-0xA7CB), lowerBy(0xA7CC, 0xA7CC, 1), lowerBy(0xA7CE, 0xA7CE, 1),
+	lowerBy(0xA7D2, 0xA7D2, 1), lowerBy(0xA7D4, 0xA7D4, 1), lowerBy(0xA7DA, 0xA7DA, 1), lowerBy(0xA7DC, 0xA7DC, 0x19B-0xA7DC),
+	lowerBy(0x10D50, 0x10D65, 0x20), lowerBy(0x16EA0, 0x16EB8, 0x1B),
+}
+
+// lowerBy: the lower case of lo to hi is so many code points on.
+func lowerBy(lo, hi uint32, distance rune) unicode.CaseRange {
+	return unicode.CaseRange{Lo: lo, Hi: hi, Delta: [unicode.MaxCase]rune{unicode.LowerCase: distance}}
+}
+
+// isControl: control and format characters, and those of private use. Tab and
+// line breaks are white space.
+func isControl(r rune) bool {
+	return r != '\t' && r != '\n' && r != '\r' && (unicode.In(r, unicode.Cc, unicode.Co) || unicode.Is(formatCharacters, r))
+}
+
 // isPunctuation: Unicode's P*, and all ASCII that is no letter, digit or space,
 // such as $, + and ~.
 func isPunctuation(r rune) bool {
-	return r >= '!' && r <= '/' || r >= ':' && r <= '@' || r >= '[' && r <= '`' || r >= '{' && r <= '~' || unicode.IsPunct(r)
+	return r >= '!' && r <= '/' || r >= ':' && r <= '@' || r >= '[' && r <= '`' || r >= '{' && r <= '~' || r >= utf8.RuneSelf && unicode.Is(punctuation, r)
 }
 
 // isChinese: the blocks of CJK ideographs that BERT knows.
@@ -275,192 +361,93 @@ func isChinese(r rune) bool {
 		r >= 0xF900 && r <= 0xFAFF || r >= 0x2F800 && r <= 0x2FA1F
 }
 
-// ReadVocabulary reads vocab.txt: a word a line.
-func ReadVocabulary(r io.Reader) ([]string, error) {
-	var words []string
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		words = append(words, strings.TrimRight(lines.Text(), "\r"))
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", len(words)+1, err)
-	}
-	return words, nil
-}
-
-// WriteVocabulary writes vocab.txt.
-func WriteVocabulary(w io.Writer, words []string) error {
-	_, err := io.WriteString(w, strings.Join(words, "\n")+"\n")
-	return err
-}
-
-// CountWords counts how often each word of a text occurs.
-func CountWords(text *Text, lowerCase bool) map[string]int {
-	counts := map[string]int{}
-	for _, document := range text.Documents {
-		for _, sentence := range document {
-			for _, word := range words(sentence, lowerCase) {
-				counts[word]++
-			}
-		}
-	}
-	return counts
-}
-
-// TrainVocabulary learns a vocabulary of at most size words from how often each
-// word of a text occurs. It begins with the special tokens and the letters, and
-// then, again and again, joins the two pieces that most often stand side by
-// side; of several such pairs, the one with the smaller ids. With hug ×10,
-// pug ×5 and hugs ×3:
+// Encode returns the ids of the tokens of text: those of EncodeSpans.
 //
-//	##u ##g (18 times) → ##ug    h ##ug (13) → hug    p ##ug (5) → pug    hug ##s (3) → hugs
-func TrainVocabulary(counts map[string]int, size int) ([]string, error) {
-	v := &vocabularyTrainer{ids: map[string]int32{}, counts: map[piecePair]int{}, where: map[piecePair][]int{}}
-	for _, s := range specialTokens {
-		v.id(s)
+// Text has few different words. Between ASCII white space and punctuation, where
+// words end in any case, it looks the bytes up in a table of those that it has
+// met lately, and goes the long way only with what is not there.
+func (t *Tokenizer) Encode(text string) []int32 {
+	return t.appendIDs(make([]int32, 0, len(text)/4+8), text) // English has a token for each four bytes or more
+}
+
+// appendIDs appends what Encode returns to ids.
+func (t *Tokenizer) appendIDs(ids []int32, text string) []int32 {
+	seen := t.seen.Get().(*seenWords)
+	defer t.seen.Put(seen)
+	for begin := 0; begin < len(text); {
+		end := endOfStretch(text, begin)
+		if text[begin] == '[' {
+			end = begin + max(1, len(leadingSpecial(text[begin:])))
+		}
+		if ascii[text[begin]] != white {
+			ids = seen.append(ids, t, text[begin:end])
+		}
+		begin = end
 	}
-	v.spell(counts)
-	if len(v.words) == 0 {
-		return nil, errors.New("there is no word to learn a vocabulary from")
-	}
-	if len(v.pieces) > size {
-		return nil, fmt.Errorf("a vocabulary of %d words is too small: special tokens and letters alone are %d", size, len(v.pieces))
-	}
-	for len(v.pieces) < size && v.queue.Len() > 0 {
-		// A count that has changed since its entry was made is looked at
-		// again later: if it rose, there is a newer entry.
-		top := heap.Pop(&v.queue).(countedPair)
-		switch count := v.counts[top.piecePair]; {
-		case count == top.count:
-			v.merge(top.piecePair)
-		case count < top.count && count >= minPairCount:
-			heap.Push(&v.queue, countedPair{top.piecePair, count})
+	return ids
+}
+
+// endOfStretch returns where what begins at a byte of text ends: white space or a
+// punctuation mark is a byte, and all else goes on to the next of these.
+func endOfStretch(text string, begin int) (end int) {
+	end = begin + 1
+	if ascii[text[begin]] == inner {
+		for end < len(text) && ascii[text[end]] == inner {
+			end++
 		}
 	}
-	return v.pieces, nil
+	return end
 }
 
-// minPairCount is how often a pair has to occur to be joined.
-const minPairCount = 2
-
-type vocabularyTrainer struct {
-	pieces []string         // the vocabulary so far
-	ids    map[string]int32 // of the pieces
-	words  [][]int32        // each word of the text, in pieces
-	times  []int            // how often it occurs
-	counts map[piecePair]int
-	where  map[piecePair][]int // the words in which a pair has occurred
-	queue  pairQueue
+// seenWords has, in a place that follows from its bytes, the word that has come
+// there last. Longer words, and those of more pieces, have no place in it.
+type seenWords [1 << 15]struct {
+	word   [30]byte
+	length uint8 // of word
+	count  uint8 // of ids
+	ids    [8]int32
 }
 
-type piecePair struct{ left, right int32 }
+// seenSeed makes a place of a word. It differs from run to run, the ids do not.
+var seenSeed = maphash.MakeSeed()
 
-// id returns the id of a piece, and makes it one if it is new.
-func (v *vocabularyTrainer) id(piece string) int32 {
-	id, ok := v.ids[piece]
-	if !ok {
-		id = int32(len(v.pieces))
-		v.ids[piece] = id
-		v.pieces = append(v.pieces, piece)
+// append appends the ids of a word to ids.
+func (seen *seenWords) append(ids []int32, t *Tokenizer, word string) []int32 {
+	place := &seen[maphash.String(seenSeed, word)%uint64(len(seen))]
+	if string(place.word[:place.length]) == word {
+		return append(ids, place.ids[:place.count]...)
 	}
-	return id
-}
-
-// spell takes every word as its letters. The letters are the first pieces: in
-// order, first all as they are, then those with ## that go on with a word.
-func (v *vocabularyTrainer) spell(counts map[string]int) {
-	letters, inside := map[string]bool{}, map[string]bool{}
-	for word := range counts {
-		for i, r := range word {
-			letters[string(r)] = true
-			if i > 0 {
-				inside[continuing+string(r)] = true
-			}
+	before := len(ids)
+	if leadingSpecial(word) != "" {
+		ids = append(ids, t.ids[word])
+	} else {
+		var spans []Span // not needed
+		for w := range t.words(word, maxWordLength) {
+			ids, spans = t.appendPieces(ids, spans[:0], w, 0)
 		}
 	}
-	for _, set := range []map[string]bool{letters, inside} {
-		for _, piece := range slices.Sorted(maps.Keys(set)) {
-			v.id(piece)
+	if found := ids[before:]; len(word) <= len(place.word) && len(found) <= len(place.ids) {
+		place.length, place.count = uint8(copy(place.word[:], word)), uint8(copy(place.ids[:], found))
+	}
+	return ids
+}
+
+// ascii is what each byte is for Encode. The white space is that which is not
+// dropped, the marks are all that isPunctuation has.
+var ascii = func() (kinds [256]uint8) {
+	for b := range kinds {
+		switch {
+		case b == ' ' || b == '\t' || b == '\n' || b == '\r':
+			kinds[b] = white
+		case b < utf8.RuneSelf && isPunctuation(rune(b)):
+			kinds[b] = mark
 		}
 	}
-	change := map[piecePair]int{}
-	for w, word := range slices.Sorted(maps.Keys(counts)) {
-		var pieces []int32
-		for i, r := range word {
-			if i == 0 {
-				pieces = append(pieces, v.id(string(r)))
-			} else {
-				pieces = append(pieces, v.id(continuing+string(r)))
-			}
-		}
-		v.words, v.times = append(v.words, pieces), append(v.times, counts[word])
-		v.countPairs(change, w, 1)
-	}
-	v.apply(change)
-}
+	return kinds
+}()
 
-// merge makes a pair of pieces into one, in every word in which it occurs.
-func (v *vocabularyTrainer) merge(pair piecePair) {
-	joined := v.id(v.pieces[pair.left] + strings.TrimPrefix(v.pieces[pair.right], continuing))
-	change := map[piecePair]int{}
-	for _, w := range v.where[pair] {
-		v.countPairs(change, w, -1)
-		old, merged := v.words[w], v.words[w][:0]
-		for i := 0; i < len(old); i++ {
-			if i+1 < len(old) && old[i] == pair.left && old[i+1] == pair.right {
-				merged = append(merged, joined)
-				i++
-			} else {
-				merged = append(merged, old[i])
-			}
-		}
-		v.words[w] = merged
-		v.countPairs(change, w, 1)
-	}
-	delete(v.where, pair)
-	v.apply(change)
-}
-
-// countPairs adds the pairs of word w, or with sign −1 takes them away.
-func (v *vocabularyTrainer) countPairs(change map[piecePair]int, w, sign int) {
-	word := v.words[w]
-	for i := range len(word) - 1 {
-		pair := piecePair{word[i], word[i+1]}
-		change[pair] += sign * v.times[w]
-		if where := v.where[pair]; sign > 0 && (len(where) == 0 || where[len(where)-1] != w) {
-			v.where[pair] = append(where, w)
-		}
-	}
-}
-
-// apply brings the counts up to date, and the queue where one has risen.
-func (v *vocabularyTrainer) apply(change map[piecePair]int) {
-	for pair, n := range change {
-		v.counts[pair] += n
-		if n > 0 && v.counts[pair] >= minPairCount {
-			heap.Push(&v.queue, countedPair{pair, v.counts[pair]})
-		}
-	}
-}
-
-// countedPair is a pair and how often it occurred when it was queued.
-type countedPair struct {
-	piecePair
-	count int
-}
-
-// pairQueue is a heap (container/heap) with the most frequent pair on top.
-type pairQueue []countedPair
-
-func (q pairQueue) Len() int      { return len(q) }
-func (q pairQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q pairQueue) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(q[j].count, q[i].count), cmp.Compare(q[i].left, q[j].left), cmp.Compare(q[i].right, q[j].right)) < 0
-}
-func (q *pairQueue) Push(x any) { *q = append(*q, x.(countedPair)) }
-func (q *pairQueue) Pop() any {
-	last := len(*q) - 1
-	x := (*q)[last]
-	*q = (*q)[:last]
-	return x
-}
+const (
+	inner = iota // of a word, or not ASCII, or dropped
+	white
+	mark
+)
