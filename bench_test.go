@@ -106,3 +106,50 @@ func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int)
 	b.ReportMetric(float64(tokens)*steps, "tok/s")
 	b.ReportMetric(flops*steps/1e9, "GFLOP/s")
 }
+
+// Each kernel of each instruction set, on rows that sit in the first-level cache,
+// in GB/s of the slices that it reads and writes; the tile in GFLOP/s.
+func BenchmarkKernel(b *testing.B) {
+	// How many of the slices of a case a kernel goes through.
+	traffic := map[string]int{
+		"add": 3, "mulAdd": 4, "scale": 2, "sum": 1, "dot": 2, "squares": 1, "maximum": 1, "expSum": 2,
+		"softmaxBackward": 3, "gelu": 2, "geluBackward": 3, "normalize": 5, "normalizeSums": 3,
+		"normalizeBackward": 4, "dropout": 2, "adamw": 7,
+	}
+	const n = 768
+	for _, kc := range kernelCases {
+		count, ok := traffic[kc.name]
+		if !ok { // transpose is a part of the products
+			continue
+		}
+		for k := range kernelTables {
+			b.Run(kc.name+"/"+kernelTables[k].name, func(b *testing.B) {
+				s := make([][]float32, 5)
+				for i := range s {
+					s[i] = randomFloats(n, uint64(i))
+				}
+				for b.Loop() {
+					kc.call(&kernelTables[k], s, 0.5, 1, 1)
+				}
+				b.ReportMetric(float64(count*n*4)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+			})
+		}
+	}
+	for k := range kernelTables {
+		b.Run("tile/"+kernelTables[k].name, func(b *testing.B) {
+			const depth = 256
+			rows, cols := kernelTables[k].tileRows, kernelTables[k].tileCols
+			t := &tile{
+				rows: rows, cols: cols, depth: depth, c: make([]float32, rows*cols), cRow: cols, start: zeros[:],
+				a: randomFloats(rows*depth, 1), aRow: depth, aStep: 1, b: randomFloats(depth*cols, 2), bRow: cols,
+			}
+			for g := range t.group {
+				t.group[g] = max(min(3*g, rows-3), 0)
+			}
+			for b.Loop() {
+				kernelTables[k].tile(t)
+			}
+			b.ReportMetric(2*float64(rows*cols*depth)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+	}
+}

@@ -88,6 +88,10 @@ var constants = [...]float32{
 // factors of dropout's hash.
 var places = [...]uint32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, hashFactor1, hashFactor2}
 
+// tailMask is 16 words of ones and 16 of zeros: from word 16−n on it is a mask for
+// n floats.
+var tailMask = [32]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
+
 // assembly are the tables of kernels in assembly that this processor can run.
 // GODEBUG=cpu.avx512f=off hides AVX-512 from it, GODEBUG=cpu.all=off AVX2 too.
 func assembly() []kernelTable {

@@ -95,7 +95,7 @@
 
 // MASK256 makes the masks Y12 and Y13 for t.cols columns.
 #define MASK256                       \
-	LEAQ    tailMask<>+64(SB), AX     \
+	LEAQ    ·tailMask+64(SB), AX     \
 	MOVQ    tile_cols(DI), R13        \
 	SHLQ    $2, R13                   \
 	SUBQ    R13, AX                   \
@@ -271,7 +271,7 @@ tail:                                 \
 	NEGQ     CX                       \
 	CMPQ     CX, $16                  \
 	JEQ      done                     \
-	LEAQ     tailMask<>(SB), R10      \
+	LEAQ     ·tailMask(SB), R10      \
 	VMOVUPS  (R10)(CX*4), Y14         \
 	VMOVUPS  32(R10)(CX*4), Y15       \
 	loads(LOADTAIL)                   \
@@ -296,19 +296,6 @@ done:
 	VMASKMOVPS b, Y15, 32(p)(AX*1)
 
 #define NOTHING(move)
-
-// tailMask is 16 words of ones and 16 of zeros: from word 16−n on it is a mask
-// for n floats.
-DATA tailMask<>+0(SB)/8, $-1
-DATA tailMask<>+8(SB)/8, $-1
-DATA tailMask<>+16(SB)/8, $-1
-DATA tailMask<>+24(SB)/8, $-1
-DATA tailMask<>+32(SB)/8, $-1
-DATA tailMask<>+40(SB)/8, $-1
-DATA tailMask<>+48(SB)/8, $-1
-DATA tailMask<>+56(SB)/8, $-1
-DATA tailMask<>+64(SB)/8, $0
-GLOBL tailMask<>(SB), RODATA|NOPTR, $128
 
 // CONSTANT(i) is constants[i] of kernels_amd64.go.
 #define CONSTANT(i) ·constants+(4*i)(SB)

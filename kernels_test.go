@@ -1,10 +1,12 @@
 package main
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"math/big"
 	"math/rand/v2"
+	"slices"
 	"testing"
 )
 
@@ -95,36 +97,59 @@ func TestKernelsMatchGo(t *testing.T) {
 	for _, kc := range kernelCases {
 		for n := range longest + 1 {
 			for round := range 3 {
-				input, want := make([][]float32, 5), make([][]float32, 5)
+				input, room := make([][]float32, 5), make([][]float32, 5)
 				for i := range input {
-					input[i], want[i] = make([]float32, n), make([]float32, n)
+					input[i], room[i] = make([]float32, n), guarded[i][longest-n:]
 					fillRandom(r, input[i], round > 0)
-					copy(want[i], input[i])
-				}
-				if kc.name == "adamw" {
-					for i, v := range want[3] { // a mean of squares is not negative
-						want[3][i] = float32(math.Abs(float64(v)))
-						input[3][i] = want[3][i]
-					}
 				}
 				a, b, c := float32(r.NormFloat64()), float32(r.NormFloat64()), float32(r.NormFloat64())
-				wantResult := kc.call(&kernelTables[0], want, a, b, c)
-				for k := range kernelTables[1:] {
-					table := &kernelTables[1+k]
-					got := make([][]float32, 5)
-					for i := range got {
-						got[i] = guarded[i][longest-n:]
-						copy(got[i], input[i])
-					}
-					gotResult := kc.call(table, got, a, b, c)
-					for i := range got {
-						compareBits(t, fmt.Sprintf("%s %s: length %d: slice %d", table.name, kc.name, n, i), got[i], want[i])
-					}
-					compareBits(t, fmt.Sprintf("%s %s: length %d: result", table.name, kc.name, n), gotResult, wantResult)
-				}
+				compareKernel(t, kc.name, kc.call, input, room, a, b, c)
 			}
 		}
 	}
+}
+
+// compareKernel runs a kernel of each instruction set on copies of input in room
+// and compares them with the Go version.
+func compareKernel(t *testing.T, name string, call func(k *kernelTable, s [][]float32, a, b, c float32) []float32, input, room [][]float32, a, b, c float32) {
+	t.Helper()
+	want := make([][]float32, len(input))
+	for i := range input {
+		want[i] = slices.Clone(input[i])
+	}
+	wantResult := call(&kernelTables[0], want, a, b, c)
+	for k := range kernelTables[1:] {
+		table := &kernelTables[1+k]
+		for i := range input {
+			copy(room[i], input[i])
+		}
+		result := call(table, room, a, b, c)
+		for i := range input {
+			compareBits(t, fmt.Sprintf("%s %s: length %d: slice %d", table.name, name, len(input[i]), i), room[i], want[i])
+		}
+		compareBits(t, fmt.Sprintf("%s %s: length %d: result", table.name, name, len(input[0])), result, wantResult)
+	}
+}
+
+// Whatever the bits, each kernel of each instruction set returns what its Go
+// version does.
+func FuzzKernels(f *testing.F) {
+	f.Add([]byte("four floats for each of the five slices of a kernel, so eighty bytes or so at a time."), float32(0.5), float32(-3), float32(1))
+	f.Add(make([]byte, 20*40), float32(math.Inf(1)), float32(0), float32(math.NaN()))
+	f.Fuzz(func(t *testing.T, data []byte, a, b, c float32) {
+		n := min(len(data)/(5*bytesOfF32), 300)
+		input, room := make([][]float32, 5), make([][]float32, 5)
+		for i := range input {
+			for range n {
+				input[i] = append(input[i], math.Float32frombits(binary.LittleEndian.Uint32(data)))
+				data = data[4:]
+			}
+			room[i] = slices.Clone(input[i])
+		}
+		for _, kc := range kernelCases {
+			compareKernel(t, kc.name, kc.call, input, room, a, b, c)
+		}
+	})
 }
 
 func compareBits(t *testing.T, what string, got, want []float32) {

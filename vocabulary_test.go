@@ -212,7 +212,7 @@ func TestVocabCommand(t *testing.T) {
 }
 
 // Newton's Opticks, by the quick way and by the plain one, on one thread.
-func BenchmarkEncode(b *testing.B) {
+func BenchmarkTokenize(b *testing.B) {
 	text := opticks(b)
 	read, err := ReadText(strings.NewReader(text))
 	check(b, err)
