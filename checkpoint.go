@@ -34,17 +34,45 @@ const (
 	modelFile           = "model.safetensors"
 )
 
-// tokenizerConfig is tokenizer_config.json.
+// tokenizerConfig is tokenizer_config.json as it is written.
 type tokenizerConfig struct {
-	TokenizerClass     string `json:"tokenizer_class"`
-	DoLowerCase        *bool  `json:"do_lower_case"`
-	ModelMaxLength     int    `json:"model_max_length"`
-	PadToken           string `json:"pad_token"`
-	UnkToken           string `json:"unk_token"`
-	ClsToken           string `json:"cls_token"`
-	SepToken           string `json:"sep_token"`
-	MaskToken          string `json:"mask_token"`
-	TokenizeChineseChr bool   `json:"tokenize_chinese_chars"`
+	TokenizerClass string `json:"tokenizer_class"`
+	tokenizerSettings
+	ModelMaxLength int    `json:"model_max_length"`
+	PadToken       string `json:"pad_token"`
+	UnkToken       string `json:"unk_token"`
+	ClsToken       string `json:"cls_token"`
+	SepToken       string `json:"sep_token"`
+	MaskToken      string `json:"mask_token"`
+}
+
+// tokenizerSettings are what is read of it; null is Hugging Face's default. (In
+// published files the other fields can be what would not fit here, such as 1e30.)
+type tokenizerSettings struct {
+	DoLowerCase          *bool `json:"do_lower_case"`
+	StripAccents         *bool `json:"strip_accents"`
+	TokenizeChineseChars *bool `json:"tokenize_chinese_chars"`
+}
+
+// settings are the rules as tokenizer_config.json has them.
+func (rules Rules) settings() tokenizerSettings {
+	s := tokenizerSettings{&rules.LowerCase, &rules.StripAccents, &rules.SplitChinese}
+	if rules.StripAccents == rules.LowerCase {
+		s.StripAccents = nil
+	}
+	return s
+}
+
+// rules are those that the settings mean.
+func (s tokenizerSettings) rules() Rules {
+	rules := rulesFor(s.DoLowerCase == nil || *s.DoLowerCase)
+	if s.StripAccents != nil {
+		rules.StripAccents = *s.StripAccents
+	}
+	if s.TokenizeChineseChars != nil {
+		rules.SplitChinese = *s.TokenizeChineseChars
+	}
+	return rules
 }
 
 // SaveModel writes the model folder dir, making it if need be.
@@ -54,8 +82,8 @@ func SaveModel(dir string, m *Model, t *Tokenizer) error {
 	}
 	m.Config.PadTokenID = int(t.pad)
 	settings := tokenizerConfig{
-		"BertTokenizer", &t.LowerCase, m.Config.MaxPositionEmbeddings,
-		padToken, unkToken, clsToken, sepToken, maskToken, true,
+		"BertTokenizer", t.Rules.settings(), m.Config.MaxPositionEmbeddings,
+		padToken, unkToken, clsToken, sepToken, maskToken,
 	}
 	for _, file := range []struct {
 		name  string
@@ -145,7 +173,7 @@ func wrap(name string, err error) error {
 
 // LoadTokenizer reads the tokenizer of the model folder dir.
 func LoadTokenizer(dir string) (*Tokenizer, error) {
-	settings := tokenizerConfig{}
+	settings := tokenizerSettings{}
 	name := filepath.Join(dir, tokenizerConfigFile)
 	data, err := os.ReadFile(name)
 	if err == nil {
@@ -156,7 +184,11 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return LoadVocabulary(filepath.Join(dir, vocabFile), settings.DoLowerCase == nil || *settings.DoLowerCase)
+	t, err := LoadVocabulary(filepath.Join(dir, vocabFile), true)
+	if err == nil {
+		t.Rules = settings.rules()
+	}
+	return t, err
 }
 
 // LoadVocabulary reads a vocabulary file.

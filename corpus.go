@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"compress/gzip"
 	"errors"
 	"io"
@@ -202,6 +203,33 @@ func startsLower(s string) bool {
 	return unicode.IsLower(r)
 }
 
+// eachPart calls use for the lines of r, one after the other. A long line comes in
+// parts that end after a space, so that the tokens are the same, and the memory
+// that is needed grows with the longest word but not with the line. at is where in
+// its line a part begins. The last line need not end.
+func eachPart(r io.Reader, use func(part string, at int)) error {
+	in := bufio.NewReaderSize(r, 1<<16)
+	var rest []byte // of the line, not used yet
+	at := 0
+	for {
+		piece, err := in.ReadSlice('\n')
+		space := bytes.LastIndexByte(piece, ' ')
+		cut := len(rest) + space + 1
+		rest = append(rest, piece...)
+		switch {
+		case err == nil || err == io.EOF && at+len(rest) > 0:
+			use(strings.TrimSuffix(string(rest), "\n")+"\n", at)
+			rest, at = rest[:0], 0
+		case err == bufio.ErrBufferFull && space >= 0:
+			use(string(rest[:cut]), at)
+			rest, at = append(rest[:0], rest[cut:]...), at+cut
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			return ignoreEOF(err)
+		}
+	}
+}
+
 // A Corpus is a text in tokens. Sentence i is tokens[sentences[i]:sentences[i+1]],
 // and document d the sentences documents[d] to documents[d+1].
 type Corpus struct {
@@ -212,23 +240,34 @@ type Corpus struct {
 
 // NewCorpus encodes a text. It leaves out what has no token.
 func NewCorpus(text *Text, t *Tokenizer) (*Corpus, error) {
-	encoded := make([][][]int32, len(text.Documents))
-	parallel(len(text.Documents), 1, func(lo, hi int) {
+	encoded := make([]struct {
+		tokens []int32
+		ends   []int // of the sentences
+	}, len(text.Documents))
+	parallel(len(encoded), 1, func(lo, hi int) {
 		for d := lo; d < hi; d++ {
+			e := &encoded[d]
 			for _, s := range text.Documents[d] {
-				if ids := t.Encode(s); len(ids) > 0 {
-					encoded[d] = append(encoded[d], ids)
+				before := len(e.tokens)
+				if e.tokens = t.appendIDs(e.tokens, s); len(e.tokens) > before {
+					e.ends = append(e.ends, len(e.tokens))
 				}
 			}
 		}
 	})
-	c := &Corpus{sentences: []int{0}, documents: []int{0}}
-	for _, document := range encoded {
-		for _, ids := range document {
-			c.tokens = append(c.tokens, ids...)
-			c.sentences = append(c.sentences, len(c.tokens))
+	total := 0
+	for _, e := range encoded {
+		total += len(e.tokens)
+	}
+	c := &Corpus{tokens: make([]int32, 0, total), sentences: []int{0}, documents: []int{0}}
+	for d := range encoded {
+		e := &encoded[d]
+		for _, end := range e.ends {
+			c.sentences = append(c.sentences, len(c.tokens)+end)
 		}
-		if len(document) > 0 {
+		c.tokens = append(c.tokens, e.tokens...)
+		e.tokens = nil
+		if len(e.ends) > 0 {
 			c.documents = append(c.documents, len(c.sentences)-1)
 		}
 	}

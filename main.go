@@ -52,7 +52,7 @@ func commands() []*command {
 		{"finetune", "-model DIR -task classify|answer -train FILE -out DIR", "fine-tune a model for a task", "-model run/demo -task classify -train task.tsv -out run/topics", finetune},
 		{"classify", "-model DIR [TEXT | A B]", "label and probabilities of a text or a pair", `-model run/topics "Hugo tunes the piano."`, classify},
 		{"answer", "-model DIR -context FILE [QUESTION]", "the answer to a question, from a text", `-model run/answers -context text.txt "Who tunes the piano?"`, answer},
-		{"tokenize", "(-model DIR | -vocab FILE) [-ids]", "tokens of each line of standard input", "-model run/demo < text.txt", tokenize},
+		{"tokenize", "(-model DIR | -vocab FILE) [-ids] [-offsets]", "tokens of each line of standard input", "-model run/demo < text.txt", tokenize},
 		{"vocab", "-corpus FILE -out FILE", "train a WordPiece vocabulary", "-corpus corpus.txt -size 2000 -out vocab.txt", vocab},
 		{"examples", "-corpus FILE (-model DIR | -vocab FILE)", "the pre-training examples of one epoch, in JSON lines", "-corpus corpus.txt -model run/demo", examples},
 	}
@@ -203,28 +203,6 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 	}
 }
 
-func vocab(c *call) error {
-	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
-	size := c.flags.Int("size", 8000, "most words in the vocabulary")
-	out := c.flags.String("out", "", "`FILE` to write, a word a line")
-	cased := c.flags.Bool("cased", false, "keep case and accents")
-	if err := c.parse(0, "corpus", "out"); err != nil {
-		return err
-	}
-	if err := mustNotExist(*out); err != nil {
-		return err
-	}
-	text, err := c.readText(*corpus)
-	if err != nil {
-		return err
-	}
-	words, err := TrainVocabulary(CountWords(text, !*cased), *size)
-	if err != nil {
-		return wrap(*corpus, err)
-	}
-	return writeFile(*out, func(w io.Writer) error { return WriteVocabulary(w, words) })
-}
-
 func mustNotExist(name string) error {
 	if _, err := os.Lstat(name); err == nil {
 		return fmt.Errorf("%s exists already, and is not overwritten", name)
@@ -235,6 +213,7 @@ func mustNotExist(name string) error {
 func tokenize(c *call) error {
 	tokenizer := c.tokenizerFlags()
 	ids := c.flags.Bool("ids", false, "write ids instead of tokens")
+	offsets := c.flags.Bool("offsets", false, "write after each token the bytes of the line that it came from: play:3-7")
 	if err := c.parse(0); err != nil {
 		return err
 	}
@@ -242,19 +221,35 @@ func tokenize(c *call) error {
 	if err != nil {
 		return err
 	}
-	in, out := bufio.NewReader(c.stdin), bufio.NewWriter(c.stdout)
-	for {
-		line, err := in.ReadString('\n')
-		if err != nil && err != io.EOF || line == "" {
-			return errors.Join(ignoreEOF(err), out.Flush())
-		}
-		encoded := t.Encode(line)
+	out := bufio.NewWriter(c.stdout)
+	separator := ""
+	write := func(id int32) {
+		out.WriteString(separator)
+		separator = " "
 		if *ids {
-			fmt.Fprintln(out, strings.Trim(fmt.Sprint(encoded), "[]"))
+			fmt.Fprint(out, id)
 		} else {
-			fmt.Fprintln(out, strings.Join(t.Tokens(encoded), " "))
+			out.WriteString(t.Words[id])
 		}
 	}
+	err = eachPart(c.stdin, func(part string, at int) {
+		if *offsets {
+			found, spans := t.EncodeSpans(part)
+			for i, id := range found {
+				write(id)
+				fmt.Fprintf(out, ":%d-%d", at+spans[i].Begin, at+spans[i].End)
+			}
+		} else {
+			for _, id := range t.Encode(part) {
+				write(id)
+			}
+		}
+		if strings.HasSuffix(part, "\n") {
+			out.WriteString("\n")
+			separator = ""
+		}
+	})
+	return errors.Join(err, out.Flush())
 }
 
 func ignoreEOF(err error) error {

@@ -1,15 +1,10 @@
 package main
 
 import (
-	"bufio"
-	"cmp"
-	"container/heap"
 	"errors"
 	"fmt"
-	"io"
+	"hash/maphash"
 	"iter"
-	"maps"
-	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -53,7 +48,8 @@ type Tokenizer struct {
 
 	ids                      map[string]int32
 	pad, unk, cls, sep, mask int32
-	longest                  int // bytes of the longest piece
+	longest                  int       // bytes of the longest piece
+	seen                     sync.Pool // of *seenWords, for Encode
 }
 
 // Rules say what the words of a text are, with the names of
@@ -79,6 +75,7 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 		t.ids[w] = int32(i)
 		t.longest = max(t.longest, len(w))
 	}
+	t.seen.New = func() any { return new(seenWords) }
 	for i, id := range []*int32{&t.pad, &t.unk, &t.cls, &t.sep, &t.mask} {
 		var ok bool
 		if *id, ok = t.ids[specialTokens[i]]; !ok {
@@ -96,21 +93,17 @@ func (t *Tokenizer) special(id int32) bool {
 	return id == t.pad || id == t.unk || id == t.cls || id == t.sep || id == t.mask
 }
 
-// Encode returns the ids of the tokens of text.
-func (t *Tokenizer) Encode(text string) []int32 {
-	ids, _ := t.EncodeSpans(text)
-	return ids
-}
-
 // A Span is the bytes text[Begin:End].
 type Span struct{ Begin, End int }
 
 // EncodeSpans returns the ids of the tokens of text, and the bytes that each
 // came from. A special token that stands in the text keeps its meaning.
+//
+// This is the algorithm. Encode, below, returns the same ids sooner.
 func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
 	for at := 0; at < len(text); {
 		plain, token := cutSpecial(text[at:])
-		for word := range t.words(plain) {
+		for word := range t.words(plain, maxWordLength) {
 			ids, spans = t.appendPieces(ids, spans, word, at)
 		}
 		at += len(plain)
@@ -191,26 +184,35 @@ func (t *Tokenizer) longestPiece(word []byte, begin int) (id int32, end int) {
 func cutSpecial(text string) (plain, token string) {
 	for i := range len(text) {
 		if text[i] == '[' {
-			for _, s := range specialTokens {
-				if strings.HasPrefix(text[i:], s) {
-					return text[:i], s
-				}
+			if token := leadingSpecial(text[i:]); token != "" {
+				return text[:i], token
 			}
 		}
 	}
 	return text, ""
 }
 
+// leadingSpecial returns the special token that text begins with, if it does.
+func leadingSpecial(text string) string {
+	for _, token := range specialTokens {
+		if strings.HasPrefix(text, token) {
+			return token
+		}
+	}
+	return ""
+}
+
 // A word is what pieces are looked for in.
 type word struct {
 	text   []byte // as the vocabulary would have it
 	from   []Span // the character of the original text that each byte came from
-	length int    // characters; those over maxWordLength are not in text
+	length int    // characters; text has no more than the first most of them
+	most   int
 }
 
 // add adds a character that came from a character of the original.
 func (w *word) add(r rune, from Span) {
-	if w.length++; w.length > maxWordLength {
+	if w.length++; w.length > w.most {
 		w.from[len(w.from)-1].End = from.End
 		return
 	}
@@ -221,11 +223,12 @@ func (w *word) add(r rune, from Span) {
 }
 
 // words splits text into words: at white space, and round each punctuation mark
-// and each Chinese character, which is a word by itself. A word that it yields is
+// and each Chinese character, which is a word by itself. Of a word that is longer
+// than most characters it keeps the beginning. A word that it yields is
 // overwritten by the next one.
-func (rules Rules) words(text string) iter.Seq[*word] {
+func (rules Rules) words(text string, most int) iter.Seq[*word] {
 	return func(yield func(*word) bool) {
-		w, more := &word{}, true
+		w, more := &word{most: most}, true
 		flush := func() {
 			if w.length > 0 {
 				more = more && yield(w)
@@ -264,27 +267,25 @@ func (rules Rules) words(text string) iter.Seq[*word] {
 	}
 }
 
-// normalized is what becomes of a character: without accents it is decomposed,
-// and nonspacing marks are left out.
+// normalized is what becomes of a character that is not dropped.
 func (rules Rules) normalized(r rune) string {
 	s := string(r)
 	if rules.StripAccents {
-		s = strings.Map(func(d rune) rune {
-			if unicode.Is(unicode.Mn, d) {
-				return -1
-			}
-			return d
-		}, decompose(r))
+		s = strip(r)
 	}
-	if rules.LowerCase {
-		s = strings.Map(unicode.ToLower, s)
+	if !rules.LowerCase {
+		return s
 	}
-	return s
+	if s == "\u0130" { // the only one of which lower case is two: i with a dot above
+		return "i\u0307"
+	}
+	return strings.Map(laterCapitals.ToLower, s)
 }
 
-// decompose is the canonical decomposition of r: é is e and an acute accent, and
-// a Hangul syllable is its two or three letters.
-func decompose(r rune) string {
+// strip takes the accents from a character: of its canonical decomposition (é is
+// e and an acute accent, and a Hangul syllable is its two or three letters) the
+// nonspacing marks are left out.
+func strip(r rune) string {
 	const base, count, vowels, finals = 0xAC00, 11172, 21, 28
 	if i := r - base; i >= 0 && i < count {
 		letters := []rune{0x1100 + i/(vowels*finals), 0x1161 + i/finals%vowels}
@@ -293,34 +294,52 @@ func decompose(r rune) string {
 		}
 		return string(letters)
 	}
-	if d, ok := decompositions()[r]; ok {
-		return d
+	if s, ok := stripped()[r]; ok {
+		return s
+	}
+	if unicode.Is(nonspacingMarks, r) {
+		return ""
 	}
 	return string(r)
 }
 
-// isControl: control and format characters, and those of private use or not
-// assigned at all: what is no letter, mark, number, punctuation, symbol or
-// separator. Tab and line breaks are white space.
-func isControl(r rune) bool {
-	return r != '\t' && r != '\n' && r != '\r' &&
-		!unicode.In(r, unicode.L, unicode.M, unicode.N, unicode.P, unicode.S, unicode.Z)
-}
+//go:generate go run testdata/unicode_table.go
 
-// decompositions is decompositionTable as a map.
-var decompositions = sync.OnceValue(func() map[rune]string {
+// stripped is strippedTable as a map.
+var stripped = sync.OnceValue(func() map[rune]string {
 	table := map[rune]string{}
-	for _, line := range strings.Split(strings.TrimSuffix(decompositionTable, " "), " ") {
-		r, size := utf8.DecodeRuneInString(line)
-		table[r] = line[size:]
+	for _, field := range strings.Fields(strippedTable) {
+		base, members, _ := strings.Cut(field, ":")
+		for _, r := range members {
+			table[r] = base
+		}
 	}
 	return table
 })
 
+// laterCapitals are the capitals that Unicode has had since version 15, which the
+// oldest Go that serves does not know.
+var laterCapitals = unicode.SpecialCase{
+	lowerBy(0x1C89, 0x1C89, 1), lowerBy(0xA7CB, 0xA7CB, 0x264-0xA7CB), lowerBy(0xA7CC, 0xA7CC, 1), lowerBy(0xA7CE, 0xA7CE, 1),
+	lowerBy(0xA7D2, 0xA7D2, 1), lowerBy(0xA7D4, 0xA7D4, 1), lowerBy(0xA7DA, 0xA7DA, 1), lowerBy(0xA7DC, 0xA7DC, 0x19B-0xA7DC),
+	lowerBy(0x10D50, 0x10D65, 0x20), lowerBy(0x16EA0, 0x16EB8, 0x1B),
+}
+
+// lowerBy: the lower case of lo to hi is so many code points on.
+func lowerBy(lo, hi uint32, distance rune) unicode.CaseRange {
+	return unicode.CaseRange{Lo: lo, Hi: hi, Delta: [unicode.MaxCase]rune{unicode.LowerCase: distance}}
+}
+
+// isControl: control and format characters, and those of private use. Tab and
+// line breaks are white space.
+func isControl(r rune) bool {
+	return r != '\t' && r != '\n' && r != '\r' && (unicode.In(r, unicode.Cc, unicode.Co) || unicode.Is(formatCharacters, r))
+}
+
 // isPunctuation: Unicode's P*, and all ASCII that is no letter, digit or space,
 // such as $, + and ~.
 func isPunctuation(r rune) bool {
-	return r >= '!' && r <= '/' || r >= ':' && r <= '@' || r >= '[' && r <= '`' || r >= '{' && r <= '~' || unicode.IsPunct(r)
+	return r >= '!' && r <= '/' || r >= ':' && r <= '@' || r >= '[' && r <= '`' || r >= '{' && r <= '~' || r >= utf8.RuneSelf && unicode.Is(punctuation, r)
 }
 
 // isChinese: the blocks of CJK ideographs that BERT knows.
@@ -331,192 +350,85 @@ func isChinese(r rune) bool {
 		r >= 0xF900 && r <= 0xFAFF || r >= 0x2F800 && r <= 0x2FA1F
 }
 
-// ReadVocabulary reads vocab.txt: a word a line.
-func ReadVocabulary(r io.Reader) ([]string, error) {
-	var words []string
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		words = append(words, strings.TrimRight(lines.Text(), "\r"))
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", len(words)+1, err)
-	}
-	return words, nil
-}
-
-// WriteVocabulary writes vocab.txt.
-func WriteVocabulary(w io.Writer, words []string) error {
-	_, err := io.WriteString(w, strings.Join(words, "\n")+"\n")
-	return err
-}
-
-// CountWords counts how often each word of a text occurs.
-func CountWords(text *Text, lowerCase bool) map[string]int {
-	counts := map[string]int{}
-	for _, document := range text.Documents {
-		for _, sentence := range document {
-			for word := range rulesFor(lowerCase).words(sentence) {
-				counts[string(word.text)]++
-			}
-		}
-	}
-	return counts
-}
-
-// TrainVocabulary learns a vocabulary of at most size words from how often each
-// word of a text occurs. It begins with the special tokens and the letters, and
-// then, again and again, joins the two pieces that most often stand side by
-// side; of several such pairs, the one with the smaller ids. With hug ×10,
-// pug ×5 and hugs ×3:
+// Encode returns the ids of the tokens of text: those of EncodeSpans.
 //
-//	##u ##g (18 times) → ##ug    h ##ug (13) → hug    p ##ug (5) → pug    hug ##s (3) → hugs
-func TrainVocabulary(counts map[string]int, size int) ([]string, error) {
-	v := &vocabularyTrainer{ids: map[string]int32{}, counts: map[piecePair]int{}, where: map[piecePair][]int{}}
-	for _, s := range specialTokens {
-		v.id(s)
+// Text has few different words. Between ASCII white space and punctuation, where
+// words end in any case, it looks the bytes up in a table of those that it has
+// met lately, and leaves only what is not there to EncodeSpans.
+func (t *Tokenizer) Encode(text string) []int32 {
+	return t.appendIDs(make([]int32, 0, len(text)/4+8), text) // English has a token for each four bytes or more
+}
+
+// appendIDs appends what Encode returns to ids.
+func (t *Tokenizer) appendIDs(ids []int32, text string) []int32 {
+	seen := t.seen.Get().(*seenWords)
+	defer t.seen.Put(seen)
+	for begin := 0; begin < len(text); {
+		end := endOfStretch(text, begin)
+		if text[begin] == '[' {
+			end = begin + max(1, len(leadingSpecial(text[begin:])))
+		}
+		if ascii[text[begin]] != white {
+			ids = seen.append(ids, t, text[begin:end])
+		}
+		begin = end
 	}
-	v.spell(counts)
-	if len(v.words) == 0 {
-		return nil, errors.New("there is no word to learn a vocabulary from")
-	}
-	if len(v.pieces) > size {
-		return nil, fmt.Errorf("a vocabulary of %d words is too small: special tokens and letters alone are %d", size, len(v.pieces))
-	}
-	for len(v.pieces) < size && v.queue.Len() > 0 {
-		// A count that has changed since its entry was made is looked at
-		// again later: if it rose, there is a newer entry.
-		top := heap.Pop(&v.queue).(countedPair)
-		switch count := v.counts[top.piecePair]; {
-		case count == top.count:
-			v.merge(top.piecePair)
-		case count < top.count && count >= minPairCount:
-			heap.Push(&v.queue, countedPair{top.piecePair, count})
+	return ids
+}
+
+// endOfStretch returns where what begins at a byte of text ends: white space or a
+// punctuation mark is a byte, and all else goes on to the next of these.
+func endOfStretch(text string, begin int) (end int) {
+	end = begin + 1
+	if ascii[text[begin]] == inner {
+		for end < len(text) && ascii[text[end]] == inner {
+			end++
 		}
 	}
-	return v.pieces, nil
+	return end
 }
 
-// minPairCount is how often a pair has to occur to be joined.
-const minPairCount = 2
-
-type vocabularyTrainer struct {
-	pieces []string         // the vocabulary so far
-	ids    map[string]int32 // of the pieces
-	words  [][]int32        // each word of the text, in pieces
-	times  []int            // how often it occurs
-	counts map[piecePair]int
-	where  map[piecePair][]int // the words in which a pair has occurred
-	queue  pairQueue
+// seenWords has, in a place that follows from its bytes, the word that has come
+// there last. Longer words, and those of more pieces, have no place in it.
+type seenWords [1 << 15]struct {
+	word   [30]byte
+	length uint8 // of word
+	count  uint8 // of ids
+	ids    [8]int32
 }
 
-type piecePair struct{ left, right int32 }
+// seenSeed makes a place of a word. It differs from run to run, the ids do not.
+var seenSeed = maphash.MakeSeed()
 
-// id returns the id of a piece, and makes it one if it is new.
-func (v *vocabularyTrainer) id(piece string) int32 {
-	id, ok := v.ids[piece]
-	if !ok {
-		id = int32(len(v.pieces))
-		v.ids[piece] = id
-		v.pieces = append(v.pieces, piece)
+// append appends the ids of a word to ids.
+func (seen *seenWords) append(ids []int32, t *Tokenizer, word string) []int32 {
+	place := &seen[maphash.String(seenSeed, word)%uint64(len(seen))]
+	if string(place.word[:place.length]) == word {
+		return append(ids, place.ids[:place.count]...)
 	}
-	return id
+	found, _ := t.EncodeSpans(word)
+	if len(word) <= len(place.word) && len(found) <= len(place.ids) {
+		place.length, place.count = uint8(copy(place.word[:], word)), uint8(copy(place.ids[:], found))
+	}
+	return append(ids, found...)
 }
 
-// spell takes every word as its letters. The letters are the first pieces: in
-// order, first all as they are, then those with ## that go on with a word.
-func (v *vocabularyTrainer) spell(counts map[string]int) {
-	letters, inside := map[string]bool{}, map[string]bool{}
-	for word := range counts {
-		for i, r := range word {
-			letters[string(r)] = true
-			if i > 0 {
-				inside[continuing+string(r)] = true
-			}
+// ascii is what each byte is for Encode. The white space is that which is not
+// dropped, the marks are all that isPunctuation has.
+var ascii = func() (kinds [256]uint8) {
+	for b := range kinds {
+		switch {
+		case b == ' ' || b == '\t' || b == '\n' || b == '\r':
+			kinds[b] = white
+		case b < utf8.RuneSelf && isPunctuation(rune(b)):
+			kinds[b] = mark
 		}
 	}
-	for _, set := range []map[string]bool{letters, inside} {
-		for _, piece := range slices.Sorted(maps.Keys(set)) {
-			v.id(piece)
-		}
-	}
-	change := map[piecePair]int{}
-	for w, word := range slices.Sorted(maps.Keys(counts)) {
-		var pieces []int32
-		for i, r := range word {
-			if i == 0 {
-				pieces = append(pieces, v.id(string(r)))
-			} else {
-				pieces = append(pieces, v.id(continuing+string(r)))
-			}
-		}
-		v.words, v.times = append(v.words, pieces), append(v.times, counts[word])
-		v.countPairs(change, w, 1)
-	}
-	v.apply(change)
-}
+	return kinds
+}()
 
-// merge makes a pair of pieces into one, in every word in which it occurs.
-func (v *vocabularyTrainer) merge(pair piecePair) {
-	joined := v.id(v.pieces[pair.left] + strings.TrimPrefix(v.pieces[pair.right], continuing))
-	change := map[piecePair]int{}
-	for _, w := range v.where[pair] {
-		v.countPairs(change, w, -1)
-		old, merged := v.words[w], v.words[w][:0]
-		for i := 0; i < len(old); i++ {
-			if i+1 < len(old) && old[i] == pair.left && old[i+1] == pair.right {
-				merged = append(merged, joined)
-				i++
-			} else {
-				merged = append(merged, old[i])
-			}
-		}
-		v.words[w] = merged
-		v.countPairs(change, w, 1)
-	}
-	delete(v.where, pair)
-	v.apply(change)
-}
-
-// countPairs adds the pairs of word w, or with sign −1 takes them away.
-func (v *vocabularyTrainer) countPairs(change map[piecePair]int, w, sign int) {
-	word := v.words[w]
-	for i := range len(word) - 1 {
-		pair := piecePair{word[i], word[i+1]}
-		change[pair] += sign * v.times[w]
-		if where := v.where[pair]; sign > 0 && (len(where) == 0 || where[len(where)-1] != w) {
-			v.where[pair] = append(where, w)
-		}
-	}
-}
-
-// apply brings the counts up to date, and the queue where one has risen.
-func (v *vocabularyTrainer) apply(change map[piecePair]int) {
-	for pair, n := range change {
-		v.counts[pair] += n
-		if n > 0 && v.counts[pair] >= minPairCount {
-			heap.Push(&v.queue, countedPair{pair, v.counts[pair]})
-		}
-	}
-}
-
-// countedPair is a pair and how often it occurred when it was queued.
-type countedPair struct {
-	piecePair
-	count int
-}
-
-// pairQueue is a heap (container/heap) with the most frequent pair on top.
-type pairQueue []countedPair
-
-func (q pairQueue) Len() int      { return len(q) }
-func (q pairQueue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
-func (q pairQueue) Less(i, j int) bool {
-	return cmp.Or(cmp.Compare(q[j].count, q[i].count), cmp.Compare(q[i].left, q[j].left), cmp.Compare(q[i].right, q[j].right)) < 0
-}
-func (q *pairQueue) Push(x any) { *q = append(*q, x.(countedPair)) }
-func (q *pairQueue) Pop() any {
-	last := len(*q) - 1
-	x := (*q)[last]
-	*q = (*q)[:last]
-	return x
-}
+const (
+	inner = iota // of a word, or not ASCII, or dropped
+	white
+	mark
+)

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -9,7 +12,7 @@ import (
 // wordsOf are the words of text, with | between them.
 func wordsOf(text string, lowerCase bool) string {
 	var all []string
-	for word := range rulesFor(lowerCase).words(text) {
+	for word := range rulesFor(lowerCase).words(text, maxWordLength) {
 		all = append(all, string(word.text))
 	}
 	return strings.Join(all, "|")
@@ -30,12 +33,12 @@ func TestSpans(t *testing.T) {
 		"\xff\x00":               "",
 	} {
 		ids, spans := tokenizer.EncodeSpans(text)
-		var got []string
+		got := []string{}
 		for i, token := range tokenizer.Tokens(ids) {
 			got = append(got, token+"="+text[spans[i].Begin:spans[i].End])
 		}
 		equal(t, strings.Join(got, " "), want)
-		equal(t, tokenizer.Encode(text), ids)
+		equal(t, slices.Equal(tokenizer.Encode(text), ids), true)
 	}
 }
 
@@ -140,4 +143,70 @@ func FuzzEncode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// goldenTokens reads a file of texts and of what Hugging Face's tokenizer
+// (BertWordPieceTokenizer of the Python package tokenizers 0.23) makes of them:
+// in the first line the vocabulary, in each other one a text, its ids by each set
+// of rules (where they are not those of the uncased one), and the bytes that each
+// uncased token came from.
+func goldenTokens(t *testing.T, name string) (vocabulary []string, lines []map[string]json.RawMessage) {
+	t.Helper()
+	f, err := os.Open(name)
+	check(t, err)
+	defer f.Close()
+	var first struct{ Vocabulary string }
+	d := json.NewDecoder(f)
+	check(t, d.Decode(&first))
+	for d.More() {
+		var line map[string]json.RawMessage
+		check(t, d.Decode(&line))
+		lines = append(lines, line)
+	}
+	return strings.Split(first.Vocabulary, " "), lines
+}
+
+// In 60 scripts, and for whatever else is strange in Unicode, the tokens are those
+// of Hugging Face, by all five sets of rules, and so are the bytes they came from.
+func TestHuggingFaceTokens(t *testing.T) {
+	vocabulary, lines := goldenTokens(t, "testdata/tokens.jsonl")
+	if len(lines) < 200 {
+		t.Fatalf("there are %d lines", len(lines))
+	}
+	for name, rules := range map[string]Rules{
+		"uncased":  {true, true, true},
+		"cased":    {false, false, true},
+		"accents":  {true, false, true},
+		"capitals": {false, true, true},
+		"chinese":  {true, true, false},
+	} {
+		tokenizer, err := NewTokenizer(vocabulary, true)
+		check(t, err)
+		tokenizer.Rules = rules
+		for _, line := range lines {
+			var text string
+			var want []int32
+			var bytes []int
+			check(t, json.Unmarshal(line["text"], &text))
+			ids := line[name]
+			if ids == nil {
+				ids = line["uncased"]
+			}
+			check(t, json.Unmarshal(ids, &want))
+			check(t, json.Unmarshal(line["spans"], &bytes))
+			got, spans := tokenizer.EncodeSpans(text)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s, %.200q:\ngot  %q\nwant %q", name, text, tokenizer.Tokens(got), tokenizer.Tokens(want))
+				continue
+			}
+			for i, span := range spans {
+				if name == "uncased" && (span.Begin != bytes[2*i] || span.End != bytes[2*i+1]) {
+					t.Errorf("%.200q: token %d, %s, came from %v, want %v", text, i, tokenizer.Words[got[i]], span, bytes[2*i:2*i+2])
+				}
+			}
+			if quick := tokenizer.Encode(text); !slices.Equal(quick, want) {
+				t.Errorf("%s, %.200q: Encode gives %q, EncodeSpans %q", name, text, tokenizer.Tokens(quick), tokenizer.Tokens(want))
+			}
+		}
+	}
 }

@@ -1,0 +1,374 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"container/heap"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+)
+
+// Where the vocabulary of step 1 comes from. It begins with the special tokens
+// and the letters, and then, again and again, joins the two pieces that most
+// often stand side by side; of several such pairs, the one with the smaller ids.
+// With hug ×10, pug ×5 and hugs ×3:
+//
+//	##u ##g (18 times) → ##ug    h ##ug (13) → hug    p ##ug (5) → pug    hug ##s (3) → hugs
+//
+// This is what Hugging Face's WordPiece trainer does. What WordPiece is named
+// after scores a pair otherwise, by how much more likely the text is with the
+// pair as one piece:
+//
+//	freq(ab) / (freq(a)·freq(b))
+//
+// which prefers pieces that seldom stand elsewhere: here all scores are 1/18, and
+// if there were pun ×1 too, h ##u and ##g ##s would stay so while the others fell.
+
+// VocabularySettings say how a vocabulary is trained.
+type VocabularySettings struct {
+	Size         int  // most words in it
+	MinFrequency int  // of a pair that is joined
+	Alphabet     int  // most letters; words are spelled without those that are rarer
+	Likelihood   bool // score pairs by freq(ab)/(freq(a)·freq(b)) instead of freq(ab)
+}
+
+// vocabularySettings are those of Hugging Face's BertWordPieceTokenizer.
+func vocabularySettings(size int) VocabularySettings {
+	return VocabularySettings{Size: size, MinFrequency: 2, Alphabet: 1000}
+}
+
+// longestCounted is how much of a word is counted, in characters. No vocabulary
+// can spell more than maxWordLength, but the other trainer counts long words too.
+const longestCounted = 10 * maxWordLength
+
+// CountWords counts how often each word of a text occurs.
+func CountWords(text *Text, lowerCase bool) map[string]int {
+	var sentences []string
+	for _, document := range text.Documents {
+		sentences = append(sentences, document...)
+	}
+	// First what stands between the places where words end in any case, since
+	// that has to be made words of only once.
+	stretches := map[string]int{}
+	var mu sync.Mutex
+	parallel(len(sentences), 1, func(lo, hi int) {
+		counts := map[string]int{}
+		for _, s := range sentences[lo:hi] {
+			for begin := 0; begin < len(s); {
+				end := endOfStretch(s, begin)
+				if ascii[s[begin]] != white {
+					counts[s[begin:end]]++
+				}
+				begin = end
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for s, n := range counts {
+			stretches[s] += n
+		}
+	})
+	words := map[string]int{}
+	for s, n := range stretches {
+		for word := range rulesFor(lowerCase).words(s, longestCounted) {
+			words[string(word.text)] += n
+		}
+	}
+	return words
+}
+
+// TrainVocabulary learns a vocabulary of at most size words from how often each
+// word of a text occurs.
+func TrainVocabulary(counts map[string]int, size int) ([]string, error) {
+	return vocabularySettings(size).Train(counts)
+}
+
+// Train learns a vocabulary from how often each word of a text occurs. The same
+// counts give the same vocabulary, always.
+func (s VocabularySettings) Train(counts map[string]int) ([]string, error) {
+	v := &vocabularyTrainer{VocabularySettings: s, ids: map[string]int32{}, pairs: map[[2]int32]*piecePair{}}
+	for _, token := range specialTokens {
+		v.id(token)
+	}
+	v.spell(counts)
+	if len(v.words) == 0 {
+		return nil, errors.New("there is no word to learn a vocabulary from")
+	}
+	if len(v.pieces) > s.Size {
+		return nil, fmt.Errorf("a vocabulary of %d words is too small: special tokens and letters alone are %d", s.Size, len(v.pieces))
+	}
+	for len(v.pieces) < s.Size && len(v.queue) > 0 {
+		// A score that has fallen since the pair was queued moves it back now.
+		best := v.queue[0]
+		if score := v.score(best); score != best.score {
+			best.score = score
+			heap.Fix(&v.queue, 0)
+			continue
+		}
+		if best.score == 0 {
+			break
+		}
+		v.join(best)
+	}
+	return v.pieces, nil
+}
+
+type vocabularyTrainer struct {
+	VocabularySettings
+	pieces []string                // the vocabulary so far
+	ids    map[string]int32        // of the pieces
+	words  [][]int32               // each word of the text, in pieces
+	times  []int                   // how often it occurs
+	pairs  map[[2]int32]*piecePair // of pieces that stand side by side
+	queue  pairQueue               // of all pairs
+	risen  []*piecePair            // whose place in the queue is to be looked at
+
+	// For the likelihood only.
+	frequency []int          // of each piece
+	with      [][]*piecePair // the pairs that a piece is in
+}
+
+// A piecePair is two pieces that stand side by side.
+type piecePair struct {
+	left, right int32
+	count       int
+	where       []int32 // the words in which it has occurred
+	score       float64 // when it was queued; its score now is not higher
+	at          int     // its place in the queue
+	risen       bool    // it is in vocabularyTrainer.risen
+}
+
+// id returns the id of a piece, and makes it one if it is new.
+func (v *vocabularyTrainer) id(piece string) int32 {
+	id, ok := v.ids[piece]
+	if !ok {
+		id = int32(len(v.pieces))
+		v.ids[piece] = id
+		v.pieces = append(v.pieces, piece)
+		v.frequency, v.with = append(v.frequency, 0), append(v.with, nil)
+	}
+	return id
+}
+
+// spell takes every word as its letters. The letters are the first pieces: in
+// order, first all as they are, then those with ## that go on with a word.
+func (v *vocabularyTrainer) spell(counts map[string]int) {
+	letters, inside := map[rune]int{}, map[rune]bool{}
+	for word, n := range counts {
+		for i, r := range word {
+			letters[r] += n
+			inside[r] = inside[r] || i > 0
+		}
+	}
+	alphabet := slices.SortedFunc(maps.Keys(letters), func(a, b rune) int {
+		return cmp.Or(cmp.Compare(letters[b], letters[a]), cmp.Compare(a, b))
+	})
+	alphabet = alphabet[:min(len(alphabet), v.Alphabet)]
+	slices.Sort(alphabet)
+	first, later := map[rune]int32{}, map[rune]int32{}
+	for _, r := range alphabet {
+		first[r] = v.id(string(r))
+	}
+	for _, r := range alphabet {
+		if inside[r] {
+			later[r] = v.id(continuing + string(r))
+		}
+	}
+	for w, word := range slices.Sorted(maps.Keys(counts)) {
+		var pieces []int32
+		for i, r := range word {
+			ids := later
+			if i == 0 {
+				ids = first
+			}
+			if id, ok := ids[r]; ok {
+				pieces = append(pieces, id)
+			}
+		}
+		v.words, v.times = append(v.words, pieces), append(v.times, counts[word])
+		for i, id := range pieces {
+			v.frequency[id] += counts[word]
+			if i > 0 {
+				v.change(pieces[i-1], id, counts[word], int32(w))
+			}
+		}
+	}
+	v.requeue()
+}
+
+// join makes a pair of pieces into one, in every word in which it occurs.
+func (v *vocabularyTrainer) join(pair *piecePair) {
+	left, right := pair.left, pair.right
+	joined := v.id(v.pieces[left] + strings.TrimPrefix(v.pieces[right], continuing))
+	for _, w := range pair.where {
+		old, n := v.words[w], v.times[w]
+		word := old[:0]
+		for i := 0; i < len(old); i++ {
+			if i+1 == len(old) || old[i] != left || old[i+1] != right {
+				word = append(word, old[i])
+				continue
+			}
+			if len(word) > 0 {
+				v.change(word[len(word)-1], left, -n, w)
+				v.change(word[len(word)-1], joined, n, w)
+			}
+			if i+2 < len(old) {
+				v.change(right, old[i+2], -n, w)
+				v.change(joined, old[i+2], n, w)
+			}
+			word = append(word, joined)
+			pair.count -= n
+			v.frequency[left] -= n
+			v.frequency[right] -= n
+			v.frequency[joined] += n
+			i++
+		}
+		v.words[w] = word
+	}
+	pair.where = nil
+	if v.Likelihood { // what became rarer by itself makes its pairs more likely
+		v.rise(v.with[left])
+		v.rise(v.with[right])
+	}
+	v.requeue()
+}
+
+// change adds n to the count of a pair, in word w.
+func (v *vocabularyTrainer) change(left, right int32, n int, w int32) {
+	p := v.pairs[[2]int32{left, right}]
+	if p == nil {
+		p = &piecePair{left: left, right: right, at: len(v.queue)}
+		v.pairs[[2]int32{left, right}] = p
+		heap.Push(&v.queue, p)
+		if v.Likelihood {
+			v.with[left], v.with[right] = append(v.with[left], p), append(v.with[right], p)
+		}
+	}
+	p.count += n
+	if n > 0 {
+		if last := len(p.where) - 1; last < 0 || p.where[last] != w {
+			p.where = append(p.where, w)
+		}
+		if !p.risen {
+			p.risen = true
+			v.risen = append(v.risen, p)
+		}
+	}
+}
+
+// rise says that the scores of pairs may have risen.
+func (v *vocabularyTrainer) rise(pairs []*piecePair) {
+	for _, p := range pairs {
+		if !p.risen {
+			p.risen = true
+			v.risen = append(v.risen, p)
+		}
+	}
+}
+
+// requeue brings the queue up to date where scores have risen.
+func (v *vocabularyTrainer) requeue() {
+	for _, p := range v.risen {
+		p.risen = false
+		if score := v.score(p); score > p.score {
+			p.score = score
+			heap.Fix(&v.queue, p.at)
+		}
+	}
+	v.risen = v.risen[:0]
+}
+
+// score says how good it is to join a pair; 0 if it is too rare.
+func (v *vocabularyTrainer) score(p *piecePair) float64 {
+	switch {
+	case p.count < max(v.MinFrequency, 1):
+		return 0
+	case v.Likelihood:
+		return float64(p.count) / (float64(v.frequency[p.left]) * float64(v.frequency[p.right]))
+	}
+	return float64(p.count)
+}
+
+// pairQueue is a heap (container/heap) with the best pair on top.
+type pairQueue []*piecePair
+
+func (q pairQueue) Len() int { return len(q) }
+func (q pairQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].at, q[j].at = i, j
+}
+func (q pairQueue) Less(i, j int) bool {
+	a, b := q[i], q[j]
+	if a.score != b.score {
+		return a.score > b.score
+	}
+	return a.left < b.left || a.left == b.left && a.right < b.right
+}
+func (q *pairQueue) Push(x any) { *q = append(*q, x.(*piecePair)) }
+func (q *pairQueue) Pop() any {
+	last := len(*q) - 1
+	x := (*q)[last]
+	*q = (*q)[:last]
+	return x
+}
+
+// ReadVocabulary reads vocab.txt: a word a line.
+func ReadVocabulary(r io.Reader) ([]string, error) {
+	var words []string
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		words = append(words, strings.TrimRight(lines.Text(), "\r"))
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("line %d: %w", len(words)+1, err)
+	}
+	return words, nil
+}
+
+// WriteVocabulary writes vocab.txt.
+func WriteVocabulary(w io.Writer, words []string) error {
+	_, err := io.WriteString(w, strings.Join(words, "\n")+"\n")
+	return err
+}
+
+// vocab is the command.
+func vocab(c *call) error {
+	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
+	settings := vocabularySettings(8000)
+	c.flags.IntVar(&settings.Size, "size", settings.Size, "most words in the vocabulary")
+	c.flags.IntVar(&settings.MinFrequency, "min-frequency", settings.MinFrequency, "how often two pieces have to stand side by side to be joined")
+	c.flags.IntVar(&settings.Alphabet, "alphabet", settings.Alphabet, "most letters; words are spelled without the rarest")
+	score := c.flags.String("score", "count", "what says which pair is joined: count, or likelihood")
+	out := c.flags.String("out", "", "`FILE` to write, a word a line")
+	cased := c.flags.Bool("cased", false, "keep case and accents")
+	if err := c.parse(0, "corpus", "out"); err != nil {
+		return err
+	}
+	switch *score {
+	case "count":
+	case "likelihood":
+		settings.Likelihood = true
+	default:
+		return usagef("-score is %q, want count or likelihood", *score)
+	}
+	if settings.Alphabet < 1 {
+		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
+	}
+	if err := mustNotExist(*out); err != nil {
+		return err
+	}
+	text, err := c.readText(*corpus)
+	if err != nil {
+		return err
+	}
+	words, err := settings.Train(CountWords(text, !*cased))
+	if err != nil {
+		return wrap(*corpus, err)
+	}
+	return writeFile(*out, func(w io.Writer) error { return WriteVocabulary(w, words) })
+}
