@@ -37,7 +37,7 @@ func ReadLabelled(r io.Reader, isCSV bool) ([]Labelled, error) {
 		rows = csvRows(r)
 	}
 	var all []Labelled
-	columns := []int{0, 1, 2}
+	columns, width := []int{0, 1, 2}, 3
 	for first := true; ; first = false {
 		fields, line, err := rows()
 		if err == io.EOF {
@@ -50,9 +50,12 @@ func ReadLabelled(r io.Reader, isCSV bool) ([]Labelled, error) {
 			if named, err := headerColumns(fields); err != nil {
 				return nil, err
 			} else if named != nil {
-				columns = named
+				columns, width = named, len(fields)
 				continue
 			}
+		}
+		if len(fields) > width {
+			return nil, fmt.Errorf("line %d: there are %d fields, %s", line, len(fields), wantLabelled)
 		}
 		l, err := labelledOf(fields, columns)
 		if err != nil {
@@ -95,9 +98,6 @@ func headerColumns(fields []string) ([]int, error) {
 // labelledOf takes the columns of the label and the sentences from a line.
 func labelledOf(fields []string, columns []int) (l Labelled, err error) {
 	into := []*string{&l.Label, &l.A, &l.B}
-	if last := slices.Max(columns); len(fields) > last+1 {
-		return l, fmt.Errorf("there are %d fields, %s", len(fields), wantLabelled)
-	}
 	for i, c := range columns {
 		if c < len(fields) {
 			if *into[i] = strings.TrimSpace(fields[c]); *into[i] != "" {

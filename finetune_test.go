@@ -201,7 +201,7 @@ func TestFreezeTrainsTheHeadAlone(t *testing.T) {
 	m, err := NewModel(asClassifier(smallModel(t).Config, "even", "odd"), 1)
 	check(t, err)
 	before := slices.Clone(m.Value)
-	tuner := &Tuner{Model: m, Cases: smallCases(), Settings: tuneSettings(), Epochs: 100, Freeze: true}
+	tuner := &Tuner{Model: m, Cases: smallCases()[:8], Settings: tuneSettings(), Epochs: 100, Freeze: true}
 	tuner.Settings.LearningRate = 1e-2
 	check(t, tuner.Train(t.Context()))
 	encoder := len(m.Value) - len(m.headParameters().Value)
@@ -209,7 +209,7 @@ func TestFreezeTrainsTheHeadAlone(t *testing.T) {
 	if slices.Equal(m.Value[encoder:], before[encoder:]) {
 		t.Error("the head has not changed")
 	}
-	if c := m.confusion(tuner.Cases); c.hits() < 20 {
+	if c := m.confusion(tuner.Cases); c.hits() != 8 {
 		t.Errorf("the head has learnt %v", c)
 	}
 }
