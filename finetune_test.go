@@ -143,8 +143,11 @@ func TestHeadBackwardsAreDerivatives(t *testing.T) {
 		dx := m.zeroGradient()
 		m.head.Backward(dx)
 		m.encodeBackward(dx)
-		for _, p := range m.List {
-			compareDifferences(t, name+": "+p.Name, p.Value, slices.Clone(p.Grad), loss)
+		head := m.headParameters().List
+		for _, p := range m.List { // of the encoder, whose backward is not new, the vectors
+			if len(p.Shape) == 1 || slices.Contains(head, p) {
+				compareDifferences(t, name+": "+p.Name, p.Value, slices.Clone(p.Grad), loss)
+			}
 		}
 	}
 }
