@@ -10,6 +10,7 @@
 //	examples.go    5  documents become sentence pairs (NSP) with masked words (MLM)
 //	train.go       6  the loop: AdamW, schedule, clipping, evaluation
 //	checkpoint.go  7  the saved model, in Hugging Face's format
+//	finetune.go    8  transfer: new heads for new tasks, and why pre-training pays
 //	main.go           the commands, and the demo
 //
 // Below the lesson lie the inner loops: kernels_generic.go says what each

@@ -197,7 +197,7 @@ func (l *AnswerHead) Loss(labels []int32) (loss float64, correct int) {
 		for k := range 2 { // of the beginning, of the end
 			row := l.logits[k*n+l.starts[s] : k*n+l.starts[s+1]]
 			sum, best := l.loss.ForwardBackward(row, labels[2*s+k:2*s+k+1], weight)
-			loss += sum / 2
+			loss += float64(sum / 2)
 			right += best
 		}
 		correct += right / 2
