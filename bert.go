@@ -11,6 +11,7 @@
 //	examples.go    5  documents become sentence pairs (NSP) with masked words (MLM)
 //	train.go       6  the loop: AdamW, schedule, clipping, evaluation
 //	checkpoint.go  7  the saved model, in Hugging Face's format
+//	finetune.go    8  transfer: new heads for new tasks, and why pre-training pays
 //	main.go           the commands, and the demo
 //
 // Below the lesson lie the inner loops: kernels_generic.go says what each
@@ -58,12 +59,18 @@ type Config struct {
 	InitializerRange      float64  `json:"initializer_range"`
 	LayerNormEps          float64  `json:"layer_norm_eps"`
 	PadTokenID            int      `json:"pad_token_id"`
+
+	// Of a classifier alone (finetune.go).
+	ID2Label          map[string]string `json:"id2label,omitempty"`
+	Label2ID          map[string]int    `json:"label2id,omitempty"`
+	ClassifierDropout *float64          `json:"classifier_dropout,omitempty"` // nil: hidden_dropout_prob
+	ProblemType       string            `json:"problem_type,omitempty"`
 }
 
 // defaultConfig is what the sizes of a model leave open.
 func defaultConfig() Config {
 	return Config{
-		Architectures:         []string{"BertForPreTraining"},
+		Architectures:         []string{preTraining},
 		ModelType:             "bert",
 		MaxPositionEmbeddings: 512,
 		TypeVocabSize:         2,
@@ -127,20 +134,21 @@ func (c *Config) Check() error {
 	case c.ModelType != "" && c.ModelType != "bert":
 		return fmt.Errorf("model_type is %q, want \"bert\"", c.ModelType)
 	}
-	return nil
+	return c.checkHead()
 }
 
 // Model is BERT with its two pre-training heads (Hugging Face's
-// BertForPreTraining).
+// BertForPreTraining), or fine-tuned with another head instead.
 type Model struct {
 	Config Config
 	Parameters
 
 	embeddings *Embeddings
 	encoder    []*EncoderLayer
-	pooler     *Pooler
+	pooler     *Pooler // nil in a model that answers questions
 	mlm        *MLMHead
 	nsp        *Linear // (H) → 2
+	head       head    // of a fine-tuned model, instead of mlm and nsp (finetune.go)
 
 	dropouts []*Dropout
 	batch    *Batch
@@ -174,6 +182,10 @@ func newModel(c Config) (*Model, error) {
 		m.encoder = append(m.encoder, newEncoderLayer(ps, fmt.Sprintf("bert.encoder.layer.%d.", i), &c, m.newDropout))
 		m.encoder[i].share(m.encoder[0])
 	}
+	if c.architecture() != preTraining {
+		m.newHead()
+		return m, nil
+	}
 	m.pooler = newPooler(ps, &c)
 	m.mlm = newMLMHead(ps, &c, m.embeddings.Word)
 	m.nsp = newLinear(ps, "cls.seq_relationship", c.HiddenSize, 2)
@@ -193,6 +205,9 @@ func (m *Model) SetDropout(seed uint64, step int) {
 	}
 	for _, l := range m.encoder {
 		l.attention.dropout.set(m.Config.AttentionDropout, seed, step)
+	}
+	if c, ok := m.head.(*Classifier); ok {
+		c.dropout.set(m.Config.classifierDropout(), seed, step)
 	}
 }
 
@@ -233,11 +248,22 @@ func (m *Model) Loss(b *Batch) Score {
 
 // Backward is Forward read upwards. It adds to the gradients of all parameters.
 func (m *Model) Backward() {
+	dx := m.zeroGradient()
+	m.pooler.Backward(m.nsp.Backward(m.nspLogits), dx)
+	m.mlm.Backward(m.mlmLogits, dx)
+	m.encodeBackward(dx)
+}
+
+// zeroGradient is the gradient of the encoder's output (N, H) before the heads
+// add to it.
+func (m *Model) zeroGradient() []float32 {
 	m.dx = grow(m.dx, len(m.batch.Tokens)*m.Config.HiddenSize)
 	clear(m.dx)
-	m.pooler.Backward(m.nsp.Backward(m.nspLogits), m.dx)
-	m.mlm.Backward(m.mlmLogits, m.dx)
-	dx := m.dx
+	return m.dx
+}
+
+// encodeBackward is the backward of encode.
+func (m *Model) encodeBackward(dx []float32) {
 	for i := len(m.encoder) - 1; i >= 0; i-- {
 		dx = m.encoder[i].Backward(dx)
 	}

@@ -31,6 +31,7 @@ const (
 	configFile          = "config.json"
 	vocabFile           = "vocab.txt"
 	tokenizerConfigFile = "tokenizer_config.json"
+	tokenizerFile       = "tokenizer.json" // read where there is no vocab.txt
 	modelFile           = "model.safetensors"
 )
 
@@ -184,26 +185,65 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := LoadVocabulary(filepath.Join(dir, vocabFile), true)
+	vocabulary := filepath.Join(dir, vocabFile)
+	if file := filepath.Join(dir, tokenizerFile); !isFile(vocabulary) && isFile(file) {
+		vocabulary = file
+	}
+	t, err := LoadVocabulary(vocabulary, true)
 	if err == nil {
 		t.Rules = settings.rules()
 	}
 	return t, err
 }
 
-// LoadVocabulary reads a vocabulary file.
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
+// LoadVocabulary reads a vocabulary file: a vocab.txt or a tokenizer.json.
 func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	words, err := ReadVocabulary(f)
+	read := ReadVocabulary
+	if filepath.Ext(name) == ".json" {
+		read = readTokenizerFile
+	}
+	words, err := read(f)
 	if err != nil {
 		return nil, wrap(name, err)
 	}
 	t, err := NewTokenizer(words, lowerCase)
 	return t, wrap(name, err)
+}
+
+// readTokenizerFile reads the vocabulary in a tokenizer.json, the only file that
+// Hugging Face's newer versions save it in.
+func readTokenizerFile(r io.Reader) ([]string, error) {
+	var file struct {
+		Model struct {
+			Type   string         `json:"type"`
+			Prefix string         `json:"continuing_subword_prefix"`
+			Vocab  map[string]int `json:"vocab"`
+		} `json:"model"`
+	}
+	if err := json.NewDecoder(r).Decode(&file); err != nil {
+		return nil, err
+	}
+	if m := file.Model; m.Type != "" && m.Type != "WordPiece" || m.Prefix != continuing {
+		return nil, fmt.Errorf("the model is a %q with the prefix %q, want a WordPiece with %q", m.Type, m.Prefix, continuing)
+	}
+	words, taken := make([]string, len(file.Model.Vocab)), make([]bool, len(file.Model.Vocab))
+	for word, id := range file.Model.Vocab {
+		if id < 0 || id >= len(words) || taken[id] {
+			return nil, fmt.Errorf("the vocabulary's ids are not 0 to %d, each once: %q has %d", len(words)-1, word, id)
+		}
+		words[id], taken[id] = word, true
+	}
+	return words, nil
 }
 
 // loadParameters makes a model and reads its parameters, once it is certain that

@@ -47,8 +47,12 @@ func commands() []*command {
 		{"demo", "[-out DIR]", "pre-train a tiny BERT on the built-in corpus and see what it learns", "", demo},
 		{"pretrain", "-corpus FILE -out DIR [flags]", "pre-train a model", "-corpus corpus.txt -out run/mine -steps 500", pretrain},
 		{"eval", "-model DIR (-corpus FILE | -examples FILE)", "losses and accuracies of a model", "-model run/demo -corpus corpus.txt", eval},
-		{"fill", "-model DIR TEXT", "the best tokens for each [MASK] of a text", `-model run/demo "The boat of Tom is the [MASK]."`, fill},
-		{"next", "-model DIR A B", "is B the sentence after A?", `-model run/demo "Nora lights the oven." "Soon the bread is warm."`, next},
+		{"fill", "-model DIR [TEXT]", "the best tokens for each [MASK] of a text", `-model run/demo "The boat of Tom is the [MASK]."`, fill},
+		{"next", "-model DIR [A B]", "is B the sentence after A?", `-model run/demo "Nora lights the oven." "Soon the bread is warm."`, next},
+		{"embed", "-model DIR [TEXT]", "vectors for texts, in JSON lines", "-model run/demo < text.txt", embed},
+		{"finetune", "-model DIR -task classify|answer -train FILE -out DIR", "fine-tune a model for a task", "-model run/demo -task classify -train task.tsv -out run/topics", finetune},
+		{"classify", "-model DIR [TEXT | A B]", "label and probabilities of a text or a pair", `-model run/topics "Hugo tunes the piano."`, classify},
+		{"answer", "-model DIR -context FILE [QUESTION]", "the answer to a question, from a text", `-model run/answers -context text.txt "Who tunes the piano?"`, answer},
 		{"tokenize", "(-model DIR | -vocab FILE) [-ids] [-offsets]", "tokens of each line of standard input", "-model run/demo < text.txt", tokenize},
 		{"vocab", "-corpus FILE -out FILE", "train a WordPiece vocabulary", "-corpus corpus.txt -size 2000 -out vocab.txt", vocab},
 		{"examples", "-corpus FILE (-model DIR | -vocab FILE)", "the pre-training examples of one epoch, in JSON lines", "-corpus corpus.txt -model run/demo", examples},
@@ -130,6 +134,16 @@ func (c *call) printHelp() {
 // parse parses the flags; what is left has to be so many arguments, and the
 // flags that are named have to be given.
 func (c *call) parse(arguments int, required ...string) error {
+	err := c.parseUpTo(arguments, required...)
+	if err == nil && len(c.args) < arguments {
+		return usagef("there are %d arguments, want %d: %s", len(c.args), arguments, c.usage)
+	}
+	return err
+}
+
+// parseUpTo is parse for a command that reads standard input if it has no
+// arguments.
+func (c *call) parseUpTo(arguments int, required ...string) error {
 	if err := c.flags.Parse(c.args); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
@@ -141,8 +155,8 @@ func (c *call) parse(arguments int, required ...string) error {
 			return usagef("-%s is missing", name)
 		}
 	}
-	if len(c.args) != arguments {
-		return usagef("there are %d arguments, want %d: %s", len(c.args), arguments, c.usage)
+	if n := len(c.args); n > arguments {
+		return usagef("there are %d arguments, want at most %d: %s", n, arguments, c.usage)
 	}
 	return nil
 }
@@ -284,7 +298,7 @@ func eval(c *call) error {
 	if (*corpus == "") == (*file == "") {
 		return usagef("want either -corpus or -examples")
 	}
-	m, t, err := LoadModel(*model)
+	m, t, err := loadFor(*model, preTraining)
 	if err != nil {
 		return err
 	}
@@ -346,75 +360,4 @@ func loadExamples(name string, m *Model) ([]Example, error) {
 		}
 	}
 	return list, nil
-}
-
-func fill(c *call) error {
-	model := c.flags.String("model", "", "model folder `DIR`")
-	best := c.flags.Int("best", 5, "how many tokens for each [MASK]")
-	asJSON := c.flags.Bool("json", false, "write one JSON object")
-	if err := c.parse(1, "model"); err != nil {
-		return err
-	}
-	m, t, err := LoadModel(*model)
-	if err != nil {
-		return err
-	}
-	ids, segments := t.Pair(t.Encode(c.args[0]), nil)
-	ids, segments = c.cut(m, ids, segments)
-	masks := m.Fill(t, ids, segments, *best)
-	if len(masks) == 0 {
-		return fmt.Errorf("there is no [MASK] in the text")
-	}
-	if *asJSON {
-		return json.NewEncoder(c.stdout).Encode(map[string]any{"tokens": t.Tokens(ids), "masks": masks})
-	}
-	for i, guesses := range masks {
-		if i > 0 {
-			fmt.Fprintln(c.stdout)
-		}
-		for _, g := range guesses.Best {
-			fmt.Fprintf(c.stdout, "%5.1f%%  %s\n", 100*g.Probability, g.Token)
-		}
-	}
-	return nil
-}
-
-// cut shortens a sequence to the model's positions, and says so.
-func (c *call) cut(m *Model, ids, segments []int32) ([]int32, []int32) {
-	if n := m.Config.MaxPositionEmbeddings; len(ids) > n {
-		c.note("the text has %d tokens, the model %d positions: the last %d tokens were cut off", len(ids), n, len(ids)-n)
-		return append(ids[:n-1], ids[len(ids)-1]), segments[:n]
-	}
-	return ids, segments
-}
-
-func next(c *call) error {
-	model := c.flags.String("model", "", "model folder `DIR`")
-	asJSON := c.flags.Bool("json", false, "write one JSON object")
-	if err := c.parse(2, "model"); err != nil {
-		return err
-	}
-	m, t, err := LoadModel(*model)
-	if err != nil {
-		return err
-	}
-	a, b := t.Encode(c.args[0]), t.Encode(c.args[1])
-	if len(a) == 0 || len(b) == 0 {
-		return errors.New("want two sentences, neither of them empty")
-	}
-	if room := m.Config.MaxPositionEmbeddings - 3; len(a)+len(b) > room {
-		c.note("the sentences have %d tokens, the model %d positions: %d tokens were cut off", len(a)+len(b)+3, room+3, len(a)+len(b)-room)
-		a, b = truncatePair(a, b, room, func() bool { return false })
-	}
-	ids, segments := t.Pair(a, b)
-	isNext := m.IsNext(ids, segments)
-	if *asJSON {
-		return json.NewEncoder(c.stdout).Encode(map[string]any{"is_next": isNext, "not_next": 1 - isNext})
-	}
-	verdict := "IsNext"
-	if isNext < 0.5 {
-		verdict = "NotNext"
-	}
-	_, err = fmt.Fprintf(c.stdout, "%s   (B follows A with probability %.1f%%)\n", verdict, 100*isNext)
-	return err
 }

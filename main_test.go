@@ -148,7 +148,7 @@ func TestErrors(t *testing.T) {
 		{exitUsage, "no command \"train\"", []string{"train"}},
 		{exitFailed, "no [MASK]", []string{"fill", "-model", model, "The bread."}},
 		{exitFailed, "config.json: no such file", []string{"fill", "-model", dir, "The [MASK]."}},
-		{exitUsage, "0 arguments, want 1", []string{"fill", "-model", model}},
+		{exitUsage, "2 arguments, want at most 1", []string{"fill", "-model", model, "The [MASK].", "The [MASK]."}},
 		{exitFailed, "neither of them empty", []string{"next", "-model", model, "The bread.", " "}},
 		{exitUsage, "either -model or -vocab", []string{"tokenize"}},
 		{exitFailed, "exists already", []string{"vocab", "-corpus", corpus, "-out", empty}},
@@ -168,7 +168,7 @@ func TestErrors(t *testing.T) {
 func TestNotes(t *testing.T) {
 	model, corpus := trained(t)
 	status, stdout, stderr := runHere("", "fill", "-model", model, "The [MASK] "+strings.Repeat("bread ", 70))
-	if status != exitDone || strings.Count(stdout, "%") != 5 || !strings.Contains(stderr, "74 tokens, the model 64 positions: the last 10 tokens were cut off") {
+	if status != exitDone || strings.Count(stdout, "%") != 5 || !strings.Contains(stderr, "74 tokens, the model 64 positions: 10 tokens were cut off") {
 		t.Errorf("fill: exit status %d, %q, %q", status, stdout, stderr)
 	}
 	status, stdout, stderr = runHere("", "next", "-model", model, strings.Repeat("bread ", 70), "The bread.")

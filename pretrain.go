@@ -95,7 +95,7 @@ func (c *call) modelFlags() func(text *Text, seed uint64) (*Model, *Tokenizer, e
 		given := map[string]bool{}
 		c.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 		if *from != "" {
-			m, t, err := LoadModel(*from)
+			m, t, err := loadFor(*from, preTraining)
 			if err == nil && given["dropout"] {
 				m.Config.HiddenDropout, m.Config.AttentionDropout = *dropout, *dropout
 				err = m.Config.Check()

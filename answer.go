@@ -1,0 +1,277 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"unicode/utf8"
+)
+
+// Questions and answers: SQuAD's files, long passages cut into windows, and the
+// answer as a part of the passage's own text.
+
+// A Passage is a text that questions are asked about.
+type Passage struct {
+	Text  string
+	ids   []int32
+	spans []Span // of each token in Text
+}
+
+func newPassage(t *Tokenizer, text string) *Passage {
+	p := &Passage{Text: text}
+	p.ids, p.spans = t.EncodeSpans(text)
+	return p
+}
+
+// A Question is asked about a passage.
+type Question struct {
+	ID      string
+	Passage *Passage
+	ids     []int32
+	Answers []string // what people answered; none if the passage does not say it
+	answer  Span     // the tokens of the first answer in the passage
+}
+
+// squadFile is SQuAD's format. 1.1 has no is_impossible.
+type squadFile struct {
+	Data []struct {
+		Paragraphs []struct {
+			Context string `json:"context"`
+			QAs     []struct {
+				ID           string        `json:"id"`
+				Question     string        `json:"question"`
+				Answers      []squadAnswer `json:"answers"`
+				IsImpossible bool          `json:"is_impossible"`
+			} `json:"qas"`
+		} `json:"paragraphs"`
+	} `json:"data"`
+}
+
+type squadAnswer struct {
+	Text  string `json:"text"`
+	Start int    `json:"answer_start"` // in characters, not bytes
+}
+
+// ReadSQuAD reads questions in the format of SQuAD 1.1 or 2.0.
+func ReadSQuAD(r io.Reader, t *Tokenizer) ([]Question, error) {
+	var file squadFile
+	decoder := json.NewDecoder(r)
+	if err := decoder.Decode(&file); err != nil {
+		return nil, fmt.Errorf("this is not SQuAD's JSON: %w", err)
+	}
+	var all []Question
+	for _, article := range file.Data {
+		for _, paragraph := range article.Paragraphs {
+			passage := newPassage(t, paragraph.Context)
+			for _, qa := range paragraph.QAs {
+				q := Question{ID: qa.ID, Passage: passage, ids: t.Encode(qa.Question)}
+				if err := q.setAnswers(qa.Answers, qa.IsImpossible); err != nil {
+					return nil, fmt.Errorf("question %d, id %q: %w", len(all)+1, qa.ID, err)
+				}
+				all = append(all, q)
+			}
+		}
+	}
+	if len(all) == 0 {
+		return nil, errors.New("there is no question in it, want data[].paragraphs[].qas[] as in SQuAD")
+	}
+	return all, nil
+}
+
+// setAnswers checks that the answers stand in the passage where they should.
+func (q *Question) setAnswers(answers []squadAnswer, impossible bool) error {
+	switch {
+	case len(q.ids) == 0:
+		return errors.New("the question is empty")
+	case len(q.Passage.ids) == 0:
+		return errors.New("the context is empty")
+	case impossible != (len(answers) == 0):
+		return fmt.Errorf("is_impossible is %v and there are %d answers", impossible, len(answers))
+	}
+	for i, a := range answers {
+		begin, ok := byteOffset(q.Passage.Text, a.Start)
+		if !ok || a.Text == "" || !strings.HasPrefix(q.Passage.Text[begin:], a.Text) {
+			return fmt.Errorf("the answer %q does not stand at character %d of the context%s", a.Text, a.Start, q.Passage.near(a))
+		}
+		tokens := q.Passage.tokensOf(Span{begin, begin + len(a.Text)})
+		if tokens.Begin == tokens.End {
+			return fmt.Errorf("the answer %q has no token", a.Text)
+		}
+		if i == 0 {
+			q.answer = tokens
+		}
+		q.Answers = append(q.Answers, a.Text)
+	}
+	return nil
+}
+
+// near says where an answer does stand, or what stands in its place.
+func (p *Passage) near(a squadAnswer) string {
+	if at := strings.Index(p.Text, a.Text); at >= 0 && a.Text != "" {
+		return fmt.Sprintf(", but at %d", utf8.RuneCountInString(p.Text[:at]))
+	}
+	if begin, ok := byteOffset(p.Text, a.Start); ok {
+		there := []rune(p.Text[begin:min(len(p.Text), begin+400)])
+		return fmt.Sprintf(", where %q stands", string(there[:min(len(there), max(10, utf8.RuneCountInString(a.Text)))]))
+	}
+	return fmt.Sprintf(", which has %d", utf8.RuneCountInString(p.Text))
+}
+
+// byteOffset is where character n of s begins.
+func byteOffset(s string, n int) (int, bool) {
+	for at := range s {
+		if n == 0 {
+			return at, true
+		}
+		n--
+	}
+	return len(s), n == 0
+}
+
+// tokensOf are the tokens that have a part in text[s.Begin:s.End].
+func (p *Passage) tokensOf(s Span) Span {
+	begin, _ := slices.BinarySearchFunc(p.spans, s.Begin, func(t Span, at int) int {
+		if t.End <= at {
+			return -1
+		}
+		return 1
+	})
+	end := begin
+	for end < len(p.spans) && p.spans[end].Begin < s.End {
+		end++
+	}
+	return Span{begin, end}
+}
+
+// A window is as much of a passage as the model can take at once, after the
+// question: [CLS] question [SEP] part of the passage [SEP].
+type window struct {
+	Case
+	part  Span // the tokens of the passage in it
+	first int  // where they begin in the case
+	// own are the tokens for which this window is the one that has most around
+	// them, of all windows that have them: an answer that begins there is looked
+	// for here.
+	own Span
+}
+
+// Limits says how questions and passages are cut.
+type Limits struct {
+	MaxSeq    int // tokens of a window
+	Overlap   int // tokens that two windows of a passage share (Hugging Face's doc_stride)
+	MaxAnswer int // tokens of an answer
+}
+
+// defaultLimits are Google's, for a model with that many positions.
+func defaultLimits(positions int) Limits {
+	maxSeq := min(positions, 384)
+	return Limits{MaxSeq: maxSeq, Overlap: maxSeq / 3, MaxAnswer: 30}
+}
+
+const maxQuestion = 64 // tokens of a question, as in Google's BERT
+
+// windows cuts the passage of a question, and labels each window: with where the
+// answer is, or with [CLS] if it has not all of it.
+func (q *Question) windows(t *Tokenizer, l Limits) []window {
+	question := q.ids[:min(len(q.ids), maxQuestion, (l.MaxSeq-3)/2)]
+	room := l.MaxSeq - 3 - len(question)
+	step := max(room-l.Overlap, (room+1)/2)
+	var all []window
+	for begin := 0; ; begin += step {
+		w := window{part: Span{begin, min(begin+room, len(q.Passage.ids))}, first: len(question) + 2}
+		w.own = w.part
+		if len(all) > 0 { // what two windows share is cut in the middle
+			before := &all[len(all)-1]
+			w.own.Begin = (begin + before.part.End + 1) / 2
+			before.own.End = w.own.Begin
+		}
+		w.Tokens, w.Segments = t.Pair(question, q.Passage.ids[w.part.Begin:w.part.End])
+		w.Labels = []int32{0, 0}
+		if len(q.Answers) > 0 && q.answer.Begin >= begin && q.answer.End <= w.part.End {
+			w.Labels[0] = int32(w.first + q.answer.Begin - begin)
+			w.Labels[1] = int32(w.first + q.answer.End - 1 - begin)
+		}
+		all = append(all, w)
+		if w.part.End == len(q.Passage.ids) {
+			return all
+		}
+	}
+}
+
+// answerCases makes the cases of questions to train on.
+func answerCases(t *Tokenizer, questions []Question, l Limits) (cases []Case) {
+	for i := range questions {
+		for _, w := range questions[i].windows(t, l) {
+			cases = append(cases, w.Case)
+		}
+	}
+	return cases
+}
+
+// An Answer is a part of a passage: text[Start:End] in characters, as in SQuAD.
+// It is empty if the passage does not have the answer.
+type Answer struct {
+	Text     string  `json:"answer"`
+	Start    int     `json:"start"`
+	End      int     `json:"end"`
+	Score    float32 `json:"score"`     // its probability among all parts and "no answer"
+	NoAnswer float32 `json:"no_answer"` // the probability of that
+}
+
+// Answer answers a question. The score of a part is the logit of its beginning +
+// the logit of its end; that of no answer is the same for [CLS], in the window
+// where it is least (for the others do not see the answer). There is no answer
+// if that is better than the best part by more than threshold.
+func (m *Model) Answer(t *Tokenizer, q *Question, l Limits, threshold float64) Answer {
+	windows := q.windows(t, l)
+	scores := []float32{float32(math.Inf(1))} // of no answer, then of all parts
+	best, part := 0, Span{}
+	for _, w := range windows {
+		m.eachLogits([]Case{w.Case}, func(_ int, logits []float32) {
+			begins, ends := logits[:len(logits)/2], logits[len(logits)/2:]
+			scores[0] = min(scores[0], begins[0]+ends[0])
+			for i := w.own.Begin; i < w.own.End; i++ {
+				for j := i; j < min(i+l.MaxAnswer, w.part.End); j++ {
+					at := w.first - w.part.Begin
+					scores = append(scores, begins[at+i]+ends[at+j])
+					if last := len(scores) - 1; best == 0 || scores[last] > scores[best] {
+						best, part = last, Span{i, j + 1}
+					}
+				}
+			}
+		})
+	}
+	none := best == 0 || float64(scores[0])-float64(scores[best]) > threshold
+	softmax(scores)
+	a := Answer{Score: scores[0], NoAnswer: scores[0]}
+	if !none {
+		text, spans := q.Passage.Text, q.Passage.spans
+		bytes := Span{spans[part.Begin].Begin, spans[part.End-1].End}
+		a.Text, a.Score = text[bytes.Begin:bytes.End], scores[best]
+		a.Start = utf8.RuneCountInString(text[:bytes.Begin])
+		a.End = a.Start + utf8.RuneCountInString(a.Text)
+	}
+	return a
+}
+
+// answerScore is how well the model answers questions. If all of them have an
+// answer, as in SQuAD 1.1, it always has to give one.
+func (m *Model) answerScore(t *Tokenizer, questions []Question, l Limits) AnswerScore {
+	threshold := math.Inf(1)
+	for _, q := range questions {
+		if len(q.Answers) == 0 {
+			threshold = 0
+		}
+	}
+	var given []string
+	var right [][]string
+	for i := range questions {
+		given = append(given, m.Answer(t, &questions[i], l, threshold).Text)
+		right = append(right, questions[i].Answers)
+	}
+	return ScoreAnswers(given, right)
+}

@@ -1,0 +1,313 @@
+package main
+
+import (
+	"encoding/json"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// asClassifier and asAnswerer are the configuration of a task.
+func asClassifier(c Config, labels ...string) Config {
+	c.setLabels(labels)
+	return c
+}
+
+func asAnswerer(c Config) Config {
+	c.Architectures = []string{answering}
+	return c
+}
+
+// The logits, losses and gradients of both heads, and of the encoder below them,
+// are PyTorch's.
+func TestHeadsMatchPyTorch(t *testing.T) {
+	g, pretrained, b := loadGolden(t)
+	var meta struct {
+		Labels       []int32    `json:"labels"`
+		Spans        [][2]int32 `json:"spans"`
+		ClassifyLoss float64    `json:"classify_loss"`
+		AnswerLoss   float64    `json:"answer_loss"`
+	}
+	data, err := os.ReadFile("testdata/heads.json")
+	check(t, err)
+	check(t, json.Unmarshal(data, &meta))
+	var spans []int32
+	for _, s := range meta.Spans {
+		spans = append(spans, s[0], s[1])
+	}
+	heads := &golden{}
+	heads.file, err = os.Open("testdata/heads.safetensors")
+	check(t, err)
+	defer heads.file.Close()
+	info, err := heads.file.Stat()
+	check(t, err)
+	heads.tensors, err = readSafetensorsHeader(heads.file, info.Size())
+	check(t, err)
+
+	for _, task := range []struct {
+		name   string
+		config Config
+		labels []int32
+		loss   float64
+	}{
+		{"classify", asClassifier(g.Config, "a", "b", "c"), meta.Labels, meta.ClassifyLoss},
+		{"answer", asAnswerer(g.Config), spans, meta.AnswerLoss},
+	} {
+		m, err := transfer(pretrained, task.config, 1, true)
+		check(t, err)
+		for _, p := range m.List {
+			if !strings.HasPrefix(p.Name, "bert.") {
+				copy(p.Value, heads.tensor(t, "weights/"+p.Name, len(p.Value)))
+			}
+		}
+		logits := m.head.Forward(m.encode(b), b.Starts)
+		heads.near(t, task.name+"/logits", logits)
+		loss, _ := m.head.Loss(task.labels)
+		if loss /= float64(len(b.Starts) - 1); math.Abs(loss-task.loss) > 1e-5 {
+			t.Errorf("%s: the loss is %.6f, PyTorch's %.6f", task.name, loss, task.loss)
+		}
+		dx := m.zeroGradient()
+		m.head.Backward(dx)
+		m.encodeBackward(dx)
+		for _, p := range m.List {
+			// What adds the same to all that a softmax compares has no gradient but
+			// for rounding.
+			if strings.HasSuffix(p.Name, "self.key.bias") || task.name == "answer" && (p.Name == "qa_outputs.bias" || p.Name == "bert.encoder.layer.1.output.LayerNorm.bias") {
+				for _, g := range p.Grad {
+					if math.Abs(float64(g)) > 1e-6 {
+						t.Errorf("%s: %s has a gradient of %v", task.name, p.Name, g)
+					}
+				}
+				continue
+			}
+			heads.near(t, task.name+"/grads/"+p.Name, p.Grad)
+		}
+	}
+}
+
+// The backward of each head is the derivative of its forward, and the gradient of
+// a whole fine-tuned model that of its loss, with dropout.
+func TestHeadBackwardsAreDerivatives(t *testing.T) {
+	small := smallModel(t).Config
+	small.HiddenDropout, small.AttentionDropout = 0.1, 0.2
+	b := &Batch{}
+	labelled := []Case{
+		{[]int32{2, 7, 4, 9, 3, 8, 3}, []int32{0, 0, 0, 0, 0, 1, 1}, nil},
+		{[]int32{2, 4, 3, 9, 10, 3}, []int32{0, 0, 0, 1, 1, 1}, nil},
+	}
+	for _, task := range []struct {
+		config Config
+		labels [][]int32
+	}{
+		{asClassifier(small, "a", "b", "c"), [][]int32{{2}, {0}}},
+		{asAnswerer(small), [][]int32{{5, 5}, {0, 4}}},
+	} {
+		m, err := NewModel(task.config, 1)
+		check(t, err)
+		for i := range labelled {
+			labelled[i].Labels = task.labels[i]
+		}
+		labels := b.addCases(labelled, []int{0, 1})
+		m.SetDropout(3, 4)
+		name := task.config.architecture()
+
+		r := rand.New(rand.NewPCG(6, 6))
+		x := make([]float32, len(b.Tokens)*task.config.HiddenSize)
+		for i := range x {
+			x[i] = float32(r.NormFloat64())
+		}
+		differences(t, name, m.headParameters().List, [][]float32{x}, func() []float32 { return m.head.Forward(x, b.Starts) },
+			func(dy []float32) [][]float32 {
+				switch head := m.head.(type) {
+				case *Classifier:
+					head.logits = dy
+				case *AnswerHead:
+					head.logits = dy
+				}
+				dx := make([]float32, len(x))
+				m.head.Backward(dx)
+				return [][]float32{dx}
+			})
+
+		loss := func() float64 {
+			m.head.Forward(m.encode(b), b.Starts)
+			sum, _ := m.head.Loss(labels)
+			return sum / 2
+		}
+		loss()
+		clear(m.Grad)
+		dx := m.zeroGradient()
+		m.head.Backward(dx)
+		m.encodeBackward(dx)
+		head := m.headParameters().List
+		for _, p := range m.List { // of the encoder, whose backward is not new, the vectors
+			if len(p.Shape) == 1 || slices.Contains(head, p) {
+				compareDifferences(t, name+": "+p.Name, p.Value, slices.Clone(p.Grad), loss)
+			}
+		}
+	}
+}
+
+// Transfer takes the encoder over and begins with a new head, drawn by the seed;
+// the pooler is taken over if that is wanted, and the head of a model that was
+// fine-tuned for the same labels.
+func TestTransferTakesTheEncoderOver(t *testing.T) {
+	pretrained := smallModel(t)
+	c := asClassifier(pretrained.Config, "a", "b")
+	named := func(m *Model, name string) []float32 {
+		for _, p := range m.List {
+			if p.Name == name {
+				return p.Value
+			}
+		}
+		t.Fatalf("there is no %s", name)
+		return nil
+	}
+	const query, pooler, head = "bert.encoder.layer.1.attention.self.query.weight", "bert.pooler.dense.weight", "classifier.weight"
+	one, err := transfer(pretrained, c, 5, true)
+	check(t, err)
+	two, err := transfer(pretrained, c, 6, false)
+	check(t, err)
+	equal(t, named(one, query), named(pretrained, query))
+	equal(t, named(one, pooler), named(pretrained, pooler))
+	equal(t, named(two, query), named(pretrained, query))
+	if slices.Equal(named(two, pooler), named(pretrained, pooler)) || slices.Equal(named(one, head), named(two, head)) {
+		t.Error("two has the pooler of before, or the head of one")
+	}
+	further, err := transfer(one, c, 7, false)
+	check(t, err)
+	equal(t, further.Value, one.Value)
+	other, err := transfer(one, asClassifier(pretrained.Config, "c", "d"), 7, true)
+	check(t, err)
+	if slices.Equal(named(other, head), named(one, head)) {
+		t.Error("the head for a and b is taken over for c and d")
+	}
+	answerer, err := transfer(one, asAnswerer(c), 7, true)
+	check(t, err)
+	equal(t, named(answerer, query), named(one, query))
+}
+
+// smallCases are sequences whose label is the parity of their second token.
+func smallCases() (cases []Case) {
+	for i := range int32(24) {
+		cases = append(cases, Case{[]int32{2, 5 + i, 6, 3}, make([]int32, 4), []int32{i % 2}})
+	}
+	return cases
+}
+
+// A frozen encoder keeps each bit; the head learns.
+func TestFreezeTrainsTheHeadAlone(t *testing.T) {
+	m, err := NewModel(asClassifier(smallModel(t).Config, "even", "odd"), 1)
+	check(t, err)
+	before := slices.Clone(m.Value)
+	tuner := &Tuner{Model: m, Cases: smallCases()[:8], Settings: tuneSettings(), Epochs: 100, Freeze: true}
+	tuner.Settings.LearningRate = 1e-2
+	check(t, tuner.Train(t.Context()))
+	encoder := len(m.Value) - len(m.headParameters().Value)
+	equal(t, m.Value[:encoder], before[:encoder])
+	if slices.Equal(m.Value[encoder:], before[encoder:]) {
+		t.Error("the head has not changed")
+	}
+	if c := m.confusion(tuner.Cases); c.hits() != 8 {
+		t.Errorf("the head has learnt %v", c)
+	}
+}
+
+// The model is left as it was after the best epoch, the last of equally good ones.
+func TestBestEpochIsKept(t *testing.T) {
+	m, err := NewModel(asClassifier(smallModel(t).Config, "even", "odd"), 1)
+	check(t, err)
+	scores := []float64{0.5, 0.8, 0.3, 0.8, 0.7}
+	var after [][]float32
+	var reports []EpochReport
+	tuner := &Tuner{Model: m, Cases: smallCases(), Settings: tuneSettings(), Epochs: len(scores)}
+	tuner.Score = func() float64 {
+		after = append(after, slices.Clone(m.Value))
+		return scores[len(after)-1]
+	}
+	tuner.Report = func(r EpochReport) error {
+		reports = append(reports, r)
+		return nil
+	}
+	check(t, tuner.Train(t.Context()))
+	equal(t, m.Value, after[3])
+	var best []bool
+	for _, r := range reports {
+		best = append(best, r.Best)
+	}
+	equal(t, best, []bool{true, true, false, true, false})
+	if !(reports[4].Loss < reports[0].Loss) {
+		t.Errorf("the loss went from %v to %v", reports[0].Loss, reports[4].Loss)
+	}
+}
+
+// A classifier that Hugging Face has fine-tuned and saved gives its logits here.
+func TestHuggingFaceClassifier(t *testing.T) {
+	const dir = "testdata/huggingface"
+	m, tokenizer, err := LoadModel(dir)
+	check(t, err)
+	equal(t, m.Config.Labels(), []string{"baking", "sea", "other"})
+	var cases []struct {
+		A, B   string
+		IDs    []int32
+		Logits []float64
+	}
+	data, err := os.ReadFile(filepath.Join(dir, "logits.json"))
+	check(t, err)
+	check(t, json.Unmarshal(data, &cases))
+	for _, c := range cases {
+		ids, segments, cut := sequence(tokenizer, c.A, c.B, m.Config.MaxPositionEmbeddings)
+		equal(t, ids, c.IDs)
+		equal(t, cut, 0)
+		m.eachLogits([]Case{{Tokens: ids, Segments: segments}}, func(_ int, logits []float32) {
+			for i, want := range c.Logits {
+				if math.Abs(float64(logits[i])-want) > 1e-5 {
+					t.Errorf("%q %q: the logits are %v, Hugging Face's %v", c.A, c.B, logits, c.Logits)
+				}
+			}
+		})
+	}
+}
+
+// A fine-tuned model is the same after saving and loading, labels and all, and a
+// configuration whose head cannot be is refused.
+func TestSavedHeads(t *testing.T) {
+	dir, pretrained := savedModel(t)
+	tokenizer, err := LoadTokenizer(dir)
+	check(t, err)
+	for _, c := range []Config{asClassifier(pretrained.Config, "yes", "no", "it depends"), asAnswerer(pretrained.Config)} {
+		m, err := transfer(pretrained, c, 1, true)
+		check(t, err)
+		out := filepath.Join(t.TempDir(), "tuned")
+		check(t, SaveModel(out, m, tokenizer))
+		loaded, _, err := LoadModel(out)
+		check(t, err)
+		equal(t, loaded.Config, m.Config)
+		equal(t, loaded.Value, m.Value)
+		equal(t, loaded.Config.architecture(), c.architecture())
+	}
+	labels := asClassifier(pretrained.Config, "a", "b")
+	half := 1.5
+	for _, bad := range []struct {
+		change func(c *Config)
+		want   string
+	}{
+		{func(c *Config) { c.ID2Label = map[string]string{"0": "a", "2": "b"} }, "id2label has 2 labels, but none for 1"},
+		{func(c *Config) { c.ID2Label = map[string]string{"0": "a"} }, "id2label has one label"},
+		{func(c *Config) { c.ProblemType = "regression" }, `problem_type is "regression"`},
+		{func(c *Config) { c.ClassifierDropout = &half }, "classifier_dropout is 1.5"},
+	} {
+		c := labels
+		bad.change(&c)
+		if err := c.Check(); err == nil || !strings.Contains(err.Error(), bad.want) {
+			t.Errorf("the error is %v, want one with %q", err, bad.want)
+		}
+	}
+	labels.ID2Label = nil // as Hugging Face leaves out two labels without names
+	check(t, labels.Check())
+	equal(t, labels.Labels(), []string{"LABEL_0", "LABEL_1"})
+}

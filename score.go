@@ -1,0 +1,227 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+)
+
+// How good a fine-tuned model is, counted as the field counts it: for labels as
+// GLUE and scikit-learn do, for answers as SQuAD's own script does.
+
+// A Confusion is a table of how often a label was taken for a label:
+// [right][given].
+type Confusion [][]int
+
+func newConfusion(labels int) Confusion {
+	c := make(Confusion, labels)
+	for i := range c {
+		c[i] = make([]int, labels)
+	}
+	return c
+}
+
+// sums are how often each label is right, how often it was given, and the total.
+func (c Confusion) sums() (right, given []int, total int) {
+	right, given = make([]int, len(c)), make([]int, len(c))
+	for i, row := range c {
+		for j, n := range row {
+			right[i] += n
+			given[j] += n
+			total += n
+		}
+	}
+	return right, given, total
+}
+
+// hits is how often the label given was the right one.
+func (c Confusion) hits() int {
+	n := 0
+	for i := range c {
+		n += c[i][i]
+	}
+	return n
+}
+
+// LabelScore is how well one label is told from the others.
+type LabelScore struct {
+	Label     string  `json:"label"`
+	Precision float64 `json:"precision"` // how often it is right where it is given
+	Recall    float64 `json:"recall"`    // how often it is given where it is right
+	F1        float64 `json:"f1"`        // their harmonic mean
+	Count     int     `json:"count"`     // of sentences with this label
+}
+
+// ClassScore is how well sentences are classified.
+type ClassScore struct {
+	Count     int          `json:"count"`
+	Accuracy  float64      `json:"accuracy"`
+	MacroF1   float64      `json:"macro_f1"` // mean of the labels' F1
+	Matthews  float64      `json:"matthews"`
+	Labels    []LabelScore `json:"labels"`
+	Confusion Confusion    `json:"confusion"` // [right][given]
+}
+
+// Score counts the table. Where a ratio has nothing to count it is 0, as in
+// scikit-learn.
+func (c Confusion) Score(labels []string) ClassScore {
+	right, given, total := c.sums()
+	s := ClassScore{Count: total, Accuracy: ratio(c.hits(), total), Matthews: c.Matthews(), Confusion: c}
+	for i, label := range labels {
+		hits := c[i][i]
+		l := LabelScore{label, ratio(hits, given[i]), ratio(hits, right[i]), ratio(2*hits, given[i]+right[i]), right[i]}
+		s.Labels = append(s.Labels, l)
+		s.MacroF1 += l.F1 / float64(len(labels))
+	}
+	return s
+}
+
+func ratio(part, whole int) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return float64(part) / float64(whole)
+}
+
+// Matthews is Matthews' correlation of the labels given with the right ones, for
+// any number of labels (Gorodkin 2004): 1 is perfect, 0 no better than chance or
+// than always the same. With n sentences, h hits, and each label k right r_k times
+// and given g_k times,
+//
+//	(h·n − Σ r_k·g_k) / √((n² − Σ g_k²)·(n² − Σ r_k²))
+func (c Confusion) Matthews() float64 {
+	right, given, n := c.sums()
+	covariance, ofGiven, ofRight := c.hits()*n, n*n, n*n
+	for k := range c {
+		covariance -= right[k] * given[k]
+		ofGiven -= given[k] * given[k]
+		ofRight -= right[k] * right[k]
+	}
+	if ofGiven == 0 || ofRight == 0 {
+		return 0
+	}
+	return float64(covariance) / (math.Sqrt(float64(ofGiven)) * math.Sqrt(float64(ofRight)))
+}
+
+// Write writes the score, and the table with a row for each right label.
+func (s *ClassScore) Write(w io.Writer) {
+	fmt.Fprintf(w, "accuracy %.1f%%   macro F1 %.1f%%   Matthews %.3f   (%d sentences)\n\n", 100*s.Accuracy, 100*s.MacroF1, s.Matthews, s.Count)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "right \\ given\t")
+	for _, l := range s.Labels {
+		fmt.Fprintf(table, "%s\t", l.Label)
+	}
+	fmt.Fprint(table, "precision\trecall\tF1\t\n")
+	for i, l := range s.Labels {
+		fmt.Fprintf(table, "%s\t", l.Label)
+		for _, n := range s.Confusion[i] {
+			fmt.Fprintf(table, "%d\t", n)
+		}
+		fmt.Fprintf(table, "%.1f%%\t%.1f%%\t%.1f%%\t\n", 100*l.Precision, 100*l.Recall, 100*l.F1)
+	}
+	table.Flush()
+}
+
+// AnswerScore is how well questions are answered, in per cent as SQuAD has it.
+type AnswerScore struct {
+	Count      int     `json:"total"`
+	ExactMatch float64 `json:"exact"`
+	F1         float64 `json:"f1"`
+}
+
+// Write writes the score in a line.
+func (s *AnswerScore) Write(w io.Writer) {
+	fmt.Fprintf(w, "exact match %.1f%%   F1 %.1f%%   (%d questions)\n", s.ExactMatch, s.F1, s.Count)
+}
+
+// ScoreAnswers compares answers with what people answered, several to a question;
+// none means that it has no answer, and "" is the answer that says so.
+func ScoreAnswers(given []string, right [][]string) AnswerScore {
+	s := AnswerScore{Count: len(given)}
+	for i, answer := range given {
+		exact, f1 := 0.0, 0.0
+		for _, r := range possibleAnswers(right[i]) {
+			if normalizeAnswer(answer) == normalizeAnswer(r) {
+				exact = 1
+			}
+			f1 = max(f1, answerF1(answer, r))
+		}
+		s.ExactMatch += exact
+		s.F1 += f1
+	}
+	s.ExactMatch, s.F1 = 100*s.ExactMatch/float64(s.Count), 100*s.F1/float64(s.Count)
+	return s
+}
+
+// possibleAnswers are those of which something is left when they are normalised,
+// or "" if none is.
+func possibleAnswers(right []string) []string {
+	right = slices.DeleteFunc(slices.Clone(right), func(r string) bool { return normalizeAnswer(r) == "" })
+	if len(right) == 0 {
+		return []string{""}
+	}
+	return right
+}
+
+// answerF1 is the F1 of the words of an answer: the harmonic mean of how much of it
+// is right, and how much of the right one it has.
+func answerF1(given, right string) float64 {
+	a, b := strings.Fields(normalizeAnswer(given)), strings.Fields(normalizeAnswer(right))
+	if len(a) == 0 && len(b) == 0 {
+		return 1
+	}
+	left := map[string]int{}
+	for _, w := range b {
+		left[w]++
+	}
+	common := 0
+	for _, w := range a {
+		if left[w] > 0 {
+			left[w]--
+			common++
+		}
+	}
+	return ratio(2*common, len(a)+len(b))
+}
+
+// normalizeAnswer takes away what does not matter in an answer: case, ASCII
+// punctuation, the articles a, an and the, and white space but for a single
+// blank between words (SQuAD's evaluate-v2.0.py).
+func normalizeAnswer(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < unicode.MaxASCII && (unicode.IsPunct(r) || unicode.IsSymbol(r)) {
+			return -1
+		}
+		return r
+	}, strings.ToLower(s))
+	var b strings.Builder
+	for s != "" { // a run of letters and digits, then what comes before the next
+		end := prefixLength(s, isWordRune)
+		if run := s[:end]; run == "a" || run == "an" || run == "the" {
+			b.WriteByte(' ')
+		} else {
+			b.WriteString(run)
+		}
+		s = s[end:]
+		end = prefixLength(s, func(r rune) bool { return !isWordRune(r) })
+		b.WriteString(s[:end])
+		s = s[end:]
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// isWordRune is \w of Python's regular expressions.
+func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) || r == '_' }
+
+// prefixLength is the number of bytes before the first character that is not of a
+// kind.
+func prefixLength(s string, kind func(rune) bool) int {
+	if end := strings.IndexFunc(s, func(r rune) bool { return !kind(r) }); end >= 0 {
+		return end
+	}
+	return len(s)
+}

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// The transfer study: what pre-training is good for, in one table. With a few
+// labels, then with more, three models learn the same task with the same
+// settings:
+//
+//	from scratch  the same architecture with random weights
+//	frozen        the pre-trained encoder as it is, and a new head
+//	fine-tuned    the pre-trained encoder and a new head, both trained
+//
+// Each is done with several seeds, which draw the sentences to train on, those
+// to test on, the head's first weights and the order.
+
+// Ways are the three ways to a classifier.
+var ways = [3]string{"from scratch", "frozen", "fine-tuned"}
+
+// A Study compares them.
+type Study struct {
+	Pretrained *Model
+	Config     Config // of the classifier
+	Settings   Settings
+	Epochs     int
+	Seeds      int
+	Cases      []Case // all labelled sentences
+	Test       []Case // to test on; none: half of each label's cases
+	Pairs      bool   // of sentences
+}
+
+// studySeeds are enough to see what is chance.
+const studySeeds = 5
+
+// check returns an error if a label has too few cases.
+func (s *Study) check() error {
+	for label, cases := range s.byLabel() {
+		if n := len(cases); n-s.tested(n) < 1 || s.Test == nil && n < 2 {
+			return fmt.Errorf("the label %q has %d sentences, want 2 or more: one to train on and one to test on", s.Config.Labels()[label], n)
+		}
+	}
+	return nil
+}
+
+// A StudyRow is how well they do with so many cases a label.
+type StudyRow struct {
+	Labels   int           `json:"labels"` // 0: all there are
+	Accuracy [3]MeanSpread `json:"accuracy"`
+}
+
+// MeanSpread is the mean over the seeds and the standard deviation.
+type MeanSpread struct {
+	Mean   float64 `json:"mean"`
+	Spread float64 `json:"spread"`
+}
+
+func meanSpread(values []float64) (s MeanSpread) {
+	n := float64(len(values))
+	for _, v := range values {
+		s.Mean += v / n
+	}
+	squares := 0.0
+	for _, v := range values {
+		squares += float64((v - s.Mean) * (v - s.Mean))
+	}
+	s.Spread = math.Sqrt(squares / max(n-1, 1))
+	return s
+}
+
+// studySizes are how many labels a class there are in the rows; 0 is all.
+var studySizes = []int{1, 2, 4, 8, 0}
+
+// Run makes the table and shows each row once it is done.
+func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
+	for _, size := range studySizes {
+		if size >= s.mostOfALabel() {
+			continue // the same as all
+		}
+		row := StudyRow{Labels: size}
+		for way := range ways {
+			var accuracies []float64
+			for seed := range s.Seeds {
+				accuracy, err := s.one(ctx, way, size, uint64(seed+1))
+				if err != nil {
+					return err
+				}
+				accuracies = append(accuracies, accuracy)
+			}
+			row.Accuracy[way] = meanSpread(accuracies)
+		}
+		if err := show(row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// one trains one model and returns its accuracy.
+func (s *Study) one(ctx context.Context, way, size int, seed uint64) (float64, error) {
+	training, test := s.split(size, seed)
+	m, err := NewModel(s.Config, seed)
+	if way > 0 {
+		m, err = transfer(s.Pretrained, s.Config, seed, s.Pairs)
+	}
+	if err != nil {
+		return 0, err
+	}
+	tuner := &Tuner{Model: m, Cases: training, Settings: s.Settings, Epochs: s.Epochs, Freeze: ways[way] == "frozen"}
+	tuner.Settings.Seed = seed
+	if err := tuner.Train(ctx); err != nil {
+		return 0, err
+	}
+	return ratio(m.confusion(test).hits(), len(test)), nil
+}
+
+// byLabel are the cases of each label.
+func (s *Study) byLabel() [][]Case {
+	all := make([][]Case, len(s.Config.Labels()))
+	for _, c := range s.Cases {
+		all[c.Labels[0]] = append(all[c.Labels[0]], c)
+	}
+	return all
+}
+
+// tested is how many of n cases of a label are tested on.
+func (s *Study) tested(n int) int {
+	if s.Test != nil {
+		return 0
+	}
+	return n / 2
+}
+
+// mostOfALabel is the greatest number of cases of a label to train on.
+func (s *Study) mostOfALabel() int {
+	most := 0
+	for _, cases := range s.byLabel() {
+		most = max(most, len(cases)-s.tested(len(cases)))
+	}
+	return most
+}
+
+// split draws the cases to test on, which are the same for all sizes, and size
+// others of each label to train on.
+func (s *Study) split(size int, seed uint64) (training, test []Case) {
+	test = slices.Clone(s.Test)
+	for label, cases := range s.byLabel() {
+		cases = slices.Clone(cases)
+		random(seed, forSplit, uint64(label)).Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
+		n := s.tested(len(cases))
+		test = append(test, cases[:n]...)
+		if cases = cases[n:]; size > 0 {
+			cases = cases[:min(size, len(cases))]
+		}
+		training = append(training, cases...)
+	}
+	return training, test
+}
+
+// studyHeader and the rows below it are the table.
+const studyHeader = "   labels a class   from scratch        frozen    fine-tuned"
+
+func (r StudyRow) String() string {
+	labels := fmt.Sprint(r.Labels)
+	if r.Labels == 0 {
+		labels = "all"
+	}
+	line := fmt.Sprintf("   %14s", labels)
+	for _, a := range r.Accuracy {
+		line += fmt.Sprintf("   %5.1f%% ± %3.1f", 100*a.Mean, 100*a.Spread)
+	}
+	return line
+}

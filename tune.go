@@ -1,0 +1,302 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"strings"
+)
+
+// The finetune command: a file of labelled sentences or of questions becomes the
+// cases of a task, a pre-trained model one for the task, and while it learns, a
+// line tells of each epoch.
+
+// tuneFlags are the flags of finetune.
+type tuneFlags struct {
+	model, task, train, eval, out  string
+	freeze, scratch, study, asJSON bool
+	epochs, seeds                  int
+	dropout                        float64
+	settings                       Settings
+	limits                         func(*Model) (Limits, error)
+}
+
+func (c *call) tuneFlags() *tuneFlags {
+	f := &tuneFlags{settings: tuneSettings()}
+	s := &f.settings
+	c.flags.StringVar(&f.model, "model", "", "folder `DIR` of the model to begin with")
+	c.flags.StringVar(&f.task, "task", "", "classify: label<TAB>sentence[<TAB>sentence] a line, or CSV; answer: SQuAD's JSON")
+	c.flags.StringVar(&f.train, "train", "", "`FILE` to train on, or - for standard input")
+	c.flags.StringVar(&f.eval, "eval", "", "`FILE` to evaluate on (otherwise a tenth of -train is held out)")
+	c.flags.StringVar(&f.out, "out", "", "model folder `DIR` to write")
+	c.flags.BoolVar(&f.freeze, "freeze", false, "train the head alone, leave the encoder as it is")
+	c.flags.BoolVar(&f.scratch, "scratch", false, "begin with random weights instead of the model's, to compare")
+	c.flags.BoolVar(&f.study, "study", false, "write no model, but a table: with few labels and many, from scratch, frozen and fine-tuned")
+	c.flags.IntVar(&f.seeds, "seeds", studySeeds, "with -study: how many times, each with another seed")
+	c.flags.IntVar(&f.epochs, "epochs", tuneEpochs, "times through -train (3 are enough for thousands of examples)")
+	c.flags.IntVar(&s.Batch, "batch", s.Batch, "sequences in a batch")
+	c.flags.Float64Var(&s.LearningRate, "lr", 0, "highest learning rate (0: by the size, 2e-3 for the demo's model, 3e-5 for large ones)")
+	c.flags.Float64Var(&s.WeightDecay, "weight-decay", s.WeightDecay, "of matrices")
+	c.flags.Float64Var(&f.dropout, "dropout", tuneDropout, "dropout in training")
+	c.flags.Uint64Var(&s.Seed, "seed", s.Seed, "seed of everything that is random")
+	c.flags.BoolVar(&f.asJSON, "json", false, "write the score as a JSON object")
+	f.limits = c.limitFlags()
+	return f
+}
+
+// check returns an error that names the first flag that cannot be.
+func (f *tuneFlags) check() error {
+	s := f.settings
+	s.complete()
+	switch {
+	case f.task != "classify" && f.task != "answer":
+		return usagef("-task is %q, want classify or answer", f.task)
+	case f.study && f.task != "classify":
+		return usagef("-study is for -task classify")
+	case f.study && (f.freeze || f.scratch || f.out != ""):
+		return usagef("-study goes without -freeze, -scratch and -out: it tries all and writes no model")
+	case !f.study && f.out == "":
+		return usagef("-out is missing")
+	case f.freeze && f.scratch:
+		return usagef("-freeze and -scratch together would train a head on an encoder that knows nothing")
+	case f.epochs < 1:
+		return usagef("-epochs is %d, want 1 or more", f.epochs)
+	case f.seeds < 1:
+		return usagef("-seeds is %d, want 1 or more", f.seeds)
+	case !(f.dropout >= 0 && f.dropout < 1):
+		return usagef("-dropout is %v, want at least 0 and below 1", f.dropout)
+	}
+	if err := s.Check(); err != nil {
+		return usageError(err.Error())
+	}
+	return nil
+}
+
+// A task is what the files of finetune come to.
+type task struct {
+	config   Config // of the model for it
+	cases    []Case // to train on
+	test     []Case // labelled sentences to test on
+	heldOut  int    // examples that are not trained on
+	pairs    bool   // of sentences
+	evaluate func(m *Model) (score float64, report scoreReport)
+}
+
+// A scoreReport is a ClassScore or an AnswerScore.
+type scoreReport interface{ Write(w io.Writer) }
+
+func finetune(c *call) error {
+	f := c.tuneFlags()
+	if err := c.parse(0, "model", "train"); err != nil {
+		return err
+	}
+	if err := f.check(); err != nil {
+		return err
+	}
+	if !f.study {
+		if err := mustNotExist(filepath.Join(f.out, modelFile)); err != nil {
+			return err
+		}
+	}
+	from, t, err := LoadModel(f.model)
+	if err != nil {
+		return err
+	}
+	task, err := c.readTask(f, from, t)
+	if err != nil {
+		return err
+	}
+	task.config.HiddenDropout, task.config.AttentionDropout, task.config.ClassifierDropout = f.dropout, f.dropout, nil
+	if f.settings.LearningRate == 0 {
+		f.settings.LearningRate = tuneRate(from.Config.HiddenSize)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	context.AfterFunc(ctx, stop) // so that a second interrupt stops at once
+	if f.study {
+		return c.study(ctx, f, from, task)
+	}
+	m, err := NewModel(task.config, f.settings.Seed)
+	if !f.scratch {
+		m, err = transfer(from, task.config, f.settings.Seed, task.pairs)
+	}
+	if err != nil {
+		return err
+	}
+	return c.tune(ctx, f, m, t, task)
+}
+
+// tune trains, saves the model and writes its score.
+func (c *call) tune(ctx context.Context, f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
+	if err := os.MkdirAll(f.out, 0o777); err != nil {
+		return err
+	}
+	metrics, err := os.Create(filepath.Join(f.out, "metrics.jsonl"))
+	if err != nil {
+		return err
+	}
+	defer metrics.Close()
+	best := 0
+	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
+	tuner.Score = func() float64 { score, _ := task.evaluate(m); return score }
+	tuner.Report = func(r EpochReport) error {
+		if r.Best {
+			best = r.Epoch
+		}
+		c.note("epoch %*d/%d  loss %.3f  right %5.1f%%  held out %5.1f%%", len(fmt.Sprint(f.epochs)), r.Epoch, f.epochs, r.Loss, 100*r.Accuracy, 100*r.Score)
+		return json.NewEncoder(metrics).Encode(r)
+	}
+	trainErr := tuner.Train(ctx)
+	if errors.Is(trainErr, errInterrupted) && best == 0 {
+		return fmt.Errorf("%w in the first epoch: no model is saved", trainErr)
+	} else if trainErr != nil && !errors.Is(trainErr, errInterrupted) {
+		return trainErr
+	}
+	if err := errors.Join(SaveModel(f.out, m, t), metrics.Close()); err != nil {
+		return err
+	}
+	c.note("saved %s, as it was after epoch %d", f.out, best)
+	_, report := task.evaluate(m)
+	if f.asJSON {
+		return errors.Join(json.NewEncoder(c.stdout).Encode(report), trainErr)
+	}
+	report.Write(c.stdout)
+	return trainErr
+}
+
+// study writes the table of the transfer study.
+func (c *call) study(ctx context.Context, f *tuneFlags, from *Model, task *task) error {
+	s := &Study{Pretrained: from, Config: task.config, Settings: f.settings, Epochs: f.epochs, Seeds: f.seeds, Cases: task.cases, Test: task.test, Pairs: task.pairs}
+	if err := s.check(); err != nil {
+		return wrap(f.train, err)
+	}
+	if !f.asJSON {
+		fmt.Fprintln(c.stdout, studyHeader)
+	}
+	return s.Run(ctx, func(r StudyRow) error {
+		if f.asJSON {
+			return json.NewEncoder(c.stdout).Encode(r)
+		}
+		_, err := fmt.Fprintln(c.stdout, r)
+		return err
+	})
+}
+
+// readTask reads the files of a task.
+func (c *call) readTask(f *tuneFlags, from *Model, t *Tokenizer) (*task, error) {
+	l, err := f.limits(from)
+	if err != nil {
+		return nil, err
+	}
+	config := from.Config
+	config.ID2Label, config.Label2ID, config.ProblemType = nil, nil, ""
+	if f.task == "answer" {
+		config.Architectures = []string{answering}
+		return c.readAnswerTask(f, config, t, l)
+	}
+	if c.flags.Lookup("max-seq").Value.String() == "0" {
+		l.MaxSeq = min(l.MaxSeq, 128)
+	}
+	return c.readClassifyTask(f, config, t, l.MaxSeq)
+}
+
+func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int) (*task, error) {
+	list, err := readWith(c, f.train, func(r io.Reader) ([]Labelled, error) { return ReadLabelled(r, strings.HasSuffix(f.train, ".csv")) })
+	if err != nil {
+		return nil, err
+	}
+	labels, err := labelsOf(list)
+	if err != nil {
+		return nil, wrap(f.train, err)
+	}
+	config.setLabels(labels)
+	var heldOut []Labelled
+	if f.eval != "" {
+		heldOut, err = readWith(c, f.eval, func(r io.Reader) ([]Labelled, error) { return ReadLabelled(r, strings.HasSuffix(f.eval, ".csv")) })
+	} else if !f.study {
+		list, heldOut = holdOut(c, list, f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	task := &task{config: config, pairs: list[0].B != ""}
+	cases := func(name string, list []Labelled) ([]Case, error) {
+		cases, cut, err := labelledCases(t, list, labels, maxSeq)
+		if cut > 0 {
+			c.note("%s: %d of %d have more than %d tokens, and were cut", name, cut, len(list), maxSeq)
+		}
+		return cases, wrap(name, err)
+	}
+	if task.cases, err = cases(f.train, list); err != nil {
+		return nil, err
+	}
+	if task.test, err = cases(f.eval, heldOut); err != nil {
+		return nil, err
+	}
+	task.evaluate = func(m *Model) (float64, scoreReport) {
+		score := m.confusion(task.test).Score(labels)
+		return score.Accuracy, &score
+	}
+	return task, nil
+}
+
+func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limits) (*task, error) {
+	read := func(r io.Reader) ([]Question, error) { return ReadSQuAD(r, t) }
+	list, err := readWith(c, f.train, read)
+	if err != nil {
+		return nil, err
+	}
+	var heldOut []Question
+	if f.eval != "" {
+		heldOut, err = readWith(c, f.eval, read)
+	} else {
+		list, heldOut = holdOut(c, list, f)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &task{config: config, cases: answerCases(t, list, l), evaluate: func(m *Model) (float64, scoreReport) {
+		score := m.answerScore(t, heldOut, l)
+		return score.F1 / 100, &score
+	}}, nil
+}
+
+// readWith reads a file, or - for standard input.
+func readWith[T any](c *call, name string, read func(io.Reader) ([]T, error)) ([]T, error) {
+	if name == "-" {
+		list, err := read(bufio.NewReader(c.stdin))
+		return list, wrap("standard input", err)
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	list, err := read(bufio.NewReader(f))
+	return list, wrap(name, err)
+}
+
+// holdOut draws a tenth of a list, which is not trained on. Of fewer than 10 that
+// would tell nothing: there all are trained and tried on.
+func holdOut[T any](c *call, list []T, f *tuneFlags) (training, heldOut []T) {
+	n := len(list) / 10
+	if n == 0 {
+		c.note("%s has %d examples, too few to hold some out: the scores are of what is trained on", f.train, len(list))
+		return list, list
+	}
+	order := random(f.settings.Seed, forSplit).Perm(len(list))
+	for i, at := range order {
+		if i < n {
+			heldOut = append(heldOut, list[at])
+		} else {
+			training = append(training, list[at])
+		}
+	}
+	return training, heldOut
+}

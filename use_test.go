@@ -1,0 +1,232 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// fewQuestions is a short file in SQuAD's format.
+const fewQuestions = `{"data": [{"paragraphs": [{"context": "Nora bakes the bread. Pip carries the flour over the bridge.", "qas": [
+	{"id": "1", "question": "Who bakes?", "answers": [{"text": "Nora", "answer_start": 0}]},
+	{"id": "2", "question": "What does Pip carry?", "answers": [{"text": "the flour", "answer_start": 34}]},
+	{"id": "3", "question": "Who sings?", "is_impossible": true, "answers": []}]}]}]}`
+
+// tuned are models that finetune has written: a classifier and one that answers.
+func tuned(t *testing.T, model string) (classifier, answerer, labelled string) {
+	t.Helper()
+	dir := t.TempDir()
+	classifier, answerer, labelled = filepath.Join(dir, "classifier"), filepath.Join(dir, "answerer"), filepath.Join(dir, "task.tsv")
+	lines := strings.SplitAfter(string(taskText), "\n")
+	check(t, os.WriteFile(labelled, []byte(strings.Join(lines[12:36], "")), 0o666)) // half of two labels
+	questions := filepath.Join(dir, "questions.json")
+	check(t, os.WriteFile(questions, []byte(fewQuestions), 0o666))
+	for _, args := range [][]string{
+		{"-task", "classify", "-train", labelled, "-out", classifier},
+		{"-task", "answer", "-train", questions, "-eval", questions, "-out", answerer},
+	} {
+		status, stdout, stderr := runHere("", append([]string{"finetune", "-model", model, "-epochs", "2", "-lr", "1e-2"}, args...)...)
+		if status != exitDone || !strings.Contains(stdout, "%") || strings.Count(stderr, "epoch ") != 3 {
+			t.Fatalf("%v: exit status %d, %q, %q", args, status, stdout, stderr)
+		}
+		metrics, err := os.ReadFile(filepath.Join(args[len(args)-1], "metrics.jsonl"))
+		check(t, err)
+		var first EpochReport
+		check(t, json.Unmarshal([]byte(strings.Split(string(metrics), "\n")[0]), &first))
+		if first.Epoch != 1 || first.Loss <= 0 || !first.Best {
+			t.Errorf("metrics.jsonl has %s", metrics)
+		}
+	}
+	return classifier, answerer, labelled
+}
+
+// The fine-tuned models are put to work, by arguments and in a pipe, for text and
+// for programs.
+func TestModelsAtWork(t *testing.T) {
+	model, _ := trained(t)
+	classifier, answerer, labelled := tuned(t, model)
+	passage := filepath.Join(t.TempDir(), "passage.txt")
+	const text = "Der Müller heißt Emil. He grinds the flour."
+	check(t, os.WriteFile(passage, []byte(text), 0o666))
+	result := func(stdin string, args ...string) []string {
+		t.Helper()
+		status, stdout, stderr := runHere(stdin, args...)
+		if status != exitDone || stderr != "" {
+			t.Fatalf("%v: exit status %d: %s", args, status, stderr)
+		}
+		return strings.Split(strings.TrimSuffix(stdout, "\n"), "\n")
+	}
+	object := func(line string) (fields map[string]any) {
+		t.Helper()
+		check(t, json.Unmarshal([]byte(line), &fields))
+		return fields
+	}
+
+	one := result("", "classify", "-model", classifier, "The bread is warm.")
+	if label, _, _ := strings.Cut(one[0], "\t"); label != "baking" && label != "sea" {
+		t.Errorf("classify writes %q", one)
+	}
+	piped := result("The bread is warm.\nThe waves are high.\r\nA\tB", "classify", "-model", classifier)
+	equal(t, len(piped), 3)
+	equal(t, piped[0], one[0])
+	fields := object(result("", "classify", "-model", classifier, "-json", "A", "B")[0])
+	probabilities := fields["probabilities"].(map[string]any)
+	if p := probabilities["baking"].(float64) + probabilities["sea"].(float64); p < 0.999 || p > 1.001 {
+		t.Errorf("the probabilities are %v", probabilities)
+	}
+	equal(t, fields["probability"], probabilities[fields["label"].(string)])
+	equal(t, object(result("A\tB\n", "classify", "-model", classifier, "-json")[0]), fields)
+
+	always := []string{"answer", "-model", answerer, "-context", passage, "-threshold", "1e9"}
+	fields = object(result("", append(always, "-json", "Who grinds?")...)[0])
+	begin, end := int(fields["start"].(float64)), int(fields["end"].(float64))
+	if answer := string([]rune(text)[begin:end]); answer == "" || answer != fields["answer"] {
+		t.Errorf("the answer is %v", fields)
+	}
+	lines := result("Who grinds?\nWho sells?\n", always...)
+	equal(t, len(lines), 2)
+	equal(t, strings.Split(lines[0], "\t")[:2], []string{fields["answer"].(string), fmt.Sprintf("%d-%d", begin, end)})
+	lines = result(text, "answer", "-model", answerer, "-context", "-", "-threshold", "-1e9", "Who grinds?")
+	equal(t, strings.HasPrefix(lines[0], "no answer\t\t"), true)
+
+	for _, m := range []string{model, classifier} {
+		last := object(result("", "embed", "-model", m, "The bread.")[0])
+		for _, layer := range []string{"1", "-1"} { // the model has one layer
+			equal(t, object(result("The bread.\n", "embed", "-model", m, "-layer", layer, "-json")[0]), last)
+		}
+		below := object(result("The bread.\n", "embed", "-model", m, "-layer", "-2")[0])
+		equal(t, below["pooled"], last["pooled"])
+		equal(t, len(below["mean"].([]any)), 32)
+		if fmt.Sprint(below["mean"]) == fmt.Sprint(last["mean"]) {
+			t.Error("two layers have the same mean")
+		}
+	}
+	if _, ok := object(result("", "embed", "-model", answerer, "The bread.")[0])["pooled"]; ok {
+		t.Error("a model without a pooler gives a pooled vector")
+	}
+
+	equal(t, len(result("The [MASK] is [MASK].\nThe [MASK].\n", "fill", "-model", model, "-json")), 2)
+	equal(t, len(result("The [MASK] is [MASK].\nThe [MASK].\n", "fill", "-model", model, "-best", "2")), 1+2+1+2+1+2)
+	equal(t, len(result("Nora bakes.\tThe bread is warm.\nA.\tB.\n", "next", "-model", model)), 2)
+
+	table := result("", "finetune", "-model", model, "-task", "classify", "-train", labelled, "-study", "-epochs", "1", "-seeds", "2")
+	equal(t, len(table), 1+4) // 1, 2, 4 and all 6 of 12
+	var row StudyRow
+	check(t, json.Unmarshal([]byte(result("", "finetune", "-model", model, "-task", "classify", "-train", labelled, "-eval", labelled, "-study", "-epochs", "1", "-seeds", "1", "-json")[4]), &row))
+	if row.Labels != 0 || row.Accuracy[2].Mean == 0 {
+		t.Errorf("the last row is %+v", row)
+	}
+}
+
+// A pair of sentences is learnt as a pair, by any way to fine-tune.
+func TestPairsAreLearnt(t *testing.T) {
+	model, _ := trained(t)
+	var pairs strings.Builder
+	pairs.WriteString("label,sentence1,sentence2\n")
+	for i := range 24 {
+		words := []string{"bread", "boat"}
+		fmt.Fprintf(&pairs, "%s,The %s is here.,The %s is here.\n", []string{"same", "other"}[i%2], words[i/2%2], words[(i/2+i)%2])
+	}
+	file := filepath.Join(t.TempDir(), "pairs.csv")
+	check(t, os.WriteFile(file, []byte(pairs.String()), 0o666))
+	for _, more := range []string{"-dropout=0", "-scratch", "-freeze"} {
+		out := filepath.Join(t.TempDir(), "out")
+		status, stdout, stderr := runHere("", "finetune", "-model", model, "-task", "classify", "-train", file, "-eval", file, "-out", out, "-epochs", "30", "-lr", "1e-2", "-json", more)
+		var score ClassScore
+		if status != exitDone || json.Unmarshal([]byte(stdout), &score) != nil || score.Count != 24 || more != "-freeze" && score.Accuracy < 0.95 {
+			t.Errorf("%s: exit status %d, %s, %s", more, status, stdout, stderr)
+		}
+	}
+}
+
+// What cannot be done is said in one line that names what is wrong; a model that is
+// for something else is named, with the commands that fit it.
+func TestErrorsAtWork(t *testing.T) {
+	model, _ := trained(t)
+	classifier, answerer, labelled := tuned(t, model)
+	dir := t.TempDir()
+	write := func(name, text string) string {
+		name = filepath.Join(dir, name)
+		check(t, os.WriteFile(name, []byte(text), 0o666))
+		return name
+	}
+	same, gap := write("same.tsv", "a\tone\na\ttwo\n"), write("gap.tsv", "a\tone\n\nb\ttwo\n")
+	unseen := write("unseen.tsv", "cooking\tNora stirs the soup.\n")
+	bad := write("bad.json", `{"data":[{"paragraphs":[{"context":"Nora bakes.","qas":[{"id":"7","question":"Who?","answers":[{"text":"Pip","answer_start":0}]}]}]}]}`)
+	empty, out := write("empty.txt", " \n"), filepath.Join(dir, "out")
+	tune := func(more ...string) []string {
+		return append([]string{"finetune", "-model", model, "-out", out}, more...)
+	}
+	for _, c := range []struct {
+		status int
+		want   string
+		stdin  string
+		args   []string
+	}{
+		{exitFailed, classifier + " is a BertForSequenceClassification, which is for classify and embed; this command wants a BertForPreTraining", "", []string{"fill", "-model", classifier, "The [MASK]."}},
+		{exitFailed, "is a BertForQuestionAnswering, which is for answer", "", []string{"next", "-model", answerer, "A", "B"}},
+		{exitFailed, "is a BertForPreTraining, which is for fill, next, eval, embed and finetune", "", []string{"classify", "-model", model, "A"}},
+		{exitFailed, "is a BertForSequenceClassification", "", []string{"answer", "-model", classifier, "-context", empty, "Who?"}},
+		{exitFailed, "is a BertForQuestionAnswering", "", []string{"eval", "-model", answerer, "-corpus", empty}},
+		{exitFailed, "is a BertForQuestionAnswering", "", []string{"pretrain", "-init", answerer, "-corpus", labelled, "-out", out}},
+		{exitFailed, empty + ": there is no text in it", "", []string{"answer", "-model", answerer, "-context", empty, "Who?"}},
+		{exitFailed, "standard input, line 1: there is no question", "\n", []string{"answer", "-model", answerer, "-context", labelled}},
+		{exitFailed, "standard input, line 1: there is no text", "\n", []string{"classify", "-model", classifier}},
+		{exitFailed, "standard input, line 1: want two sentences", "A\n", []string{"next", "-model", model}},
+		{exitFailed, "standard input, line 1: there is no [MASK]", "A\n", []string{"fill", "-model", model}},
+		{exitUsage, "-layer is 2, want -2 to 1", "", []string{"embed", "-model", model, "-layer", "2", "A"}},
+		{exitUsage, "with -context - the question", "", []string{"answer", "-model", answerer, "-context", "-"}},
+		{exitUsage, "-max-answer is -1", "", []string{"answer", "-model", answerer, "-context", labelled, "-max-answer", "-1", "Who?"}},
+		{exitFailed, same + `: all lines have the label "a"`, "", tune("-task", "classify", "-train", same)},
+		{exitFailed, gap + ": line 2 is empty", "", tune("-task", "classify", "-train", gap)},
+		{exitFailed, "standard input: line 2 is empty", "a\tone\n\n", tune("-task", "classify", "-train", "-")},
+		{exitFailed, unseen + `: line 1: the label "cooking" does not come up in training`, "", tune("-task", "classify", "-train", labelled, "-eval", unseen)},
+		{exitFailed, bad + `: question 1, id "7": the answer "Pip" does not stand at character 0 of the context, where "Nora`, "", tune("-task", "answer", "-train", bad)},
+		{exitFailed, labelled + ": this is not SQuAD's JSON", "", tune("-task", "answer", "-train", labelled)},
+		{exitFailed, "missing.tsv: no such file", "", tune("-task", "classify", "-train", "missing.tsv")},
+		{exitFailed, "exists already", "", []string{"finetune", "-model", model, "-task", "classify", "-train", labelled, "-out", classifier}},
+		{exitUsage, `-task is "sing", want classify or answer`, "", tune("-task", "sing", "-train", labelled)},
+		{exitUsage, "-out is missing", "", []string{"finetune", "-model", model, "-task", "classify", "-train", labelled}},
+		{exitUsage, "-freeze and -scratch together", "", tune("-task", "classify", "-train", labelled, "-freeze", "-scratch")},
+		{exitUsage, "-study goes without", "", tune("-task", "classify", "-train", labelled, "-study")},
+		{exitUsage, "-epochs is 0", "", tune("-task", "classify", "-train", labelled, "-epochs", "0")},
+		{exitUsage, "-batch is 0", "", tune("-task", "classify", "-train", labelled, "-batch", "0")},
+		{exitUsage, "-max-seq is 65, want 5 to the model's 64 positions", "", tune("-task", "classify", "-train", labelled, "-max-seq", "65")},
+	} {
+		status, stdout, stderr := runHere(c.stdin, c.args...)
+		if status != c.status || !strings.Contains(stderr, c.want) || strings.Count(stderr, "\n") != 1 || stdout != "" {
+			t.Errorf("%v: exit status %d, output %q, error %q; want %d and one line with %q", c.args, status, stdout, stderr, c.status, c.want)
+		}
+	}
+	if _, err := os.Stat(out); err == nil {
+		t.Errorf("a command that failed has left %s", out)
+	}
+}
+
+// Fine-tuning, too, gives the same bits on any number of threads, with AVX-512,
+// AVX2 and Go alone.
+func TestOneAnswerOfFinetuning(t *testing.T) {
+	model, _ := trained(t)
+	questions := filepath.Join(t.TempDir(), "questions.json")
+	check(t, os.WriteFile(questions, []byte(fewQuestions), 0o666))
+	hashes := map[[32]byte][]string{}
+	for _, setting := range []string{"GOMAXPROCS=1", "GOMAXPROCS=3", "GODEBUG=cpu.avx512f=off", "GODEBUG=cpu.all=off"} {
+		out := filepath.Join(t.TempDir(), "out")
+		status, stdout, stderr := runProgram(t, []string{setting}, "", "finetune", "-model", model, "-task", "answer", "-train", questions, "-eval", questions,
+			"-max-seq", "20", "-epochs", "3", "-out", out)
+		if status != exitDone {
+			t.Fatalf("%s: exit status %d: %s", setting, status, stderr)
+		}
+		data, err := os.ReadFile(filepath.Join(out, modelFile))
+		check(t, err)
+		hash := sha256.Sum256(append(data, stdout...))
+		hashes[hash] = append(hashes[hash], setting)
+	}
+	if len(hashes) != 1 {
+		t.Errorf("the models differ: %v", hashes)
+	}
+}
