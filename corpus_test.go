@@ -137,6 +137,6 @@ func FuzzReadText(f *testing.F) {
 				all = append(all, strings.Fields(sentence)...)
 			}
 		}
-		equal(t, strings.Join(all, ""), strings.Join(strings.Fields((&Text{}).validUTF8(s)), ""))
+		equal(t, strings.Join(all, ""), strings.Join(strings.Fields((&scanner{}).validUTF8(s)), ""))
 	})
 }

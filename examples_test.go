@@ -37,12 +37,12 @@ func TestEverySentenceComesUp(t *testing.T) {
 					seen[s] = true
 				}
 			}
-			if last := len(corpus.sentences) - 2; p.a[0] == last && p.isNext {
+			if last := corpus.sentences.len() - 2; p.a[0] == last && p.isNext {
 				t.Errorf("%+v: the only sentence of its document is followed by the next", p)
 			}
 		}
 	}
-	equal(t, len(seen), len(corpus.sentences)-1)
+	equal(t, len(seen), corpus.sentences.len()-1)
 }
 
 // The same seed gives the same examples, from the beginning or from the middle of

@@ -163,16 +163,6 @@ func (c *call) readText(name string) (*Text, error) {
 	return text, nil
 }
 
-// readCorpus reads a corpus and encodes it.
-func (c *call) readCorpus(name string, t *Tokenizer) (*Corpus, error) {
-	text, err := c.readText(name)
-	if err != nil {
-		return nil, err
-	}
-	corpus, err := NewCorpus(text, t)
-	return corpus, wrap(name, err)
-}
-
 // tokenizerFlags are -model and -vocab, one of which a command needs.
 func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 	model := c.flags.String("model", "", "model folder `DIR`")
@@ -251,10 +241,11 @@ func ignoreEOF(err error) error {
 }
 
 func examples(c *call) error {
-	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
+	names := c.corpusFlag()
 	tokenizer := c.tokenizerFlags()
 	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example")
 	shortSeqProb := c.flags.Float64("short-seq-prob", defaultSettings().ShortSeqProb, "share of pairs that are shorter")
+	wholeWords := c.flags.Bool("whole-words", false, "mask whole words, not pieces of them")
 	seed := c.flags.Uint64("seed", 1, "seed of pairs and masks")
 	if err := c.parse(0, "corpus"); err != nil {
 		return err
@@ -266,18 +257,18 @@ func examples(c *call) error {
 	if err != nil {
 		return err
 	}
-	text, err := c.readCorpus(*corpus, t)
+	text, err := c.readTokens(*names, t)
 	if err != nil {
 		return err
 	}
-	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: *seed, MaxTokens: *maxSeq, ShortSeqProb: *shortSeqProb}
+	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: *seed, MaxTokens: *maxSeq, ShortSeqProb: *shortSeqProb, WholeWords: *wholeWords}
 	out := bufio.NewWriter(c.stdout)
 	return errors.Join(WriteExamples(out, stream.Epoch(), t), out.Flush())
 }
 
 func eval(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")
-	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
+	names := c.corpusFlag()
 	file := c.flags.String("examples", "", "examples `FILE` instead")
 	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example of the corpus")
 	seed := c.flags.Uint64("seed", 1, "seed of its pairs and masks")
@@ -285,39 +276,60 @@ func eval(c *call) error {
 	if err := c.parse(0, "model"); err != nil {
 		return err
 	}
-	if (*corpus == "") == (*file == "") {
+	if (len(*names) == 0) == (*file == "") {
 		return usagef("want either -corpus or -examples")
 	}
-	m, t, err := LoadModel(*model)
+	m, t, err := c.loadModel(*model)
 	if err != nil {
 		return err
 	}
-	list, err := c.evalExamples(m, t, *corpus, *file, *maxSeq, *seed)
+	list, err := c.evalExamples(m, t, *names, *file, *maxSeq, *seed)
 	if err != nil {
 		return err
 	}
-	score := Evaluate(m, list)
-	report := newReport(0, 0, "", score)
+	e := Examine(m, list, t.mask, unigramOf(list, m.Config.VocabSize))
+	report := e.report(0, 0)
 	if *asJSON {
-		return json.NewEncoder(c.stdout).Encode(map[string]any{
-			"examples": score.NSPCount, "masked_tokens": score.MLMCount,
-			"mlm_loss": report.MLMLoss, "mlm_accuracy": report.MLMAccuracy,
-			"nsp_loss": report.NSPLoss, "nsp_accuracy": report.NSPAccuracy,
-		})
+		return json.NewEncoder(c.stdout).Encode(struct {
+			Examples int     `json:"examples"`
+			Tokens   int     `json:"masked_tokens"`
+			MLMLoss  float64 `json:"mlm_loss"`
+			MLM      float64 `json:"mlm_accuracy"`
+			NSPLoss  float64 `json:"nsp_loss"`
+			NSP      float64 `json:"nsp_accuracy"`
+			*Details
+		}{e.NSPCount, e.MLMCount, report.MLMLoss, report.MLMAccuracy, report.NSPLoss, report.NSPAccuracy, report.Details})
 	}
-	_, err = fmt.Fprintf(c.stdout, "masked tokens   loss %.4f   accuracy %5.1f%%   (%d tokens)\nnext sentence   loss %.4f   accuracy %5.1f%%   (%d pairs)\n",
-		report.MLMLoss, 100*report.MLMAccuracy, score.MLMCount, report.NSPLoss, 100*report.NSPAccuracy, score.NSPCount)
+	return e.write(c.stdout, report)
+}
+
+// write writes an examination as a table.
+func (e *Examination) write(w io.Writer, r Report) error {
+	_, err := fmt.Fprintf(w, "masked tokens   loss %.4f   accuracy %5.1f%%   (%d tokens)\n", r.MLMLoss, 100*r.MLMAccuracy, e.MLMCount)
+	for _, line := range []struct {
+		format string
+		args   []any
+	}{
+		{"                perplexity %.1f   among the first five %.1f%%\n", []any{r.Perplexity, 100 * r.Top5}},
+		{"                where [MASK] stands %.1f%%, another token %.1f%%, the token itself %.1f%%\n", []any{100 * r.Masked, 100 * r.Replaced, 100 * r.Kept}},
+		{"by frequency    loss %.4f   accuracy %5.1f%%\n", []any{r.UnigramLoss, 100 * r.UnigramAccuracy}},
+		{"next sentence   loss %.4f   accuracy %5.1f%%   (%d pairs; 95%% interval %.1f to %.1f%%)\n", []any{r.NSPLoss, 100 * r.NSPAccuracy, e.NSPCount, 100 * r.NSPInterval[0], 100 * r.NSPInterval[1]}},
+	} {
+		if err == nil {
+			_, err = fmt.Fprintf(w, line.format, line.args...)
+		}
+	}
 	return err
 }
 
-func (c *call) evalExamples(m *Model, t *Tokenizer, corpus, file string, maxSeq int, seed uint64) ([]Example, error) {
+func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, maxSeq int, seed uint64) ([]Example, error) {
 	if file != "" {
 		return loadExamples(file, m)
 	}
 	if err := m.checkLength(maxSeq); err != nil {
 		return nil, err
 	}
-	text, err := c.readCorpus(corpus, t)
+	text, err := c.readTokens(names, t)
 	if err != nil {
 		return nil, err
 	}
@@ -359,7 +371,7 @@ func fill(c *call) error {
 	if err := c.parse(1, "model"); err != nil {
 		return err
 	}
-	m, t, err := LoadModel(*model)
+	m, t, err := c.loadModel(*model)
 	if err != nil {
 		return err
 	}
@@ -398,7 +410,7 @@ func next(c *call) error {
 	if err := c.parse(2, "model"); err != nil {
 		return err
 	}
-	m, t, err := LoadModel(*model)
+	m, t, err := c.loadModel(*model)
 	if err != nil {
 		return err
 	}
