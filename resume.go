@@ -128,7 +128,7 @@ func (k *keeper) removeOld() error {
 		if kept > keptCheckpoints || slices.Contains(k.unsound, name) && step < k.trainer.state.Step {
 			aside := filepath.Join(k.dir, "."+filepath.Base(name)) // not a checkpoint while it is removed
 			if err := disk.rename(name, aside); err != nil {
-				return err
+				return wrap(name, err)
 			}
 			if err := os.RemoveAll(aside); err != nil {
 				return err
