@@ -101,7 +101,7 @@ func writeFile(name string, write func(io.Writer) error) error {
 		return wrap(name, err)
 	}
 	defer os.Remove(f.Name()) // does nothing after the renaming
-	buffered := bufio.NewWriterSize(diskWriter{f}, 1<<20)
+	buffered := bufio.NewWriterSize(diskWriter{f}, 1<<16)
 	err = write(buffered)
 	for _, finish := range []func() error{buffered.Flush, func() error { return f.Chmod(0o644) }, func() error { return disk.sync(f) }} {
 		if err == nil {

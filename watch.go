@@ -245,7 +245,7 @@ func (t *Trainer) warnOf(e *Examination) {
 	}
 	if !t.watch.unigram && t.unigram != nil && r.MLMLoss > r.UnigramLoss-0.05 {
 		t.watch.unigram = true
-		t.warn("the MLM loss, %.2f, is still that of guessing by how common a token is, %.2f: it takes more steps, or another -lr (now %v)", r.MLMLoss, r.UnigramLoss, t.Settings.LearningRate)
+		t.warn("the MLM loss, %.2f, is no better than that of guessing by how common a token is, %.2f: it takes more steps, or another -lr (now %v)", r.MLMLoss, r.UnigramLoss, t.Settings.LearningRate)
 	}
 	if !t.watch.oneClass && e.NSPCount >= 50 && (r.SaidNext < 0.05 || r.SaidNext > 0.95) {
 		t.watch.oneClass = true
@@ -258,7 +258,7 @@ func (t *Trainer) warnOfNorm(norm float64) {
 	w := &t.watch
 	if mean := w.norm; !w.grew && t.state.Step > 20 && norm > 100 && norm > 20*mean {
 		w.grew = true
-		t.warn("step %d: the norm of the gradient is %.0f, its mean until now %.1f: -lr %v may be too high", t.state.Step, norm, mean, t.Settings.LearningRate)
+		t.warn("step %d: the norm of the gradient is %.0f, its mean until now %.2g: -lr %v may be too high", t.state.Step, norm, mean, t.Settings.LearningRate)
 	}
 	w.norm = float64(0.9*w.norm) + float64(0.1*norm)
 }
