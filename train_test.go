@@ -2,9 +2,11 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -209,4 +211,67 @@ func TestExamine(t *testing.T) {
 			t.Errorf("token %d: %v, want %v", id, u.losses[id], want)
 		}
 	}
+}
+
+// lossesRun is a training without dropout of 50 steps on 200 made-up examples, in
+// which a token mostly follows from the one before it.
+func lossesRun(t testing.TB) *Trainer {
+	t.Helper()
+	c := defaultConfig()
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = 61, 32, 2, 4
+	c.IntermediateSize, c.MaxPositionEmbeddings = 64, 32
+	c.HiddenDropout, c.AttentionDropout, c.InitializerRange = 0, 0, 0.1
+	m, err := NewModel(c, 7)
+	check(t, err)
+	var list listSource
+	for i := range uint64(200) {
+		r := random(7, forMasks, i)
+		e := Example{Tokens: []int32{2}, Segments: []int32{0}, NextLabel: int32(i % 2)}
+		for segment := range int32(2) {
+			id := int32(r.IntN(56))
+			for range 4 + r.IntN(9) {
+				e.Tokens, e.Segments = append(e.Tokens, 5+id), append(e.Segments, segment)
+				if id = (3*id + 1 + 7*segment*e.NextLabel) % 56; r.IntN(10) == 0 {
+					id = int32(r.IntN(56))
+				}
+			}
+			e.Tokens, e.Segments = append(e.Tokens, 3), append(e.Segments, segment)
+		}
+		for at := 1 + r.IntN(4); at < len(e.Tokens)-1; at += 3 + r.IntN(6) {
+			if e.Tokens[at] != 3 {
+				e.Positions, e.Labels = append(e.Positions, int32(at)), append(e.Labels, e.Tokens[at])
+				e.Tokens[at] = 4
+			}
+		}
+		check(t, e.check(c.VocabSize))
+		list = append(list, e)
+	}
+	s := defaultSettings()
+	s.Steps, s.Batch, s.LearningRate, s.Warmup, s.LogEvery = 50, 8, 1e-2, 5, 1
+	s.complete()
+	return &Trainer{Model: m, Settings: s, Source: list, Tick: func(Report) {}}
+}
+
+// The same loss as PyTorch: from the same start, with the same examples and without
+// dropout, each of 50 steps has PyTorch's loss within 0.001.
+func TestLossesArePyTorchs(t *testing.T) {
+	data, err := os.ReadFile("testdata/losses.json")
+	check(t, err)
+	var want []float64
+	check(t, json.Unmarshal(data, &want))
+	trainer := lossesRun(t)
+	worst, step := 0.0, 0
+	trainer.Report = func(r Report) error {
+		loss := r.MLMLoss + r.NSPLoss
+		if step < len(want) {
+			worst = max(worst, math.Abs(loss-want[step]))
+		}
+		if step++; !(worst < 1e-3) {
+			t.Fatalf("step %d: the loss is %.6f, PyTorch's %.6f", step, loss, want[step-1])
+		}
+		return nil
+	}
+	check(t, trainer.Train(t.Context()))
+	equal(t, step, len(want))
+	t.Logf("from %.3f to %.3f, at most %.1g from PyTorch's", want[0], want[len(want)-1], worst)
 }
