@@ -129,7 +129,14 @@ type Example struct {
 // Example makes the example of a pair, at most maxTokens long, with new masks, of
 // whole words if that is asked for.
 func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, wholeWords bool, r *rand.Rand) Example {
-	a, b := truncatePair(c.span(p.a[0], p.a[1]), c.span(p.b[0], p.b[1]), maxTokens-3, func() bool { return r.IntN(2) == 0 })
+	a, b, room := c.span(p.a[0], p.a[1]), c.span(p.b[0], p.b[1]), maxTokens-3
+	if p.a[1]-p.a[0] == 1 {
+		a = window(a, room, len(b), r)
+	}
+	if p.b[1]-p.b[0] == 1 {
+		b = window(b, room, len(a), r)
+	}
+	a, b = truncatePair(a, b, room, func() bool { return r.IntN(2) == 0 })
 	var e Example
 	e.Tokens, e.Segments = t.Pair(a, b)
 	if !p.isNext {
@@ -137,6 +144,20 @@ func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, wholeWords bool, r
 	}
 	e.mask(t, wholeWords, r)
 	return e
+}
+
+// longSentence is a sentence of more tokens than sentences usually have.
+const longSentence = 64
+
+// window is a part of a long sentence that fits beside another one, from anywhere.
+// Taking tokens from its ends would never show what stands there.
+func window(sentence []int32, room, other int, r *rand.Rand) []int32 {
+	keep := max(room-other, room/2)
+	if len(sentence) <= max(longSentence, keep) {
+		return sentence
+	}
+	at := r.IntN(len(sentence) - keep + 1)
+	return sentence[at : at+keep]
 }
 
 // truncatePair takes tokens from the longer of the two, from its beginning if
