@@ -245,12 +245,15 @@ func (c *Corpus) AllDocuments() []int {
 	return all
 }
 
-// Split draws a tenth of the documents, which are held out of training. With
-// fewer than 20 documents there are none, since NSP needs two.
+// maxHeldOut is the most documents that are held out.
+const maxHeldOut = 1000
+
+// Split draws a tenth of the documents, but no more than maxHeldOut, which are held
+// out of training. With fewer than 20 documents there are none, since NSP needs two.
 func (c *Corpus) Split(seed uint64) (training, heldOut []int) {
 	all := c.AllDocuments()
 	random(seed, forSplit).Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
-	tenth := len(all) / 10
+	tenth := min(len(all)/10, maxHeldOut)
 	if tenth < 2 {
 		return all, nil
 	}

@@ -313,6 +313,17 @@ func (s *Stream) fill(examples []Example, at int) {
 	})
 }
 
+// first makes the first n examples, or all of so many epochs if they are fewer.
+func (s *Stream) first(n, epochs int) (examples []Example) {
+	for epoch := 1; epoch <= epochs && len(examples) < n; epoch++ {
+		s.load(uint64(epoch))
+		next := make([]Example, min(len(s.pairs), n-len(examples)))
+		s.fill(next, 0)
+		examples = append(examples, next...)
+	}
+	return examples
+}
+
 // Epoch makes the examples of the next epoch.
 func (s *Stream) Epoch() []Example {
 	s.load(s.epoch + 1)

@@ -200,8 +200,8 @@ const saveInterval = 10 * time.Minute
 const maxSkipped = 3
 
 // heldOutEpochs is how many times the held-out documents are made into examples,
-// each time with other pairs and masks.
-const heldOutEpochs = 4
+// each time with other pairs and masks; but no more than heldOutExamples.
+const heldOutEpochs, heldOutExamples = 4, 2000
 
 // useCorpus trains on a text, but for the documents that it holds out.
 func (t *Trainer) useCorpus(text *Text, tokenizer *Tokenizer) error {
@@ -224,9 +224,7 @@ func (t *Trainer) useTokens(corpus *Corpus, tokenizer *Tokenizer) error {
 	t.mask = tokenizer.mask
 	if len(heldOut) > 0 {
 		stream.Documents, stream.MaxTokens, stream.ShortSeqProb = heldOut, s.MaxSeq, 0
-		for range heldOutEpochs {
-			t.HeldOut = append(t.HeldOut, stream.Epoch()...)
-		}
+		t.HeldOut = stream.first(heldOutExamples, heldOutEpochs)
 		t.unigram = corpus.unigram(training, t.Model.Config.VocabSize)
 	}
 	return nil
