@@ -193,7 +193,7 @@ func (b *bigText) document(text []byte) []byte {
 // A text that is read part by part is the corpus that it is as a whole: in lines,
 // in prose, without a line break, and in a vocabulary that needs four bytes.
 func TestReadTokensIsReadText(t *testing.T) {
-	lines, err := io.ReadAll(newBigText(2500 << 10))
+	lines, err := io.ReadAll(newBigText(1200 << 10))
 	check(t, err)
 	prose := strings.Join(strings.SplitAfter(strings.ReplaceAll(strings.ReplaceAll(string(lines), ".\n", ". "), " ba", "\nba"), ". "), "")
 	words := append(specialTokens[:5:5], strings.Fields("a b d e i o u ba ##ba ##b ##d ##k ##l ##m ##n ##r ##a ##e ##i ##o ##u .")...)
@@ -210,7 +210,7 @@ func TestReadTokensIsReadText(t *testing.T) {
 		{"lines, four bytes", string(lines[:1<<17]), wide},
 		{"prose", prose, words},
 		{"no blank line", strings.ReplaceAll(string(lines), "\n\n", "\n"), words},
-		{"one line", strings.ReplaceAll(string(lines[:1200<<10]), "\n", " "), words},
+		{"one line", strings.ReplaceAll(string(lines), "\n", " "), words},
 	} {
 		tokenizer, err := NewTokenizer(c.words, true)
 		check(t, err)
@@ -248,7 +248,7 @@ func TestCorpusIsSmall(t *testing.T) {
 	check(t, err)
 	tokenizer, err := NewTokenizer(words, true)
 	check(t, err)
-	data, err := io.ReadAll(newBigText(8 << 20))
+	data, err := io.ReadAll(newBigText(4 << 20))
 	check(t, err)
 	name := filepath.Join(t.TempDir(), "text")
 	check(t, os.WriteFile(name, data, 0o666))

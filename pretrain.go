@@ -170,6 +170,13 @@ func (c *call) checkpoint(k *keeper, resume bool) (*checkpoint, error) {
 			return nil, fmt.Errorf("%s: setting %s: %w", name, flag, err)
 		}
 	}
+	if file := c.flags.Lookup("vocab").Value.String(); file != "" {
+		t, err := LoadVocabulary(file, from.tokenizer.LowerCase)
+		if err == nil && !slices.Equal(t.Words, from.tokenizer.Words) {
+			err = fmt.Errorf("%s is not the vocabulary of %s", file, from.dir)
+		}
+		return from, err
+	}
 	return from, nil
 }
 
@@ -244,9 +251,27 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 			return nil, nil, err
 		}
 		config.VocabSize = len(t.Words)
+		if n := config.parameters(); n > maxParameters {
+			return nil, nil, fmt.Errorf("the model would have %d parameters, want at most %d", n, maxParameters)
+		}
 		m, err := NewModel(config, seed)
 		return m, t, err
 	}
+}
+
+// maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
+const maxParameters = 100_000_000_000
+
+// parameters is how many a model of this configuration has.
+func (c Config) parameters() (n int) {
+	m, err := newModel(c)
+	if err != nil {
+		return 0
+	}
+	for _, p := range m.List {
+		n += p.size()
+	}
+	return n
 }
 
 // vocabularyFor loads the vocabulary or, where there is no file, trains one.

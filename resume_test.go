@@ -1,8 +1,11 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -246,4 +249,115 @@ func hiddenIn(t testing.TB, dir string) (names []string) {
 		return nil
 	}))
 	return names
+}
+
+// Ctrl-C ends a run after its step, with a checkpoint, exit status 130 and a line that
+// says how to go on.
+func TestCtrlC(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	cmd := exec.Command(os.Args[0], smallRun(t, dir, "-out", out, "-steps", "100000", "-log-every", "5")...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	stderr, err := cmd.StderrPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	last := ""
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if last = lines.Text(); strings.Contains(last, "    20/100000") {
+			check(t, cmd.Process.Signal(os.Interrupt))
+		}
+	}
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(last, "the same command with -resume") {
+		t.Errorf("exit status %d, %s", code, last)
+	}
+	checkpoints := checkpointsIn(out)
+	equal(t, len(checkpoints), 1)
+	c, err := loadCheckpoint(checkpoints[0])
+	check(t, err)
+	if c.Step < 20 || c.Step == 100000 {
+		t.Errorf("the checkpoint is of step %d", c.Step)
+	}
+}
+
+// A run is gone on with only with the settings, the data and the vocabulary that it
+// was begun with; and past a checkpoint that is not sound, which is said.
+func TestResumeRefuses(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	run := func(status int, want string, more ...string) {
+		t.Helper()
+		got, _, stderr := runHere("", smallRun(t, dir, append([]string{"-out", out, "-save-every", "10"}, more...)...)...)
+		if got != status || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit status %d, %s; want %d and %q", more, got, stderr, status, want)
+		}
+	}
+	run(exitDone, "saved")
+	sum := modelSum(t, out)
+	run(exitFailed, "exists already, with checkpoints: -resume goes on from them")
+	run(exitFailed, "-batch is 3, but "+filepath.Join(out, "checkpoint-30")+" was made with 2", "-resume", "-batch", "3")
+	run(exitFailed, "-hidden is 8", "-resume", "-hidden", "8")
+	run(exitFailed, "-recipe is paper", "-resume", "-recipe", "paper")
+
+	vocabulary := filepath.Join(dir, "vocab.txt")
+	words, err := os.ReadFile(vocabulary)
+	check(t, err)
+	check(t, os.WriteFile(vocabulary, append(words, "more\n"...), 0o666))
+	run(exitFailed, vocabulary+" is not the vocabulary of", "-resume")
+	check(t, os.WriteFile(vocabulary, words, 0o666))
+
+	corpus := filepath.Join(dir, "corpus.txt")
+	check(t, os.WriteFile(corpus, corpusText[:8100], 0o666))
+	run(exitFailed, "was made with other data", "-resume")
+	check(t, os.WriteFile(corpus, corpusText[:8000], 0o666))
+
+	check(t, os.Remove(filepath.Join(out, modelFile)))
+	changeFile(t, filepath.Join(out, "checkpoint-30"), optimizerFile, func(s string) string { return s[:len(s)-1] })
+	run(exitDone, filepath.Join(out, "checkpoint-30")+" is passed over: ", "-resume", "-log-every", "1")
+	equal(t, modelSum(t, out), sum)
+	for _, name := range checkpointsIn(out) { // and is sound again
+		_, err := loadCheckpoint(name)
+		check(t, err)
+		changeFile(t, name, trainingFile, func(s string) string { return s[1:] })
+	}
+	equal(t, len(checkpointsIn(out)), 2)
+	run(exitFailed, "none of its checkpoints is sound", "-resume")
+	check(t, os.RemoveAll(out))
+	run(exitDone, "saved", "-resume")
+	equal(t, modelSum(t, out), sum)
+}
+
+// The sizes are the published ones, and the paper's recipe has the paper's settings,
+// but for what is given.
+func TestSizesAndRecipe(t *testing.T) {
+	for size, want := range map[string]int{"tiny": 4_385_920, "mini": 11_170_560, "small": 28_763_648, "medium": 41_373_184, "base": 109_482_240, "large": 335_141_888} {
+		c, n := defaultConfig(), sizes[size]
+		c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = 30522, n[0], n[1], n[2], 4*n[1]
+		m, err := newModel(c)
+		check(t, err)
+		got := 0
+		for _, p := range m.List {
+			if strings.HasPrefix(p.Name, "bert.") {
+				got += p.size()
+			}
+		}
+		if got != want {
+			t.Errorf("BERT-%s has %d parameters, want %d", size, got, want)
+		}
+	}
+	c := &call{flags: flag.NewFlagSet("", flag.ContinueOnError)}
+	s := defaultSettings()
+	c.modelFlags()
+	c.trainingFlags(&s)
+	check(t, c.flags.Parse([]string{"-seed", "5", "-lr", "2e-4"}))
+	check(t, c.useRecipe("paper"))
+	s.complete()
+	check(t, s.Check())
+	equal(t, [...]int{s.Steps, s.Batch, s.MaxSeq, s.ShortSeq, s.shortSteps(), s.Warmup, int(s.Seed)}, [...]int{1_000_000, 256, 512, 128, 900_000, 10_000, 5})
+	equal(t, [...]float64{s.LearningRate, s.Beta1, s.Beta2, s.WeightDecay}, [...]float64{2e-4, 0.9, 0.999, 0.01})
+	equal(t, c.flags.Lookup("size").Value.String(), "base")
+	var usage usageError
+	if err := c.useRecipe("cake"); !errors.As(err, &usage) {
+		t.Errorf("the error is %v", err)
+	}
 }
