@@ -253,12 +253,18 @@ func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
 	return t, wrap(name, err)
 }
 
-// heads are the parts of a model that a file may lack, since older and smaller
-// models were saved without: by the beginnings of their parameters' names.
-var heads = []struct{ prefix, name string }{
-	{"bert.pooler.", "the pooler"},
-	{"cls.predictions.", "the MLM head"},
-	{"cls.seq_relationship.", "the NSP head"},
+// heads are the parts of a model that a file may lack, since smaller models are saved
+// without: the beginnings of their parameters' names, and what they are called.
+var heads = [][2]string{{"bert.pooler.", "the pooler"}, {"cls.predictions.", "the MLM head"}, {"cls.seq_relationship.", "the NSP head"}}
+
+// headOf is the head that a parameter belongs to, or "".
+func headOf(name string) string {
+	for _, head := range heads {
+		if strings.HasPrefix(name, head[0]) {
+			return head[1]
+		}
+	}
+	return ""
 }
 
 // freshSeed makes the heads that a file lacks.
@@ -275,25 +281,19 @@ func loadParameters(name string, config Config) (m *Model, fresh []string, err e
 	if m, err = newModel(config); err != nil {
 		return nil, nil, wrap(name, err)
 	}
-	lacking := map[string]bool{}
-	for _, head := range heads {
-		if !slices.ContainsFunc(m.List, func(p *Param) bool {
-			_, ok := findTensor(tensors, p.Name)
-			return ok && strings.HasPrefix(p.Name, head.prefix)
-		}) {
-			fresh, lacking[head.prefix] = append(fresh, head.name), true
+	found, has := make([]*tensor, len(m.List)), map[string]bool{}
+	for i, p := range m.List {
+		if t, ok := findTensor(tensors, p.Name); ok {
+			found[i], has[headOf(p.Name)] = &t, true
 		}
 	}
-	found := make([]*tensor, len(m.List))
 	for i, p := range m.List {
-		if slices.ContainsFunc(heads, func(h struct{ prefix, name string }) bool {
-			return lacking[h.prefix] && strings.HasPrefix(p.Name, h.prefix)
-		}) {
-			continue
-		}
-		t, ok := findTensor(tensors, p.Name)
-		switch {
-		case !ok:
+		switch t, head := found[i], headOf(p.Name); {
+		case t == nil && head != "" && !has[head]:
+			if !slices.Contains(fresh, head) {
+				fresh = append(fresh, head)
+			}
+		case t == nil:
 			err = errors.New("is missing")
 		case t.DType != "F32" && t.DType != "F16" && t.DType != "BF16":
 			err = fmt.Errorf("is %s, want F32, F16 or BF16", t.DType)
@@ -303,7 +303,6 @@ func loadParameters(name string, config Config) (m *Model, fresh []string, err e
 		if err != nil {
 			return nil, nil, fmt.Errorf("%s: tensor %s %w", name, p.Name, err)
 		}
-		found[i] = &t
 	}
 	m.allocate()
 	if len(fresh) > 0 {

@@ -302,5 +302,38 @@ func BenchmarkReadTokens(b *testing.B) {
 		var m runtime.MemStats
 		runtime.ReadMemStats(&m)
 		b.ReportMetric(float64(m.Sys)/1e6, "MB")
+		b.ReportMetric(100*shareOfExamples(b, corpus, tokenizer), "%-of-a-step")
 	}
+}
+
+// shareOfExamples is how much of a step of BERT-Tiny goes into making its examples.
+func shareOfExamples(b *testing.B, corpus *Corpus, tokenizer *Tokenizer) float64 {
+	c, size := defaultConfig(), sizes["tiny"]
+	c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = len(tokenizer.Words), size[0], size[1], size[2], 4*size[1]
+	m, err := NewModel(c, 1)
+	check(b, err)
+	s := defaultSettings()
+	s.complete()
+	trainer := &Trainer{Model: m, Settings: s, optimizer: newAdamW(&m.Parameters, &s)}
+	check(b, trainer.useTokens(corpus, tokenizer))
+	source := &timedSource{Source: trainer.Source}
+	trainer.Source.Fill(&Batch{}, s.Batch, 0) // which makes the pairs of the epoch
+	trainer.Source = source
+	begin := time.Now()
+	for range 10 {
+		_, _, err := trainer.Step(0)
+		check(b, err)
+	}
+	return source.time.Seconds() / time.Since(begin).Seconds()
+}
+
+type timedSource struct {
+	Source
+	time time.Duration
+}
+
+func (s *timedSource) Fill(b *Batch, n, step int) {
+	begin := time.Now()
+	s.Source.Fill(b, n, step)
+	s.time += time.Since(begin)
 }

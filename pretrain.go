@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"syscall"
 	"time"
@@ -20,6 +21,9 @@ import (
 // trainer, and while it trains, lines tell how it goes.
 
 func pretrain(c *call) error {
+	// Tokens and parameters hold no pointers, so that collecting garbage costs
+	// little, and memory is better spent on them than on garbage.
+	defer debug.SetGCPercent(debug.SetGCPercent(30))
 	s := defaultSettings()
 	names := c.corpusFlag()
 	file := c.flags.String("examples", "", "examples `FILE` instead, used in its order")
