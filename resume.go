@@ -73,7 +73,8 @@ func (k *keeper) save() error {
 	if err == nil {
 		err = k.write(aside)
 	}
-	if err == nil && slices.Contains(k.unsound, name) {
+	if i := slices.Index(k.unsound, name); err == nil && i >= 0 { // makes place for a sound one
+		k.unsound = slices.Delete(k.unsound, i, i+1)
 		err = os.RemoveAll(name)
 	}
 	if err == nil {
@@ -113,26 +114,25 @@ func (k *keeper) write(dir string) error {
 	return syncFolder(dir)
 }
 
-// removeOld removes the checkpoints before the newest. Those that are ahead
-// are not sound; they go when the run comes by.
+// removeOld removes the checkpoints before the newest two, and those before the newest
+// that are not sound. (What is ahead is not sound either, and waits for its step.)
 func (k *keeper) removeOld() error {
 	kept := 0
 	for _, name := range checkpointsIn(k.dir) {
-		step := checkpointStep(name)
-		if step > k.trainer.state.Step {
+		if checkpointStep(name) > k.trainer.state.Step {
 			continue
 		}
-		if !slices.Contains(k.unsound, name) || step == k.trainer.state.Step {
-			kept++
+		if !slices.Contains(k.unsound, name) {
+			if kept++; kept <= keptCheckpoints {
+				continue
+			}
 		}
-		if kept > keptCheckpoints || slices.Contains(k.unsound, name) && step < k.trainer.state.Step {
-			aside := filepath.Join(k.dir, "."+filepath.Base(name)) // not a checkpoint while it is removed
-			if err := disk.rename(name, aside); err != nil {
-				return wrap(name, err)
-			}
-			if err := os.RemoveAll(aside); err != nil {
-				return err
-			}
+		aside := filepath.Join(k.dir, "."+filepath.Base(name)) // not a checkpoint while it is removed
+		if err := disk.rename(name, aside); err != nil {
+			return wrap(name, err)
+		}
+		if err := os.RemoveAll(aside); err != nil {
+			return err
 		}
 	}
 	return nil

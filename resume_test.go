@@ -251,6 +251,41 @@ func hiddenIn(t testing.TB, dir string) (names []string) {
 	return names
 }
 
+// Two sound checkpoints are kept. One that is not sound does not count as one, and
+// is replaced when the run comes to its step again.
+func TestTwoSoundCheckpointsAreKept(t *testing.T) {
+	trainer := smallTrainer(t)
+	trainer.optimizer = newAdamW(&trainer.Model.Parameters, &trainer.Settings)
+	source := trainer.Source.(*corpusSource)
+	k := &keeper{dir: t.TempDir(), trainer: trainer, tokenizer: source.Tokenizer}
+	steps := func() (steps []int) {
+		for _, name := range checkpointsIn(k.dir) {
+			steps = append(steps, checkpointStep(name))
+		}
+		return steps
+	}
+	save := func(step int, want ...int) {
+		t.Helper()
+		trainer.state.Step = step
+		check(t, k.save())
+		equal(t, steps(), want)
+	}
+	save(1, 1)
+	save(2, 2, 1)
+	save(3, 3, 2)
+	save(10, 10, 3)
+	for _, step := range []string{"3", "10"} {
+		name := filepath.Join(k.dir, checkpointPrefix+step)
+		changeFile(t, name, trainingFile, func(s string) string { return s[1:] })
+		k.unsound = append(k.unsound, name)
+	}
+	save(2, 10, 3, 2)
+	save(3, 10, 3, 2) // 3 is sound again
+	save(4, 10, 4, 3)
+	save(10, 10, 4)
+	save(11, 11, 10)
+}
+
 // Ctrl-C ends a run after its step, with a checkpoint, exit status 130 and a line that
 // says how to go on.
 func TestCtrlC(t *testing.T) {

@@ -51,13 +51,16 @@ func (s *Settings) complete() {
 	}
 }
 
+// maxBatch is more sequences than any published batch has.
+const maxBatch = 1 << 20
+
 // Check returns an error that names the first setting that cannot be.
 func (s *Settings) Check() error {
 	switch {
 	case s.Steps < 1:
 		return fmt.Errorf("-steps is %d, want 1 or more", s.Steps)
-	case s.Batch < 1:
-		return fmt.Errorf("-batch is %d, want 1 or more", s.Batch)
+	case s.Batch < 1 || s.Batch > maxBatch:
+		return fmt.Errorf("-batch is %d, want 1 to %d", s.Batch, maxBatch)
 	case s.MaxSeq < minSeq:
 		return fmt.Errorf("-max-seq is %d, want %d or more", s.MaxSeq, minSeq)
 	case s.ShortSeq < minSeq || s.ShortSeq > s.MaxSeq:
