@@ -163,16 +163,13 @@ func checkpointStep(name string) int {
 
 // removeAside removes what was being written or removed when a run was cut off.
 func removeAside(dir string) {
-	files, _ := filepath.Glob(filepath.Join(dir, ".*"))
-	for _, name := range files {
-		base := filepath.Base(name)
-		if checkpointStep(base[1:]) >= 0 {
-			os.RemoveAll(name)
-		}
-		for _, file := range append([]string{metricsFile}, checkpointFiles...) {
-			if strings.HasPrefix(base, "."+file+".") {
-				os.Remove(name)
-			}
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		name, hidden := strings.CutPrefix(e.Name(), ".")
+		if hidden && (checkpointStep(name) >= 0 || slices.ContainsFunc(append([]string{metricsFile}, checkpointFiles...), func(file string) bool {
+			return strings.HasPrefix(name, file+".")
+		})) {
+			os.RemoveAll(filepath.Join(dir, e.Name()))
 		}
 	}
 }

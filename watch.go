@@ -241,11 +241,14 @@ type watch struct {
 	unigram, oneClass, grew bool
 }
 
+// patience is for how many steps a model may look as if it did not learn.
+const patience = 200
+
 // warnOf warns, once, of a model that has not begun to learn after half of its
 // steps.
 func (t *Trainer) warnOf(e *Examination) {
 	r := e.report(0, 0)
-	if t.state.Step < t.Settings.Steps/2 || t.state.Step < t.Settings.Warmup {
+	if t.state.Step < max(patience, t.Settings.Steps/2, t.Settings.Warmup) {
 		return
 	}
 	if !t.watch.unigram && t.unigram != nil && r.MLMLoss > r.UnigramLoss-0.05 {
