@@ -293,6 +293,20 @@ type Stream struct {
 	epoch  uint64 // that the pairs belong to; counts from 1
 	length int    // and how long they are
 	pairs  []Pair
+	counts map[int]int // pairs of an epoch, by MaxTokens
+}
+
+// perEpoch is how many pairs an epoch has. They are counted once.
+func (s *Stream) perEpoch(maxTokens int) int {
+	n, ok := s.counts[maxTokens]
+	if !ok {
+		n = s.Corpus.pairsPerEpoch(s.Documents, maxTokens)
+		if s.counts == nil {
+			s.counts = map[int]int{}
+		}
+		s.counts[maxTokens] = n
+	}
+	return n
 }
 
 // load makes the pairs of an epoch, unless they are there.

@@ -123,7 +123,7 @@ func (s *corpusSource) place(n, step int) (epoch uint64, at int) {
 	s.MaxTokens = s.settings.MaxSeq
 	before := 0 // epochs
 	if short := s.settings.shortSteps(); s.settings.ShortSeq < s.settings.MaxSeq {
-		perEpoch := s.Corpus.pairsPerEpoch(s.Documents, s.settings.ShortSeq)
+		perEpoch := s.perEpoch(s.settings.ShortSeq)
 		if step < short {
 			s.MaxTokens = s.settings.ShortSeq
 		} else {
@@ -131,7 +131,7 @@ func (s *corpusSource) place(n, step int) (epoch uint64, at int) {
 			before = (short*n + perEpoch - 1) / perEpoch
 		}
 	}
-	perEpoch := s.Corpus.pairsPerEpoch(s.Documents, s.MaxTokens)
+	perEpoch := s.perEpoch(s.MaxTokens)
 	return uint64(before + step*n/perEpoch + 1), step * n % perEpoch
 }
 
