@@ -85,10 +85,12 @@ func defaultConfig() Config {
 // sizes are the published models by name: layers, hidden size, heads (the
 // intermediate size is four times the hidden size).
 var sizes = map[string][3]int{
-	"tiny":  {2, 128, 2},
-	"mini":  {4, 256, 4},
-	"small": {4, 512, 8},
-	"base":  {12, 768, 12},
+	"tiny":   {2, 128, 2},
+	"mini":   {4, 256, 4},
+	"small":  {4, 512, 8},
+	"medium": {8, 512, 8},
+	"base":   {12, 768, 12},
+	"large":  {24, 1024, 16},
 }
 
 func (c *Config) epsilon() float32 { return float32(c.LayerNormEps) }

@@ -172,7 +172,7 @@ func TestStep5Examples(t *testing.T) {
 	var tokens, guessed, masked, kept, pairs, neighbours int
 	for epoch := range uint64(12) {
 		for i, p := range corpus.Pairs(stream.Documents, 75, 0.1, 1, epoch) {
-			e := corpus.Example(p, tokenizer, 75, random(1, forMasks, epoch, uint64(i)))
+			e := corpus.Example(p, tokenizer, 75, false, random(1, forMasks, epoch, uint64(i)))
 			pairs++
 			if e.NextLabel == 0 {
 				neighbours++

@@ -2,15 +2,13 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 )
@@ -33,6 +31,7 @@ const (
 	tokenizerConfigFile = "tokenizer_config.json"
 	tokenizerFile       = "tokenizer.json" // read where there is no vocab.txt
 	modelFile           = "model.safetensors"
+	pickleFile          = "pytorch_model.bin" // how PyTorch saved models before
 )
 
 // tokenizerConfig is tokenizer_config.json as it is written.
@@ -99,7 +98,7 @@ func SaveModel(dir string, m *Model, t *Tokenizer) error {
 			return err
 		}
 	}
-	return nil
+	return syncFolder(dir)
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -108,17 +107,32 @@ func writeJSON(w io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
+// disk is what saving asks of the operating system. Tests put in its place what
+// fails, as a full disk does.
+var disk = struct {
+	create func(dir, pattern string) (*os.File, error) // under a new name
+	mkdir  func(name string, mode os.FileMode) error
+	write  func(f *os.File, p []byte) (int, error)
+	sync   func(f *os.File) error // of a file or a folder to the disk
+	rename func(from, to string) error
+}{os.CreateTemp, os.Mkdir, (*os.File).Write, (*os.File).Sync, os.Rename}
+
+// diskWriter writes to a file through disk.
+type diskWriter struct{ f *os.File }
+
+func (w diskWriter) Write(p []byte) (int, error) { return disk.write(w.f, p) }
+
 // writeFile writes a file under a temporary name, flushes it to the disk and
 // renames it: whatever happens, name is the old file or the new one, whole.
 func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(name), "."+filepath.Base(name)+".*")
+	f, err := disk.create(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return err
+		return wrap(name, err)
 	}
 	defer os.Remove(f.Name()) // does nothing after the renaming
-	buffered := bufio.NewWriterSize(f, 1<<20)
+	buffered := bufio.NewWriterSize(diskWriter{f}, 1<<16)
 	err = write(buffered)
-	for _, finish := range []func() error{buffered.Flush, func() error { return f.Chmod(0o644) }, f.Sync} {
+	for _, finish := range []func() error{buffered.Flush, func() error { return f.Chmod(0o644) }, func() error { return disk.sync(f) }} {
 		if err == nil {
 			err = finish()
 		}
@@ -127,41 +141,106 @@ func writeFile(name string, write func(io.Writer) error) error {
 		err = closeErr
 	}
 	if err == nil {
-		err = os.Rename(f.Name(), name)
+		err = disk.rename(f.Name(), name)
 	}
+	return wrap(name, err)
+}
+
+// syncFolder flushes a folder's list of files to the disk: only then is what was
+// renamed in it safe from a loss of power.
+func syncFolder(dir string) error {
+	if runtime.GOOS == "windows" { // where folders cannot be flushed
+		return nil
+	}
+	f, err := os.Open(dir)
 	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
+		return err
 	}
-	return nil
+	defer f.Close()
+	return wrap(dir, disk.sync(f))
 }
 
 // LoadModel reads the model folder dir.
 func LoadModel(dir string) (*Model, *Tokenizer, error) {
-	config, err := loadConfig(filepath.Join(dir, configFile))
-	if err != nil {
-		return nil, nil, err
-	}
-	t, err := LoadTokenizer(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	if len(t.Words) > config.VocabSize {
-		return nil, nil, fmt.Errorf("%s has %d words, %s has vocab_size %d", filepath.Join(dir, vocabFile), len(t.Words), configFile, config.VocabSize)
-	}
-	m, err := loadParameters(filepath.Join(dir, modelFile), config)
+	m, t, _, err := loadModel(dir)
 	return m, t, err
 }
 
+// loadModel is LoadModel. It also returns the heads that were not in the file and
+// are new.
+func loadModel(dir string) (*Model, *Tokenizer, []string, error) {
+	config, err := loadConfig(filepath.Join(dir, configFile))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	t, err := LoadTokenizer(dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if len(t.Words) > config.VocabSize {
+		return nil, nil, nil, fmt.Errorf("%s has %d words, %s has vocab_size %d", filepath.Join(dir, vocabFile), len(t.Words), configFile, config.VocabSize)
+	}
+	name := filepath.Join(dir, modelFile)
+	m, fresh, err := loadParameters(name, config)
+	if errors.Is(err, os.ErrNotExist) {
+		if pickle := filepath.Join(dir, pickleFile); exists(pickle) {
+			err = fmt.Errorf("%s is a pickle, which can hold any program, and is not read; to convert it: "+
+				`python3 -c 'import sys; from transformers import AutoModelForPreTraining as M; M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1], safe_serialization=True)' %q`, pickle, dir)
+		}
+	}
+	return m, t, fresh, err
+}
+
+func exists(name string) bool {
+	_, err := os.Lstat(name)
+	return err == nil
+}
+
+// maxJSON is the most that a file of settings may have.
+const maxJSON = 1 << 20
+
+// readSmall reads a file of settings.
+func readSmall(name string) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxJSON+1))
+	if err == nil && len(data) > maxJSON {
+		err = fmt.Errorf("it has more than %d bytes", maxJSON)
+	}
+	return data, wrap(name, err)
+}
+
+// loadConfig reads config.json. What this BERT cannot be is an error; what the
+// file leaves open is as in Hugging Face.
 func loadConfig(name string) (Config, error) {
-	config := defaultConfig()
-	data, err := os.ReadFile(name)
-	if err == nil {
-		err = wrap(name, json.Unmarshal(data, &config))
+	config := struct {
+		Config
+		PositionEmbeddingType string `json:"position_embedding_type"`
+		TieWordEmbeddings     bool   `json:"tie_word_embeddings"`
+		IsDecoder             bool   `json:"is_decoder"`
+	}{defaultConfig(), "absolute", true, false}
+	data, err := readSmall(name)
+	if err != nil {
+		return config.Config, err
 	}
-	if err == nil {
-		err = wrap(name, config.Check())
+	if err := json.Unmarshal(data, &config); err != nil {
+		return config.Config, wrap(name, err)
 	}
-	return config, err
+	// The file is about the model that was saved; what is made of it here is this.
+	config.Architectures = defaultConfig().Architectures
+	switch err = config.Check(); {
+	case err != nil:
+	case config.PositionEmbeddingType != "absolute":
+		err = fmt.Errorf("position_embedding_type is %q, want \"absolute\"", config.PositionEmbeddingType)
+	case !config.TieWordEmbeddings:
+		err = errors.New("tie_word_embeddings is false, want true: the MLM head is tied to the embeddings")
+	case config.IsDecoder:
+		err = errors.New("is_decoder is true, want false: an encoder")
+	}
+	return config.Config, wrap(name, err)
 }
 
 // wrap puts the name of the file before an error.
@@ -176,7 +255,7 @@ func wrap(name string, err error) error {
 func LoadTokenizer(dir string) (*Tokenizer, error) {
 	settings := tokenizerSettings{}
 	name := filepath.Join(dir, tokenizerConfigFile)
-	data, err := os.ReadFile(name)
+	data, err := readSmall(name)
 	if err == nil {
 		err = wrap(name, json.Unmarshal(data, &settings))
 	} else if errors.Is(err, os.ErrNotExist) {
@@ -246,186 +325,104 @@ func readTokenizerFile(r io.Reader) ([]string, error) {
 	return words, nil
 }
 
+// heads are the parts of a model that a file may lack, since smaller models are saved
+// without: the beginnings of their parameters' names, and what they are called.
+var heads = [][2]string{{"bert.pooler.", "the pooler"}, {"cls.predictions.", "the MLM head"}, {"cls.seq_relationship.", "the NSP head"}}
+
+// headOf is the head that a parameter belongs to, or "".
+func headOf(name string) string {
+	for _, head := range heads {
+		if strings.HasPrefix(name, head[0]) {
+			return head[1]
+		}
+	}
+	return ""
+}
+
+// freshSeed makes the heads that a file lacks.
+const freshSeed = 1
+
 // loadParameters makes a model and reads its parameters, once it is certain that
-// the file has them all.
-func loadParameters(name string, config Config) (*Model, error) {
-	f, err := os.Open(name)
+// the file has them all, but for heads of which it has nothing: these are new.
+func loadParameters(name string, config Config) (m *Model, fresh []string, err error) {
+	f, tensors, err := openSafetensors(name)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
+	if m, err = newModel(config); err != nil {
+		return nil, nil, wrap(name, err)
 	}
-	tensors, err := readSafetensorsHeader(f, info.Size())
-	if err != nil {
-		return nil, wrap(name, err)
-	}
-	m, err := newModel(config)
-	if err != nil {
-		return nil, wrap(name, err)
-	}
-	found := make([]tensor, len(m.List))
+	found, has := make([]*tensor, len(m.List)), map[string]bool{}
 	for i, p := range m.List {
-		var ok bool
-		if found[i], ok = findTensor(tensors, p.Name); !ok {
-			return nil, fmt.Errorf("%s: tensor %s is missing", name, p.Name)
+		if t, ok := findTensor(tensors, p.Name); ok {
+			found[i], has[headOf(p.Name)] = &t, true
 		}
-		if found[i].DType != "F32" {
-			return nil, fmt.Errorf("%s: tensor %s is %s, want F32", name, p.Name, found[i].DType)
+	}
+	for i, p := range m.List {
+		switch t, head := found[i], headOf(p.Name); {
+		case t == nil && head != "" && !has[head]:
+			if !slices.Contains(fresh, head) {
+				fresh = append(fresh, head)
+			}
+		case t == nil:
+			err = errors.New("is missing")
+		case t.DType != "F32" && t.DType != "F16" && t.DType != "BF16":
+			err = fmt.Errorf("is %s, want F32, F16 or BF16", t.DType)
+		case !slices.Equal(t.Shape, p.Shape):
+			err = fmt.Errorf("has shape %v, want %v by %s", t.Shape, p.Shape, configFile)
 		}
-		if !slices.Equal(found[i].Shape, p.Shape) {
-			return nil, fmt.Errorf("%s: tensor %s has shape %v, want %v by %s", name, p.Name, found[i].Shape, p.Shape, configFile)
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: tensor %s %w", name, p.Name, err)
 		}
 	}
 	m.allocate()
-	for i, p := range m.List {
-		if err := found[i].read(f, p.Value); err != nil {
-			return nil, fmt.Errorf("%s: tensor %s: %w", name, p.Name, err)
-		}
+	if len(fresh) > 0 {
+		m.initialize(freshSeed, float32(config.InitializerRange))
 	}
-	return m, nil
+	return m, fresh, wrap(name, readTensors(f, m.List, found))
 }
 
-// A safetensors file is the length of a header (8 bytes, little-endian), the
-// header in JSON, and the numbers. The header has an object for each tensor:
-//
-//	"bert.pooler.dense.bias": {"dtype": "F32", "shape": [64], "data_offsets": [0, 256]}
-//
-// with offsets from the end of the header, and "__metadata__" beside them.
-
-// tensor is where a tensor lies in a file.
-type tensor struct {
-	DType   string   `json:"dtype"`
-	Shape   []int    `json:"shape"`
-	Offsets [2]int64 `json:"data_offsets"`
-	base    int64    // of the offsets in the file
-}
-
-const (
-	metadataKey      = "__metadata__"
-	maxHeaderLength  = 100_000_000 // as in the safetensors library
-	bytesOfF32       = 4
-	headerLengthSize = 8
-)
-
-// writeSafetensors writes the parameters, in their order.
-func writeSafetensors(w io.Writer, list []*Param) error {
-	var header bytes.Buffer
-	header.WriteString(`{"` + metadataKey + `":{"format":"pt"}`)
-	offset := int64(0)
-	for _, p := range list {
-		end := offset + int64(p.size())*bytesOfF32
-		entry, err := json.Marshal(tensor{DType: "F32", Shape: p.Shape, Offsets: [2]int64{offset, end}})
-		if err != nil {
-			return err
-		}
-		fmt.Fprintf(&header, ",%q:%s", p.Name, entry)
-		offset = end
-	}
-	header.WriteByte('}')
-	for header.Len()%8 != 0 { // so that the numbers are aligned
-		header.WriteByte(' ')
-	}
-	if err := binary.Write(w, binary.LittleEndian, uint64(header.Len())); err != nil {
-		return err
-	}
-	if _, err := header.WriteTo(w); err != nil {
-		return err
-	}
-	var buf [4096 * bytesOfF32]byte
-	for _, p := range list {
-		for chunk := range slices.Chunk(p.Value, len(buf)/bytesOfF32) {
-			for i, v := range chunk {
-				binary.LittleEndian.PutUint32(buf[i*bytesOfF32:], math.Float32bits(v))
-			}
-			if _, err := w.Write(buf[:len(chunk)*bytesOfF32]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// readSafetensorsHeader reads where each tensor is, in a file of so many bytes,
-// and checks that all lie inside the file and have the size of their shape.
-func readSafetensorsHeader(r io.ReaderAt, size int64) (map[string]tensor, error) {
-	var length [headerLengthSize]byte
-	if _, err := r.ReadAt(length[:], 0); err != nil {
-		return nil, fmt.Errorf("the file has %d bytes, too few for a safetensors file", size)
-	}
-	n := binary.LittleEndian.Uint64(length[:])
-	if n > maxHeaderLength || int64(n) > size-headerLengthSize {
-		return nil, fmt.Errorf("the header is said to have %d bytes, in a file of %d: the file was cut short, or is no safetensors file", n, size)
-	}
-	header := make([]byte, n)
-	if _, err := r.ReadAt(header, headerLengthSize); err != nil {
-		return nil, err
-	}
-	var entries map[string]json.RawMessage
-	if err := json.Unmarshal(header, &entries); err != nil {
-		return nil, fmt.Errorf("header: %w", err)
-	}
-	base := headerLengthSize + int64(n)
-	tensors := map[string]tensor{}
-	for name, entry := range entries {
-		if name == metadataKey {
+// readTensors reads the parameters' values, but for those that are not found (nil).
+func readTensors(f io.ReaderAt, list []*Param, found []*tensor) error {
+	for i, p := range list {
+		if found[i] == nil {
 			continue
 		}
-		t := tensor{base: base}
-		if err := json.Unmarshal(entry, &t); err != nil {
-			return nil, fmt.Errorf("header: tensor %q: %w", name, err)
+		if err := found[i].read(f, p.Value); err != nil {
+			return fmt.Errorf("tensor %s: %w", p.Name, err)
 		}
-		if err := t.check(size - base); err != nil {
-			return nil, fmt.Errorf("header: tensor %q: %w", name, err)
-		}
-		tensors[name] = t
-	}
-	return tensors, nil
-}
-
-// check looks at a tensor in a file that has room bytes of numbers.
-func (t *tensor) check(room int64) error {
-	begin, end := t.Offsets[0], t.Offsets[1]
-	if begin < 0 || end < begin {
-		return fmt.Errorf("data_offsets are %v, want a beginning and an end", t.Offsets)
-	}
-	if end > room {
-		return fmt.Errorf("data_offsets are %v, but the file has %d bytes of numbers: it was cut short", t.Offsets, room)
-	}
-	count := int64(1)
-	for _, d := range t.Shape {
-		if d < 0 || d > 0 && count > room/int64(d) {
-			return fmt.Errorf("shape %v is too large for the file", t.Shape)
-		}
-		count *= int64(d)
-	}
-	if t.DType == "F32" && end-begin != count*bytesOfF32 {
-		return fmt.Errorf("data_offsets are %v, want %d bytes for shape %v", t.Offsets, count*bytesOfF32, t.Shape)
 	}
 	return nil
 }
 
-// read reads the numbers of a tensor into values, which has room for them.
-func (t *tensor) read(r io.ReaderAt, values []float32) error {
-	numbers := bufio.NewReaderSize(io.NewSectionReader(r, t.base+t.Offsets[0], t.Offsets[1]-t.Offsets[0]), 1<<16)
-	var buf [bytesOfF32]byte
-	for i := range values {
-		if _, err := io.ReadFull(numbers, buf[:]); err != nil {
-			return err
-		}
-		values[i] = math.Float32frombits(binary.LittleEndian.Uint32(buf[:]))
+// openSafetensors opens a file and reads its header.
+func openSafetensors(name string) (*os.File, map[string]tensor, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
 	}
-	return nil
+	info, err := f.Stat()
+	if err == nil {
+		var tensors map[string]tensor
+		if tensors, err = readSafetensorsHeader(f, info.Size()); err == nil {
+			return f, tensors, nil
+		}
+	}
+	f.Close()
+	return nil, nil, wrap(name, err)
 }
 
-// findTensor finds a parameter under Hugging Face's name, or the names of older
-// files: gamma and beta in a LayerNorm, or without "bert." before them.
+// findTensor finds a parameter under Hugging Face's name, or one of those that
+// other files have: gamma and beta in a LayerNorm, no "bert." before them, the
+// bias of the MLM head as its decoder's.
 func findTensor(tensors map[string]tensor, name string) (tensor, bool) {
 	old := name
 	if strings.Contains(name, "LayerNorm") {
 		old = strings.NewReplacer(".weight", ".gamma", ".bias", ".beta").Replace(name)
+	}
+	if name == "cls.predictions.bias" {
+		old = "cls.predictions.decoder.bias"
 	}
 	for _, n := range []string{name, old} {
 		for _, n := range []string{n, strings.TrimPrefix(n, "bert.")} {

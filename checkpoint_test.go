@@ -68,10 +68,10 @@ func TestBadModelsAreRefused(t *testing.T) {
 		{modelFile, func(s string) string { return s[:100] }, "the file was cut short"},
 		{modelFile, func(s string) string { return s[:len(s)-1] }, "it was cut short"},
 		{modelFile, func(s string) string { return "\xff\xff\xff\xff\xff\xff\xff\x7f" + s[8:] }, "the header is said to have 9223372036854775807 bytes"},
-		{modelFile, func(s string) string { return s[:8] + "?" + s[9:] }, "header: invalid character"},
-		{modelFile, replace(`"F32"`, `"F64"`), "is F64, want F32"},
+		{modelFile, func(s string) string { return s[:8] + "?" + s[9:] }, "header: it does not begin with {"},
+		{modelFile, replace(`"F32"`, `"F64"`), "want 5920 bytes for shape [37 20] of F64"},
 		{modelFile, replace(`[0,2960]`, `[4,2960]`), "want 2960 bytes for shape [37 20]"},
-		{modelFile, replace(`[37,20]`, `[-7,20]`), "shape [-7 20]"},
+		{modelFile, replace(`[37,20]`, `[-7,20]`), "found -7, want a whole number"},
 		{modelFile, replace(`cls.predictions.bias`, `cls.predictions.blas`), "tensor cls.predictions.bias is missing"},
 	} {
 		dir, _ := savedModel(t)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"slices"
+	"strings"
 )
 
 // Step 5 of the lesson: where the training examples come from. Nobody labels
@@ -32,23 +34,45 @@ type Pair struct {
 // a pair is shorter than it could be, since in use a text may be short too.
 func (c *Corpus) Pairs(documents []int, maxTokens int, shortSeqProb float64, seed, epoch uint64) []Pair {
 	room := maxTokens - 3 // beside [CLS], [SEP] and [SEP]
-	var pairs []Pair
-	for _, d := range documents {
-		r := random(seed, forPairs, epoch, uint64(d))
-		begin, end := c.documents[d], c.documents[d+1]
-		n := (len(c.span(begin, end)) + room - 1) / room
-		for k := range n {
-			// The k-th of n parts of the places between two sentences.
-			from, to := begin+k*(end-begin-1)/n, begin+(k+1)*(end-begin-1)/n
-			place, target := from+r.IntN(max(to-from, 1)), room
-			if r.Float64() < shortSeqProb {
-				target = 2 + r.IntN(room-1)
-			}
-			pairs = append(pairs, c.pair(r, documents, d, place, target))
-		}
+	first := make([]int, len(documents)+1)
+	for i, d := range documents {
+		first[i+1] = first[i] + c.pairsOf(d, maxTokens)
 	}
+	pairs := make([]Pair, first[len(documents)])
+	parallel(len(documents), 64, func(lo, hi int) {
+		for i, d := range documents[lo:hi] {
+			r := random(seed, forPairs, epoch, uint64(d))
+			begin, end := c.documents[d], c.documents[d+1]
+			mine := pairs[first[lo+i]:first[lo+i+1]]
+			for k := range mine {
+				// The k-th of n parts of the places between two sentences.
+				n := len(mine)
+				from, to := begin+k*(end-begin-1)/n, begin+(k+1)*(end-begin-1)/n
+				place, target := from+r.IntN(max(to-from, 1)), room
+				if r.Float64() < shortSeqProb {
+					target = 2 + r.IntN(room-1)
+				}
+				mine[k] = c.pair(r, documents, d, place, target)
+			}
+		}
+	})
 	random(seed, forOrder, epoch).Shuffle(len(pairs), func(i, j int) { pairs[i], pairs[j] = pairs[j], pairs[i] })
 	return pairs
+}
+
+// pairsOf is how many pairs an epoch has of document d.
+func (c *Corpus) pairsOf(d, maxTokens int) int {
+	room := maxTokens - 3
+	return (c.size(c.documents[d], c.documents[d+1]) + room - 1) / room
+}
+
+// pairsPerEpoch is how many pairs an epoch has of some documents.
+func (c *Corpus) pairsPerEpoch(documents []int, maxTokens int) int {
+	n := 0
+	for _, d := range documents {
+		n += c.pairsOf(d, maxTokens)
+	}
+	return n
 }
 
 // pair makes a pair of sentence place of document d, the one after it, and as
@@ -60,10 +84,10 @@ func (c *Corpus) pair(r *rand.Rand, documents []int, d, place, room int) Pair {
 	lo, hi := place, min(place+2, end)
 	for grown := true; grown; {
 		grown = false
-		if hi < end && len(c.span(lo, hi+1)) <= room {
+		if hi < end && c.size(lo, hi+1) <= room {
 			hi, grown = hi+1, true
 		}
-		if lo > begin && len(c.span(lo-1, hi)) <= room {
+		if lo > begin && c.size(lo-1, hi) <= room {
 			lo, grown = lo-1, true
 		}
 	}
@@ -102,16 +126,38 @@ type Example struct {
 	NextLabel int32    `json:"next_sentence_label"` // 0 = IsNext, 1 = NotNext
 }
 
-// Example makes the example of a pair, at most maxTokens long, with new masks.
-func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, r *rand.Rand) Example {
-	a, b := truncatePair(c.span(p.a[0], p.a[1]), c.span(p.b[0], p.b[1]), maxTokens-3, func() bool { return r.IntN(2) == 0 })
+// Example makes the example of a pair, at most maxTokens long, with new masks, of
+// whole words if that is asked for.
+func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, wholeWords bool, r *rand.Rand) Example {
+	a, b, room := c.span(p.a[0], p.a[1]), c.span(p.b[0], p.b[1]), maxTokens-3
+	if p.a[1]-p.a[0] == 1 {
+		a = excerpt(a, room, len(b), r)
+	}
+	if p.b[1]-p.b[0] == 1 {
+		b = excerpt(b, room, len(a), r)
+	}
+	a, b = truncatePair(a, b, room, func() bool { return r.IntN(2) == 0 })
 	var e Example
 	e.Tokens, e.Segments = t.Pair(a, b)
 	if !p.isNext {
 		e.NextLabel = 1
 	}
-	e.mask(t, r)
+	e.mask(t, wholeWords, r)
 	return e
+}
+
+// longSentence is a sentence of more tokens than sentences usually have.
+const longSentence = 64
+
+// excerpt is a part of a long sentence that fits beside another one, from anywhere.
+// Taking tokens from its ends would never show what stands there.
+func excerpt(sentence []int32, room, other int, r *rand.Rand) []int32 {
+	keep := max(room-other, room/2)
+	if len(sentence) <= max(longSentence, keep) {
+		return sentence
+	}
+	at := r.IntN(len(sentence) - keep + 1)
+	return sentence[at : at+keep]
 }
 
 // truncatePair takes tokens from the longer of the two, from its beginning if
@@ -135,7 +181,7 @@ func truncatePair(a, b []int32, room int, front func() bool) ([]int32, []int32) 
 // [MASK], 10% any ordinary token, and 10% stay as they are: in use there are no
 // masks, so the model has to make something of every token. (With 15% of what is
 // there, the original's max_predictions_per_seq is kept by itself.)
-func (e *Example) mask(t *Tokenizer, r *rand.Rand) {
+func (e *Example) mask(t *Tokenizer, wholeWords bool, r *rand.Rand) {
 	var candidates []int32
 	for i, id := range e.Tokens {
 		if id != t.cls && id != t.sep {
@@ -143,6 +189,10 @@ func (e *Example) mask(t *Tokenizer, r *rand.Rand) {
 		}
 	}
 	n := min(max(1, int(math.Round(0.15*float64(len(e.Tokens))))), len(candidates))
+	if wholeWords {
+		candidates = e.chooseWords(t, candidates, n, r)
+		n = len(candidates)
+	}
 	// A selection in ascending order: the i-th of those left is taken with
 	// probability (still wanted)/(still there).
 	for i, at := range candidates {
@@ -158,6 +208,33 @@ func (e *Example) mask(t *Tokenizer, r *rand.Rand) {
 			e.Tokens[at] = t.randomOrdinary(r)
 		}
 	}
+}
+
+// chooseWords draws words of at most n tokens together: all pieces of a word are
+// to be guessed or none, so that a piece cannot be told from its neighbours
+// (Google's "whole word masking"). Where the first word has more, it is cut.
+func (e *Example) chooseWords(t *Tokenizer, candidates []int32, n int, r *rand.Rand) []int32 {
+	var words [][]int32 // positions in the example
+	for i, at := range candidates {
+		follows := i > 0 && candidates[i-1] == at-1
+		if follows && strings.HasPrefix(t.Words[e.Tokens[at]], continuing) {
+			words[len(words)-1] = append(words[len(words)-1], at)
+		} else {
+			words = append(words, []int32{at})
+		}
+	}
+	r.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
+	var chosen []int32
+	for _, w := range words {
+		if len(chosen)+len(w) <= n {
+			chosen = append(chosen, w...)
+		}
+	}
+	if len(chosen) == 0 {
+		chosen = words[0][:n]
+	}
+	slices.Sort(chosen)
+	return chosen
 }
 
 // randomOrdinary draws a token that is not special.
@@ -201,8 +278,9 @@ func (b *Batch) Add(e Example) {
 	b.NextLabels = append(b.NextLabels, e.NextLabel)
 }
 
-// Stream makes training examples of a corpus without end: epoch after epoch, each
-// with new pairs, masks and order.
+// Stream makes the training examples of a corpus, epoch by epoch, each with new
+// pairs, masks and order. An example is a function of the seed, the epoch and
+// its place there, so workers share them out, and no run has to begin at the first.
 type Stream struct {
 	Corpus       *Corpus
 	Tokenizer    *Tokenizer
@@ -210,32 +288,61 @@ type Stream struct {
 	Seed         uint64
 	MaxTokens    int
 	ShortSeqProb float64 // share of pairs that are made shorter
+	WholeWords   bool    // mask whole words
 
-	epoch  uint64 // counts from 1
+	epoch  uint64 // that the pairs belong to; counts from 1
+	length int    // and how long they are
 	pairs  []Pair
-	length int // of the pairs
-	at     int
+	counts map[int]int // pairs of an epoch, by MaxTokens
 }
 
-// Next makes the next example.
-func (s *Stream) Next() Example {
-	if s.at == len(s.pairs) || s.length != s.MaxTokens {
-		s.epoch++
-		s.at, s.length = 0, s.MaxTokens
-		s.pairs = s.Corpus.Pairs(s.Documents, s.length, s.ShortSeqProb, s.Seed, s.epoch)
+// perEpoch is how many pairs an epoch has. They are counted once.
+func (s *Stream) perEpoch(maxTokens int) int {
+	n, ok := s.counts[maxTokens]
+	if !ok {
+		n = s.Corpus.pairsPerEpoch(s.Documents, maxTokens)
+		if s.counts == nil {
+			s.counts = map[int]int{}
+		}
+		s.counts[maxTokens] = n
 	}
-	r := random(s.Seed, forMasks, s.epoch, uint64(s.at))
-	e := s.Corpus.Example(s.pairs[s.at], s.Tokenizer, s.length, r)
-	s.at++
-	return e
+	return n
 }
 
-// Epoch makes the examples of one epoch.
+// load makes the pairs of an epoch, unless they are there.
+func (s *Stream) load(epoch uint64) {
+	if s.epoch != epoch || s.length != s.MaxTokens {
+		s.epoch, s.length = epoch, s.MaxTokens
+		s.pairs = s.Corpus.Pairs(s.Documents, s.length, s.ShortSeqProb, s.Seed, epoch)
+	}
+}
+
+// fill makes examples, on all cores: those of the epoch from place at on.
+func (s *Stream) fill(examples []Example, at int) {
+	parallel(len(examples), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			r := random(s.Seed, forMasks, s.epoch, uint64(at+i))
+			examples[i] = s.Corpus.Example(s.pairs[at+i], s.Tokenizer, s.length, s.WholeWords, r)
+		}
+	})
+}
+
+// first makes the first n examples, or all of so many epochs if they are fewer.
+func (s *Stream) first(n, epochs int) (examples []Example) {
+	for epoch := 1; epoch <= epochs && len(examples) < n; epoch++ {
+		s.load(uint64(epoch))
+		next := make([]Example, min(len(s.pairs), n-len(examples)))
+		s.fill(next, 0)
+		examples = append(examples, next...)
+	}
+	return examples
+}
+
+// Epoch makes the examples of the next epoch.
 func (s *Stream) Epoch() []Example {
-	examples := []Example{s.Next()}
-	for s.at < len(s.pairs) {
-		examples = append(examples, s.Next())
-	}
+	s.load(s.epoch + 1)
+	examples := make([]Example, len(s.pairs))
+	s.fill(examples, 0)
 	return examples
 }
 

@@ -2,6 +2,8 @@ package main
 
 import (
 	"bytes"
+	"fmt"
+	"math"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -37,12 +39,12 @@ func TestEverySentenceComesUp(t *testing.T) {
 					seen[s] = true
 				}
 			}
-			if last := len(corpus.sentences) - 2; p.a[0] == last && p.isNext {
+			if last := corpus.sentences.len() - 2; p.a[0] == last && p.isNext {
 				t.Errorf("%+v: the only sentence of its document is followed by the next", p)
 			}
 		}
 	}
-	equal(t, len(seen), len(corpus.sentences)-1)
+	equal(t, len(seen), corpus.sentences.len()-1)
 }
 
 // The same seed gives the same examples, from the beginning or from the middle of
@@ -62,6 +64,130 @@ func TestExamplesAreAFunctionOfTheSeed(t *testing.T) {
 			t.Error("another epoch or seed gives the same examples")
 		}
 	}
+}
+
+// Counted over 100,000 examples: 15% of the tokens are to be guessed, within 0.1, of
+// these 80, 10 and 10% are masked, replaced and left, within 0.5; half of the pairs are
+// neighbours, within 0.5; [CLS] and [SEP] are never masked; a false B is never from the
+// same document; and over the epochs every sentence comes up. With whole words it is
+// the same, and hardly a word is masked in part.
+func TestHundredThousandExamples(t *testing.T) {
+	trainer, tokenizer := demoTrainer(t)
+	source := trainer.Source.(*corpusSource)
+	corpus := source.Corpus
+	documentOf := make([]int, corpus.sentences.len()-1)
+	for d := range len(corpus.documents) - 1 {
+		for s := corpus.documents[d]; s < corpus.documents[d+1]; s++ {
+			documentOf[s] = d
+		}
+	}
+	for _, whole := range []bool{false, true} {
+		source.WholeWords, source.MaxTokens, source.ShortSeqProb = whole, 128, 0.1
+		source.Documents = corpus.AllDocuments()
+		seen := make([]bool, corpus.sentences.len()-1)
+		var n, next, tokens, guessed, masked, replaced, parts int
+		for epoch := uint64(1); n < 100_000; epoch++ {
+			source.load(epoch)
+			examples := make([]Example, len(source.pairs))
+			source.fill(examples, 0)
+			for i, e := range examples {
+				p := source.pairs[i]
+				for s := p.a[0]; s < p.a[1]; s++ {
+					seen[s] = true
+				}
+				for s := p.b[0]; s < p.b[1]; s++ {
+					seen[s] = true
+				}
+				n++
+				tokens += len(e.Tokens)
+				guessed += len(e.Positions)
+				if e.NextLabel == 0 {
+					next++
+				} else if documentOf[p.a[0]] == documentOf[p.b[0]] {
+					t.Fatalf("the false B of %+v is from the same document", p)
+				}
+				whole := slices.Clone(e.Tokens) // the text again
+				hidden := make([]bool, len(whole))
+				for k, at := range e.Positions {
+					if e.Labels[k] == tokenizer.cls || e.Labels[k] == tokenizer.sep {
+						t.Fatalf("%s is to be guessed", tokenizer.Words[e.Labels[k]])
+					}
+					switch e.Tokens[at] {
+					case tokenizer.mask:
+						masked++
+					case e.Labels[k]:
+					default:
+						replaced++
+					}
+					whole[at], hidden[at] = e.Labels[k], true
+				}
+				for at := 1; at < len(whole); at++ {
+					if strings.HasPrefix(tokenizer.Words[whole[at]], continuing) && hidden[at] != hidden[at-1] && whole[at-1] != tokenizer.cls && whole[at-1] != tokenizer.sep {
+						parts++
+					}
+				}
+			}
+		}
+		for _, c := range []struct {
+			what         string
+			n, of        int
+			want, within float64
+		}{
+			{"to be guessed", guessed, tokens, 0.15, 0.001},
+			{"masked", masked, guessed, 0.8, 0.005},
+			{"replaced", replaced, guessed, 0.1, 0.005},
+			{"left", guessed - masked - replaced, guessed, 0.1, 0.005},
+			{"true pairs", next, n, 0.5, 0.005},
+		} {
+			share := float64(c.n) / float64(c.of)
+			t.Logf("whole words %v: %s %.3f%%", whole, c.what, 100*share)
+			if math.Abs(share-c.want) > c.within {
+				t.Errorf("whole words %v: %s: %d of %d, %.4f, want %v ± %v", whole, c.what, c.n, c.of, share, c.want, c.within)
+			}
+		}
+		if i := slices.Index(seen, false); i >= 0 {
+			t.Errorf("sentence %d of %d never comes up", i, len(seen))
+		}
+		if whole && parts > n/1000 || !whole && parts == 0 {
+			t.Errorf("whole words %v: %d words are masked in part", whole, parts)
+		}
+	}
+}
+
+// Every token of a corpus comes up over the epochs, also where a sentence is longer
+// than there is room.
+func TestEveryTokenComesUp(t *testing.T) {
+	words := specialTokens[:5:5]
+	text := &Text{}
+	for d := range 6 {
+		var document []string
+		for s := range 4 {
+			var sentence []string
+			for range 3 + 37*d + 5*s {
+				sentence = append(sentence, fmt.Sprint("w", len(words)))
+				words = append(words, sentence[len(sentence)-1])
+			}
+			document = append(document, strings.Join(sentence, " "))
+		}
+		text.Documents = append(text.Documents, document)
+	}
+	tokenizer, err := NewTokenizer(words, true)
+	check(t, err)
+	corpus, err := NewCorpus(text, tokenizer)
+	check(t, err)
+	s := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: 1, MaxTokens: 128, ShortSeqProb: 0.1}
+	seen := map[int32]bool{}
+	for range 400 {
+		for _, e := range s.Epoch() {
+			for i, at := range e.Positions {
+				e.Tokens[at] = e.Labels[i]
+			}
+			for _, id := range e.Tokens {
+				seen[id] = true
+			}
+		}
+	}
+	equal(t, len(seen), len(words)-3) // all but [PAD], [UNK] and [MASK]
 }
 
 // What is too long is taken from the longer sentence, at both ends.

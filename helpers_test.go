@@ -6,6 +6,8 @@ import (
 	"math"
 	"os"
 	"os/exec"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -15,9 +17,18 @@ import (
 // With this variable set, the test binary is the program itself.
 const asProgram = "BERT_TEST_AS_PROGRAM"
 
+// And with this one it leaves in a file how much memory it has asked for.
+const memoryFile = "BERT_TEST_MEMORY_FILE"
+
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
-		os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		status := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+		if name := os.Getenv(memoryFile); name != "" {
+			var m runtime.MemStats
+			runtime.ReadMemStats(&m)
+			os.WriteFile(name, []byte(strconv.FormatUint(m.Sys, 10)), 0o666)
+		}
+		os.Exit(status)
 	}
 	os.Exit(m.Run())
 }

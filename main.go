@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -178,16 +177,6 @@ func (c *call) readText(name string) (*Text, error) {
 	return text, nil
 }
 
-// readCorpus reads a corpus and encodes it.
-func (c *call) readCorpus(name string, t *Tokenizer) (*Corpus, error) {
-	text, err := c.readText(name)
-	if err != nil {
-		return nil, err
-	}
-	corpus, err := NewCorpus(text, t)
-	return corpus, wrap(name, err)
-}
-
 // tokenizerFlags are -model and -vocab, one of which a command needs.
 func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 	model := c.flags.String("model", "", "model folder `DIR`")
@@ -261,10 +250,11 @@ func ignoreEOF(err error) error {
 }
 
 func examples(c *call) error {
-	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
+	names := c.corpusFlag()
 	tokenizer := c.tokenizerFlags()
 	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example")
 	shortSeqProb := c.flags.Float64("short-seq-prob", defaultSettings().ShortSeqProb, "share of pairs that are shorter")
+	wholeWords := c.flags.Bool("whole-words", false, "mask whole words, not pieces of them")
 	seed := c.flags.Uint64("seed", 1, "seed of pairs and masks")
 	if err := c.parse(0, "corpus"); err != nil {
 		return err
@@ -276,63 +266,13 @@ func examples(c *call) error {
 	if err != nil {
 		return err
 	}
-	text, err := c.readCorpus(*corpus, t)
+	text, err := c.readTokens(*names, t)
 	if err != nil {
 		return err
 	}
-	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: *seed, MaxTokens: *maxSeq, ShortSeqProb: *shortSeqProb}
+	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: *seed, MaxTokens: *maxSeq, ShortSeqProb: *shortSeqProb, WholeWords: *wholeWords}
 	out := bufio.NewWriter(c.stdout)
 	return errors.Join(WriteExamples(out, stream.Epoch(), t), out.Flush())
-}
-
-func eval(c *call) error {
-	model := c.flags.String("model", "", "model folder `DIR`")
-	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
-	file := c.flags.String("examples", "", "examples `FILE` instead")
-	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example of the corpus")
-	seed := c.flags.Uint64("seed", 1, "seed of its pairs and masks")
-	asJSON := c.flags.Bool("json", false, "write one JSON object")
-	if err := c.parse(0, "model"); err != nil {
-		return err
-	}
-	if (*corpus == "") == (*file == "") {
-		return usagef("want either -corpus or -examples")
-	}
-	m, t, err := loadFor(*model, preTraining)
-	if err != nil {
-		return err
-	}
-	list, err := c.evalExamples(m, t, *corpus, *file, *maxSeq, *seed)
-	if err != nil {
-		return err
-	}
-	score := Evaluate(m, list)
-	report := newReport(0, 0, "", score)
-	if *asJSON {
-		return json.NewEncoder(c.stdout).Encode(map[string]any{
-			"examples": score.NSPCount, "masked_tokens": score.MLMCount,
-			"mlm_loss": report.MLMLoss, "mlm_accuracy": report.MLMAccuracy,
-			"nsp_loss": report.NSPLoss, "nsp_accuracy": report.NSPAccuracy,
-		})
-	}
-	_, err = fmt.Fprintf(c.stdout, "masked tokens   loss %.4f   accuracy %5.1f%%   (%d tokens)\nnext sentence   loss %.4f   accuracy %5.1f%%   (%d pairs)\n",
-		report.MLMLoss, 100*report.MLMAccuracy, score.MLMCount, report.NSPLoss, 100*report.NSPAccuracy, score.NSPCount)
-	return err
-}
-
-func (c *call) evalExamples(m *Model, t *Tokenizer, corpus, file string, maxSeq int, seed uint64) ([]Example, error) {
-	if file != "" {
-		return loadExamples(file, m)
-	}
-	if err := m.checkLength(maxSeq); err != nil {
-		return nil, err
-	}
-	text, err := c.readCorpus(corpus, t)
-	if err != nil {
-		return nil, err
-	}
-	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: seed, MaxTokens: maxSeq}
-	return stream.Epoch(), nil
 }
 
 // checkLength returns an error if sequences of maxSeq tokens cannot be.

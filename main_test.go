@@ -66,7 +66,7 @@ func TestCommands(t *testing.T) {
 	if loss := fields["mlm_loss"].(float64); !(loss > 1 && loss < 7) {
 		t.Errorf("the MLM loss is %v", loss)
 	}
-	if text := result("", "eval", "-model", model, "-corpus", corpus, "-max-seq", "48"); strings.Count(text, "\n") != 2 {
+	if text := result("", "eval", "-model", model, "-corpus", corpus, "-max-seq", "48"); strings.Count(text, "\n") != 5 {
 		t.Errorf("eval writes %q", text)
 	}
 

@@ -7,9 +7,13 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime/debug"
+	"slices"
+	"syscall"
 	"time"
 )
 
@@ -17,17 +21,72 @@ import (
 // trainer, and while it trains, lines tell how it goes.
 
 func pretrain(c *call) error {
+	// Tokens and parameters hold no pointers, so that collecting garbage costs
+	// little, and memory is better spent on them than on garbage.
+	defer debug.SetGCPercent(debug.SetGCPercent(30))
 	s := defaultSettings()
-	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
+	names := c.corpusFlag()
 	file := c.flags.String("examples", "", "examples `FILE` instead, used in its order")
 	out := c.flags.String("out", "", "model folder `DIR` to write")
+	resume := c.flags.Bool("resume", false, "go on from the newest checkpoint in -out, if there is one")
+	saveEvery := c.flags.Int("save-every", 0, "steps between two checkpoints (0: ten minutes)")
 	build := c.modelFlags()
+	c.trainingFlags(&s)
+	recipe := c.flags.String("recipe", "", "paper: the settings of the BERT paper, but for the flags that are given")
+	if err := c.parse(0, "out"); err != nil {
+		return err
+	}
+	if (len(*names) == 0) == (*file == "") {
+		return usagef("want either -corpus or -examples")
+	}
+	if *saveEvery < 0 {
+		return usagef("-save-every is %d, want 0 or more", *saveEvery)
+	}
+	k := &keeper{dir: *out}
+	from, err := c.checkpoint(k, *resume)
+	if err == nil {
+		err = c.useRecipe(*recipe)
+	}
+	if err != nil {
+		return err
+	}
+	s.complete()
+	if err := s.Check(); err != nil {
+		return usageError(err.Error())
+	}
+	k.settings = c.settings()
+	trainer := &Trainer{Settings: s, Warn: c.warn, Save: k.save, SaveEvery: *saveEvery}
+	k.trainer = trainer
+	if from != nil {
+		trainer.Model, k.tokenizer = from.model, from.tokenizer
+	} else if trainer.Model, k.tokenizer, err = build(*names, s.Seed); err != nil {
+		return err
+	}
+	if k.data, err = c.useData(trainer, k.tokenizer, *names, *file); err != nil {
+		return err
+	}
+	if from != nil {
+		if k.data != from.Data {
+			return fmt.Errorf("%s was made with other data than -corpus or -examples has now", from.dir)
+		}
+		if err := trainer.goOn(from); err != nil {
+			return err
+		}
+		c.note("going on from %s", from.dir)
+	}
+	return c.train(trainer, k.tokenizer, *out, nil)
+}
+
+// trainingFlags are the flags of how to train.
+func (c *call) trainingFlags(s *Settings) {
 	c.flags.IntVar(&s.Steps, "steps", s.Steps, "training steps")
 	c.flags.IntVar(&s.Batch, "batch", s.Batch, "sequences in a batch")
+	c.flags.IntVar(&s.Accumulate, "accumulate", s.Accumulate, "parts in which a batch is worked off, to need less memory")
 	c.flags.IntVar(&s.MaxSeq, "max-seq", s.MaxSeq, "most tokens of a sequence")
 	c.flags.IntVar(&s.ShortSeq, "short-seq", 0, "the same in the first part of the training (0: -max-seq)")
 	c.flags.Float64Var(&s.ShortPart, "short-part", 0, "how much of the steps that part is, 0 to 1")
 	c.flags.Float64Var(&s.ShortSeqProb, "short-seq-prob", s.ShortSeqProb, "share of pairs that are made shorter, in both parts")
+	c.flags.BoolVar(&s.WholeWords, "whole-words", false, "mask whole words, not pieces of them")
 	c.flags.Float64Var(&s.LearningRate, "lr", s.LearningRate, "highest learning rate")
 	c.flags.IntVar(&s.Warmup, "warmup", s.Warmup, "steps in which the learning rate rises (-1: a tenth)")
 	c.flags.StringVar(&s.Schedule, "schedule", s.Schedule, "linear or constant: the learning rate after that")
@@ -35,54 +94,127 @@ func pretrain(c *call) error {
 	c.flags.Float64Var(&s.WeightDecay, "weight-decay", s.WeightDecay, "of matrices")
 	c.flags.Uint64Var(&s.Seed, "seed", s.Seed, "seed of everything that is random")
 	c.flags.IntVar(&s.LogEvery, "log-every", s.LogEvery, "steps between two reports")
-	if err := c.parse(0, "out"); err != nil {
-		return err
+}
+
+// recipes are settings by name. The paper's memory is bounded by its parts.
+var recipes = map[string]map[string]string{
+	"": {},
+	"paper": {
+		"size": "base", "vocab-size": "30000", "positions": "512", "dropout": "0.1", "initializer-range": "0.02",
+		"steps": "1000000", "batch": "256", "accumulate": "32", "max-seq": "512", "short-seq": "128", "short-part": "0.9",
+		"short-seq-prob": "0.1", "lr": "1e-4", "warmup": "10000", "schedule": "linear", "beta2": "0.999", "weight-decay": "0.01",
+	},
+}
+
+// useRecipe sets the flags of a recipe that are not given.
+func (c *call) useRecipe(name string) error {
+	recipe, ok := recipes[name]
+	if !ok {
+		return usagef("-recipe is %q, want paper", name)
 	}
-	if (*corpus == "") == (*file == "") {
-		return usagef("want either -corpus or -examples")
+	given := c.given()
+	for flag, value := range recipe {
+		if !given[flag] {
+			if err := c.flags.Set(flag, value); err != nil {
+				return err
+			}
+		}
 	}
-	s.complete()
-	if err := s.Check(); err != nil {
-		return usageError(err.Error())
-	}
-	if err := mustNotExist(filepath.Join(*out, modelFile)); err != nil {
-		return err
-	}
-	var text *Text
+	return nil
+}
+
+// given are the flags that have been set.
+func (c *call) given() map[string]bool {
+	given := map[string]bool{}
+	c.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	return given
+}
+
+// free are the flags of pretrain that training may go on with changed. Where the data
+// and the folder are is as free; that the data are the same is seen to.
+var free = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true}
+
+// settings are the flags that decide what comes out of training.
+func (c *call) settings() map[string]string {
+	settings := map[string]string{}
+	c.flags.VisitAll(func(f *flag.Flag) {
+		if !free[f.Name] {
+			settings[f.Name] = f.Value.String()
+		}
+	})
+	return settings
+}
+
+// checkpoint is the checkpoint to go on from, nil for none. A flag that is given
+// has to be as it was; the others are taken from the checkpoint.
+func (c *call) checkpoint(k *keeper, resume bool) (*checkpoint, error) {
+	var from *checkpoint
 	var err error
-	if *corpus != "" {
-		if text, err = c.readText(*corpus); err != nil {
-			return err
+	if resume {
+		from, k.unsound, err = newestCheckpoint(k.dir, c.note)
+	} else if len(checkpointsIn(k.dir)) > 0 {
+		err = fmt.Errorf("%s exists already, with checkpoints: -resume goes on from them", k.dir)
+	}
+	if from == nil && err == nil {
+		err = mustNotExist(filepath.Join(k.dir, modelFile))
+	}
+	if from == nil || err != nil {
+		return nil, err
+	}
+	given, name := c.given(), filepath.Join(from.dir, trainingFile)
+	for _, flag := range slices.Sorted(maps.Keys(from.Settings)) {
+		f, value := c.flags.Lookup(flag), from.Settings[flag]
+		if f == nil || free[flag] {
+			return nil, fmt.Errorf("%s: there is no setting %q", name, flag)
+		}
+		if now := f.Value.String(); given[flag] && now != value {
+			return nil, fmt.Errorf("-%s is %s, but %s was made with %s", flag, now, from.dir, value)
+		}
+		if err := c.flags.Set(flag, value); err != nil {
+			return nil, fmt.Errorf("%s: setting %s: %w", name, flag, err)
 		}
 	}
-	m, t, err := build(text, s.Seed)
-	if err != nil {
-		return err
-	}
-	trainer := &Trainer{Model: m, Settings: s}
-	if text != nil {
-		if err := m.checkLength(s.MaxSeq); err != nil {
-			return err
+	if file := c.flags.Lookup("vocab").Value.String(); file != "" {
+		t, err := LoadVocabulary(file, from.tokenizer.LowerCase)
+		if err == nil && !slices.Equal(t.Words, from.tokenizer.Words) {
+			err = fmt.Errorf("%s is not the vocabulary of %s", file, from.dir)
 		}
-		err = wrap(*corpus, trainer.useCorpus(text, t))
-	} else {
-		err = trainer.useExamples(*file)
+		return from, err
 	}
+	return from, nil
+}
+
+// useData gives the trainer its data, and returns their fingerprint.
+func (c *call) useData(trainer *Trainer, t *Tokenizer, names corpora, file string) (string, error) {
+	if file != "" {
+		if err := trainer.useExamples(file); err != nil {
+			return "", err
+		}
+		return fileSum(file)
+	}
+	if err := trainer.Model.checkLength(trainer.Settings.MaxSeq); err != nil {
+		return "", err
+	}
+	corpus, err := c.readTokens(names, t)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return c.train(trainer, t, *out, nil)
+	if err := trainer.useTokens(corpus, t); err != nil {
+		return "", wrap(names.String(), err)
+	}
+	c.diagnose(trainer, corpus)
+	return corpus.Sum(), nil
 }
 
 // modelFlags are the flags of the model that is trained, and a function that
 // makes it once they are parsed.
-func (c *call) modelFlags() func(text *Text, seed uint64) (*Model, *Tokenizer, error) {
+func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer, error) {
 	config := defaultConfig()
 	from := c.flags.String("init", "", "begin with the model in `DIR`")
 	vocabFile := c.flags.String("vocab", "", "vocabulary `FILE` (otherwise one is trained on the corpus)")
 	vocabSize := c.flags.Int("vocab-size", 8000, "most words in a vocabulary that is trained")
 	cased := c.flags.Bool("cased", false, "keep case and accents")
-	size := c.flags.String("size", "tiny", "tiny, mini, small or base, but for the flags that follow")
+	size := c.flags.String("size", "tiny", "tiny, mini, small, medium, base or large, but for the flags that follow")
 	layers := c.flags.Int("layers", 0, "encoder layers")
 	hidden := c.flags.Int("hidden", 0, "hidden size")
 	heads := c.flags.Int("heads", 0, "attention heads")
@@ -91,12 +223,10 @@ func (c *call) modelFlags() func(text *Text, seed uint64) (*Model, *Tokenizer, e
 	dropout := c.flags.Float64("dropout", config.HiddenDropout, "dropout in training")
 	c.flags.Float64Var(&config.InitializerRange, "initializer-range", config.InitializerRange, "standard deviation of the first weights")
 
-	return func(text *Text, seed uint64) (*Model, *Tokenizer, error) {
-		given := map[string]bool{}
-		c.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	return func(names corpora, seed uint64) (*Model, *Tokenizer, error) {
 		if *from != "" {
-			m, t, err := loadFor(*from, preTraining)
-			if err == nil && given["dropout"] {
+			m, t, err := c.loadFor(*from, preTraining)
+			if err == nil && c.given()["dropout"] {
 				m.Config.HiddenDropout, m.Config.AttentionDropout = *dropout, *dropout
 				err = m.Config.Check()
 			}
@@ -104,7 +234,7 @@ func (c *call) modelFlags() func(text *Text, seed uint64) (*Model, *Tokenizer, e
 		}
 		numbers, ok := sizes[*size]
 		if !ok {
-			return nil, nil, usagef("-size is %q, want tiny, mini, small or base", *size)
+			return nil, nil, usagef("-size is %q, want tiny, mini, small, medium, base or large", *size)
 		}
 		for i, n := range []int{*layers, *hidden, *heads} {
 			if n != 0 {
@@ -120,31 +250,55 @@ func (c *call) modelFlags() func(text *Text, seed uint64) (*Model, *Tokenizer, e
 		if err := config.Check(); err != nil { // before a vocabulary is trained
 			return nil, nil, err
 		}
-		t, err := c.vocabularyFor(text, *vocabFile, *vocabSize, !*cased)
+		t, err := c.vocabularyFor(names, *vocabFile, *vocabSize, !*cased)
 		if err != nil {
 			return nil, nil, err
 		}
 		config.VocabSize = len(t.Words)
+		if n := config.parameters(); n > maxParameters {
+			return nil, nil, fmt.Errorf("the model would have %d parameters, want at most %d", n, maxParameters)
+		}
 		m, err := NewModel(config, seed)
 		return m, t, err
 	}
 }
 
+// maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
+const maxParameters = 100_000_000_000
+
+// parameters is how many a model of this configuration has.
+func (c Config) parameters() (n int) {
+	m, err := newModel(c)
+	if err != nil {
+		return 0
+	}
+	for _, p := range m.List {
+		n += p.size()
+	}
+	return n
+}
+
 // vocabularyFor loads the vocabulary or, where there is no file, trains one.
-func (c *call) vocabularyFor(text *Text, file string, size int, lowerCase bool) (*Tokenizer, error) {
+func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase bool) (*Tokenizer, error) {
 	if file != "" {
 		return LoadVocabulary(file, lowerCase)
 	}
-	if text == nil {
+	if len(names) == 0 {
 		return nil, usagef("-examples needs -init or -vocab")
 	}
-	words, err := TrainVocabulary(CountWords(text, lowerCase), size)
+	counts, err := c.countWords(names, lowerCase)
 	if err != nil {
 		return nil, err
+	}
+	words, err := TrainVocabulary(counts, size)
+	if err != nil {
+		return nil, wrap(names.String(), err)
 	}
 	c.note("trained a vocabulary of %d words", len(words))
 	return NewTokenizer(words, lowerCase)
 }
+
+const metricsFile = "metrics.jsonl"
 
 // train trains, saves the model and says how it goes: in metrics.jsonl, on
 // standard error while a step follows the other, and by show for each report.
@@ -152,12 +306,17 @@ func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Repor
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return err
 	}
-	metrics, err := os.Create(filepath.Join(out, "metrics.jsonl"))
+	removeAside(out)
+	name := filepath.Join(out, metricsFile)
+	if err := keepMetrics(name, trainer.state.Step); err != nil {
+		return err
+	}
+	metrics, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
 	if err != nil {
 		return err
 	}
 	defer metrics.Close()
-	progress := newProgress(c.stderr, trainer.Settings.Steps)
+	progress := newProgress(c.stderr, trainer.state.Step, trainer.Settings.Steps)
 	if show == nil {
 		show = progress.report
 	}
@@ -165,20 +324,23 @@ func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Repor
 	trainer.Report = func(r Report) error {
 		progress.clear()
 		show(r)
-		return json.NewEncoder(metrics).Encode(r)
+		return wrap(name, json.NewEncoder(diskWriter{metrics}).Encode(r))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // so that a second interrupt stops at once
-	trainErr := trainer.Train(ctx)
-	if trainErr != nil && !errors.Is(trainErr, errInterrupted) {
-		return trainErr
+	err = trainer.Train(ctx)
+	progress.clear()
+	if errors.Is(err, errInterrupted) && trainer.Save != nil {
+		return fmt.Errorf("%w: %d of %d steps are taken and saved; to go on: the same command with -resume", err, trainer.state.Step, trainer.Settings.Steps)
+	} else if err != nil && !errors.Is(err, errInterrupted) {
+		return err
 	}
 	if err := errors.Join(SaveModel(out, trainer.Model, t), metrics.Close()); err != nil {
 		return err
 	}
-	if trainErr != nil {
-		return fmt.Errorf("%w: %d of %d steps are taken and saved in %s; to go on from there: -init %s", trainErr, trainer.step, trainer.Settings.Steps, out, out)
+	if err != nil {
+		return fmt.Errorf("%w: %d of %d steps are taken and saved in %s; to go on from there: -init %s", err, trainer.state.Step, trainer.Settings.Steps, out, out)
 	}
 	c.note("saved %s", out)
 	return nil
@@ -189,13 +351,14 @@ func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Repor
 type progress struct {
 	w        io.Writer
 	terminal bool
+	first    int // steps that were over before
 	steps    int
 	begun    time.Time
 	drawn    time.Time // when the line was last drawn
 }
 
-func newProgress(w io.Writer, steps int) *progress {
-	p := &progress{w: w, steps: steps, begun: time.Now()}
+func newProgress(w io.Writer, first, steps int) *progress {
+	p := &progress{w: w, first: first, steps: steps, begun: time.Now()}
 	if f, ok := w.(*os.File); ok {
 		info, err := f.Stat()
 		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
@@ -205,12 +368,16 @@ func newProgress(w io.Writer, steps int) *progress {
 
 // tick is called after each step.
 func (p *progress) tick(r Report) {
-	if !p.terminal || time.Since(p.drawn) < 100*time.Millisecond {
-		return
+	left := time.Since(p.begun) * time.Duration(p.steps-r.Step) / time.Duration(max(r.Step-p.first, 1))
+	p.redraw("%s  %s left", p.line(r), left.Round(time.Second))
+}
+
+// redraw replaces the line on a terminal, but not too often.
+func (p *progress) redraw(format string, args ...any) {
+	if p.terminal && time.Since(p.drawn) >= 100*time.Millisecond {
+		p.drawn = time.Now()
+		fmt.Fprintf(p.w, "\r\033[K"+format, args...)
 	}
-	p.drawn = time.Now()
-	left := time.Since(p.begun) * time.Duration(p.steps-r.Step) / time.Duration(r.Step)
-	fmt.Fprintf(p.w, "\r\033[K%s  %s left", p.line(r), left.Round(time.Second))
 }
 
 // clear takes the line away from a terminal.
@@ -233,6 +400,9 @@ func (p *progress) line(r Report) string {
 	line += fmt.Sprintf("  mlm %.3f %4.1f%%  nsp %.3f %4.1f%%", r.MLMLoss, 100*r.MLMAccuracy, r.NSPLoss, 100*r.NSPAccuracy)
 	if r.TokensPerSecond != nil {
 		line += fmt.Sprintf("  lr %.1e  %.0fk tok/s", *r.LearningRate, *r.TokensPerSecond/1000)
+	}
+	if r.Details != nil {
+		line += fmt.Sprintf("  (unigram %.3f %4.1f%%, nsp %.0f–%.0f%%)", r.UnigramLoss, 100*r.UnigramAccuracy, 100*r.NSPInterval[0], 100*r.NSPInterval[1])
 	}
 	return line
 }

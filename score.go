@@ -70,21 +70,14 @@ type ClassScore struct {
 // scikit-learn.
 func (c Confusion) Score(labels []string) ClassScore {
 	right, given, total := c.sums()
-	s := ClassScore{Count: total, Accuracy: ratio(c.hits(), total), Matthews: c.Matthews(), Confusion: c}
+	s := ClassScore{Count: total, Accuracy: ratio(float64(c.hits()), total), Matthews: c.Matthews(), Confusion: c}
 	for i, label := range labels {
 		hits := c[i][i]
-		l := LabelScore{label, ratio(hits, given[i]), ratio(hits, right[i]), ratio(2*hits, given[i]+right[i]), right[i]}
+		l := LabelScore{label, ratio(float64(hits), given[i]), ratio(float64(hits), right[i]), ratio(float64(2*hits), given[i]+right[i]), right[i]}
 		s.Labels = append(s.Labels, l)
 		s.MacroF1 += l.F1 / float64(len(labels))
 	}
 	return s
-}
-
-func ratio(part, whole int) float64 {
-	if whole == 0 {
-		return 0
-	}
-	return float64(part) / float64(whole)
 }
 
 // Matthews is Matthews' correlation of the labels given with the right ones, for
@@ -185,7 +178,7 @@ func answerF1(given, right string) float64 {
 			common++
 		}
 	}
-	return ratio(2*common, len(a)+len(b))
+	return ratio(float64(2*common), len(a)+len(b))
 }
 
 // normalizeAnswer takes away what does not matter in an answer: case, ASCII

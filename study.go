@@ -114,7 +114,7 @@ func (s *Study) one(ctx context.Context, way, size int, seed uint64) (float64, e
 	if err := tuner.Train(ctx); err != nil {
 		return 0, err
 	}
-	return ratio(m.confusion(test).hits(), len(test)), nil
+	return ratio(float64(m.confusion(test).hits()), len(test)), nil
 }
 
 // byLabel are the cases of each label.

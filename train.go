@@ -26,6 +26,8 @@ type Settings struct {
 	Schedule     string // "linear" or "constant"
 	Beta1, Beta2 float64
 	WeightDecay  float64
+	Accumulate   int  // parts in which a batch is worked off, one after the other
+	WholeWords   bool // mask whole words
 	Seed         uint64
 	LogEvery     int // steps between reports
 }
@@ -35,7 +37,7 @@ type Settings struct {
 func defaultSettings() Settings {
 	return Settings{
 		Steps: 2000, Batch: 32, MaxSeq: 128, ShortSeqProb: 0.1, LearningRate: 5e-4, Warmup: -1, Schedule: "linear",
-		Beta1: 0.9, Beta2: 0.999, WeightDecay: 0.01, Seed: 1, LogEvery: 100,
+		Beta1: 0.9, Beta2: 0.999, WeightDecay: 0.01, Accumulate: 1, Seed: 1, LogEvery: 100,
 	}
 }
 
@@ -49,13 +51,16 @@ func (s *Settings) complete() {
 	}
 }
 
+// maxBatch is more sequences than any published batch has.
+const maxBatch = 1 << 20
+
 // Check returns an error that names the first setting that cannot be.
 func (s *Settings) Check() error {
 	switch {
 	case s.Steps < 1:
 		return fmt.Errorf("-steps is %d, want 1 or more", s.Steps)
-	case s.Batch < 1:
-		return fmt.Errorf("-batch is %d, want 1 or more", s.Batch)
+	case s.Batch < 1 || s.Batch > maxBatch:
+		return fmt.Errorf("-batch is %d, want 1 to %d", s.Batch, maxBatch)
 	case s.MaxSeq < minSeq:
 		return fmt.Errorf("-max-seq is %d, want %d or more", s.MaxSeq, minSeq)
 	case s.ShortSeq < minSeq || s.ShortSeq > s.MaxSeq:
@@ -74,6 +79,8 @@ func (s *Settings) Check() error {
 		return fmt.Errorf("-beta2 is %v, want at least 0 and below 1", s.Beta2)
 	case !(s.WeightDecay >= 0 && s.WeightDecay < 1):
 		return fmt.Errorf("-weight-decay is %v, want at least 0 and below 1", s.WeightDecay)
+	case s.Accumulate < 1 || s.Accumulate > s.Batch:
+		return fmt.Errorf("-accumulate is %d, want 1 to -batch, %d", s.Accumulate, s.Batch)
 	case s.LogEvery < 1:
 		return fmt.Errorf("-log-every is %d, want 1 or more", s.LogEvery)
 	}
@@ -97,111 +104,6 @@ func (s *Settings) Rate(t int) float64 {
 // shortSteps is the number of steps with short sequences.
 func (s *Settings) shortSteps() int { return int(math.Round(s.ShortPart * float64(s.Steps))) }
 
-// AdamW moves each parameter by its gradient's running mean over the root of its
-// running mean square, so that all move at a like pace, and shrinks matrices a
-// little, whatever their gradient (Loshchilov and Hutter, "Decoupled Weight
-// Decay Regularization"; PyTorch's AdamW).
-type AdamW struct {
-	Beta1, Beta2, WeightDecay float64
-
-	steps         int       // so far
-	first, second []float32 // moments, of the shape of Parameters.Value
-	pieces        []piece
-	squares       []float64 // Σ gradient², piece by piece
-	constants     adamwConstants
-	decayed       adamwConstants // the same for parameters that decay
-
-	addSquares, update func(lo, hi int)
-}
-
-// A piece is a part of a parameter that is worked on at a time.
-type piece struct {
-	value, grad, first, second []float32
-	decay                      bool
-}
-
-const pieceSize = 1 << 14
-
-const adamEpsilon = 1e-6 // as in Google's BERT
-
-func newAdamW(ps *Parameters, s *Settings) *AdamW {
-	a := &AdamW{
-		Beta1: s.Beta1, Beta2: s.Beta2, WeightDecay: s.WeightDecay,
-		first: make([]float32, len(ps.Value)), second: make([]float32, len(ps.Value)),
-	}
-	at := 0
-	for _, p := range ps.List {
-		for end := at + len(p.Value); at < end; {
-			next := min(at+pieceSize, end)
-			a.pieces = append(a.pieces, piece{ps.Value[at:next], ps.Grad[at:next], a.first[at:next], a.second[at:next], p.Decay})
-			at = next
-		}
-	}
-	a.squares = make([]float64, len(a.pieces))
-	a.addSquares, a.update = a.addSquaresOf, a.updatePieces
-	return a
-}
-
-// Norm is the length of the gradient of all parameters together.
-func (a *AdamW) Norm() float64 {
-	parallel(len(a.pieces), 1, a.addSquares)
-	sum := 0.0
-	for _, s := range a.squares {
-		sum += s
-	}
-	return math.Sqrt(sum)
-}
-
-func (a *AdamW) addSquaresOf(lo, hi int) {
-	for i := lo; i < hi; i++ {
-		a.squares[i] = float64(kernels.squares(a.pieces[i].grad, 0))
-	}
-}
-
-// Step updates the parameters. A gradient whose norm is above 1 is scaled down
-// to it.
-func (a *AdamW) Step(rate, norm float64) {
-	a.steps++
-	clip := 1.0
-	if norm > 1 {
-		clip = 1 / (norm + 1e-6)
-	}
-	a.constants = adamwConstants{
-		beta1: float32(a.Beta1), rest1: float32(1 - a.Beta1),
-		beta2: float32(a.Beta2), rest2: float32(1 - a.Beta2),
-		clip:    float32(clip),
-		root:    float32(1 / math.Sqrt(1-power(a.Beta2, a.steps))),
-		epsilon: adamEpsilon,
-		rate:    float32(rate / (1 - power(a.Beta1, a.steps))),
-		shrink:  1,
-	}
-	a.decayed = a.constants
-	a.decayed.shrink = float32(1 - float64(rate*a.WeightDecay))
-	parallel(len(a.pieces), 1, a.update)
-}
-
-func (a *AdamW) updatePieces(lo, hi int) {
-	for _, p := range a.pieces[lo:hi] {
-		c := &a.constants
-		if p.decay {
-			c = &a.decayed
-		}
-		kernels.adamw(p.value, p.grad, p.first, p.second, c)
-	}
-}
-
-// power is xⁿ by squaring, the same on every machine.
-func power(x float64, n int) float64 {
-	result := 1.0
-	for ; n > 0; n /= 2 {
-		if n%2 == 1 {
-			result = float64(result * x)
-		}
-		x = float64(x * x)
-	}
-	return result
-}
-
 // A Source has the examples to train on. Fill puts the next n into the batch,
 // for a step of the training.
 type Source interface {
@@ -212,16 +114,39 @@ type Source interface {
 type corpusSource struct {
 	Stream
 	settings *Settings
+	examples []Example
+}
+
+// place is where the examples of a step begin: the epoch, and the place there.
+// The long ones begin with an epoch of their own.
+func (s *corpusSource) place(n, step int) (epoch uint64, at int) {
+	s.MaxTokens = s.settings.MaxSeq
+	before := 0 // epochs
+	if short := s.settings.shortSteps(); s.settings.ShortSeq < s.settings.MaxSeq {
+		perEpoch := s.perEpoch(s.settings.ShortSeq)
+		if step < short {
+			s.MaxTokens = s.settings.ShortSeq
+		} else {
+			step -= short
+			before = (short*n + perEpoch - 1) / perEpoch
+		}
+	}
+	perEpoch := s.perEpoch(s.MaxTokens)
+	return uint64(before + step*n/perEpoch + 1), step * n % perEpoch
 }
 
 func (s *corpusSource) Fill(b *Batch, n, step int) {
-	s.MaxTokens = s.settings.MaxSeq
-	if step < s.settings.shortSteps() {
-		s.MaxTokens = s.settings.ShortSeq
+	epoch, at := s.place(n, step)
+	s.examples = grow(s.examples, n)
+	for done := 0; done < n; epoch, at = epoch+1, 0 {
+		s.load(epoch)
+		part := s.examples[done:min(n, done+len(s.pairs)-at)]
+		s.fill(part, at)
+		done += len(part)
 	}
 	b.Reset()
-	for range n {
-		b.Add(s.Next())
+	for _, e := range s.examples {
+		b.Add(e)
 	}
 }
 
@@ -235,69 +160,75 @@ func (s listSource) Fill(b *Batch, n, step int) {
 	}
 }
 
-// A Report is a line of metrics.jsonl. For split "train" it is the mean since the
-// report before; for "heldout" the documents held out of training.
-type Report struct {
-	Step            int      `json:"step"`
-	Split           string   `json:"split"`
-	Tokens          int      `json:"tokens"` // trained on so far
-	MLMLoss         float64  `json:"mlm_loss"`
-	MLMAccuracy     float64  `json:"mlm_accuracy"`
-	NSPLoss         float64  `json:"nsp_loss"`
-	NSPAccuracy     float64  `json:"nsp_accuracy"`
-	LearningRate    *float64 `json:"learning_rate,omitempty"`
-	GradientNorm    *float64 `json:"gradient_norm,omitempty"`
-	TokensPerSecond *float64 `json:"tokens_per_second,omitempty"`
-}
-
-func newReport(step, tokens int, split string, s Score) Report {
-	return Report{
-		Step: step, Split: split, Tokens: tokens,
-		MLMLoss: s.MLMLoss / float64(s.MLMCount), MLMAccuracy: float64(s.MLMCorrect) / float64(s.MLMCount),
-		NSPLoss: s.NSPLoss / float64(s.NSPCount), NSPAccuracy: float64(s.NSPCorrect) / float64(s.NSPCount),
-	}
-}
-
 // A Trainer trains a model.
 type Trainer struct {
 	Model    *Model
 	Settings Settings
 	Source   Source
-	HeldOut  []Example          // to evaluate on; may be empty
-	Tick     func(Report)       // called after each step, with the means since the last report
-	Report   func(Report) error // called every LogEvery steps and after the last
+	HeldOut  []Example                        // to evaluate on; may be empty
+	Tick     func(Report)                     // called after each step, with the means since the last report
+	Report   func(Report) error               // called every LogEvery steps and after the last
+	Warn     func(format string, args ...any) // may be nil
+
+	Save      func() error // saves a checkpoint; nil where none are
+	SaveEvery int          // steps between two of them; 0: saveInterval
 
 	optimizer *AdamW
 	batch     Batch
-	step      int // taken so far
-	tokens    int // trained on so far
+	parts     parts
+	state     runState
 
-	sum         Score // since the last report
-	since       time.Time
+	mask    int32    // the token [MASK]
+	unigram *unigram // of the training documents
+	watch   watch
+
+	since       time.Time // the last report
 	tokensSince int
+	saved       time.Time // the last checkpoint
 }
 
-// heldOutEpochs is how many times the held-out documents are made into examples,
-// each time with other pairs and masks.
-const heldOutEpochs = 4
+// runState is how far a training has come. It is saved in a checkpoint.
+type runState struct {
+	Step         int   `json:"step"`           // so many are over
+	Tokens       int   `json:"tokens"`         // trained on so far
+	Skipped      int   `json:"skipped_steps"`  // steps that were not taken
+	SkippedInRow int   `json:"skipped_in_row"` // the last so many
+	Sum          Score `json:"since_report"`   // since the last report
+}
 
-// useCorpus trains on a corpus, but for the documents that it holds out.
+// saveInterval is the time between two checkpoints unless it is given in steps.
+const saveInterval = 10 * time.Minute
+
+// maxSkipped is how many steps in a row may be without a sound gradient.
+const maxSkipped = 3
+
+// heldOutEpochs is how many times the held-out documents are made into examples,
+// each time with other pairs and masks; but no more than heldOutExamples.
+const heldOutEpochs, heldOutExamples = 4, 2000
+
+// useCorpus trains on a text, but for the documents that it holds out.
 func (t *Trainer) useCorpus(text *Text, tokenizer *Tokenizer) error {
 	corpus, err := NewCorpus(text, tokenizer)
 	if err != nil {
 		return err
 	}
-	training, heldOut := corpus.Split(t.Settings.Seed)
-	stream := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: training, Seed: t.Settings.Seed, ShortSeqProb: t.Settings.ShortSeqProb}
-	if n := len(corpus.Pairs(training, t.Settings.MaxSeq, 0, 0, 0)); n < t.Settings.Batch {
-		return fmt.Errorf("it makes %d pairs an epoch, fewer than -batch, %d", n, t.Settings.Batch)
+	return t.useTokens(corpus, tokenizer)
+}
+
+// useTokens is useCorpus for a text in tokens.
+func (t *Trainer) useTokens(corpus *Corpus, tokenizer *Tokenizer) error {
+	s := &t.Settings
+	training, heldOut := corpus.Split(s.Seed)
+	stream := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: training, Seed: s.Seed, ShortSeqProb: s.ShortSeqProb, WholeWords: s.WholeWords}
+	if n := corpus.pairsPerEpoch(training, s.MaxSeq); n < s.Batch {
+		return fmt.Errorf("it makes %d pairs an epoch, fewer than -batch, %d", n, s.Batch)
 	}
-	t.Source = &corpusSource{stream, &t.Settings}
+	t.Source = &corpusSource{Stream: stream, settings: s}
+	t.mask = tokenizer.mask
 	if len(heldOut) > 0 {
-		stream.Documents, stream.MaxTokens, stream.ShortSeqProb = heldOut, t.Settings.MaxSeq, 0
-		for range heldOutEpochs {
-			t.HeldOut = append(t.HeldOut, stream.Epoch()...)
-		}
+		stream.Documents, stream.MaxTokens, stream.ShortSeqProb = heldOut, s.MaxSeq, 0
+		t.HeldOut = stream.first(heldOutExamples, heldOutEpochs)
+		t.unigram = corpus.unigram(training, t.Model.Config.VocabSize)
 	}
 	return nil
 }
@@ -309,38 +240,53 @@ func (t *Trainer) useExamples(name string) error {
 	return err
 }
 
-// Train takes the steps that are left. If ctx ends, it finishes the step and
-// returns errInterrupted.
+// Train takes the steps that are left. If ctx ends, it finishes the step, saves
+// a checkpoint, and returns errInterrupted.
 func (t *Trainer) Train(ctx context.Context) error {
-	t.optimizer = newAdamW(&t.Model.Parameters, &t.Settings)
-	t.since = time.Now()
-	for t.step < t.Settings.Steps {
-		rate := t.Settings.Rate(t.step)
+	if t.optimizer == nil {
+		t.optimizer = newAdamW(&t.Model.Parameters, &t.Settings)
+	}
+	t.since, t.saved = time.Now(), time.Now()
+	for t.state.Step < t.Settings.Steps {
+		rate := t.Settings.Rate(t.state.Step)
 		score, norm, err := t.Step(rate)
 		if err != nil {
 			return err
 		}
-		t.sum.Add(score)
+		t.state.Sum.Add(score)
 		report := t.trainReport(rate, norm)
 		t.Tick(report)
-		interrupted := ctx.Err() != nil
-		if t.step%t.Settings.LogEvery == 0 || t.step == t.Settings.Steps || interrupted {
+		interrupted, last := ctx.Err() != nil, t.state.Step == t.Settings.Steps
+		if t.state.Step%t.Settings.LogEvery == 0 || last {
 			if err := t.report(report); err != nil {
 				return err
 			}
 		}
-		if interrupted && t.step < t.Settings.Steps {
+		if t.Save != nil && (interrupted || last || t.state.SkippedInRow == 0 && t.saveIsDue()) {
+			if err := t.Save(); err != nil {
+				return err
+			}
+			t.saved = time.Now()
+		}
+		if interrupted && !last {
 			return errInterrupted
 		}
 	}
 	return nil
 }
 
+func (t *Trainer) saveIsDue() bool {
+	if t.SaveEvery > 0 {
+		return t.state.Step%t.SaveEvery == 0
+	}
+	return time.Since(t.saved) >= saveInterval
+}
+
 // trainReport is about the steps since the last report.
 func (t *Trainer) trainReport(rate, norm float64) Report {
-	r := newReport(t.step, t.tokens, "train", t.sum)
+	r := newReport(t.state.Step, t.state.Tokens, "train", t.state.Sum)
 	speed := float64(t.tokensSince) / time.Since(t.since).Seconds()
-	r.LearningRate, r.GradientNorm, r.TokensPerSecond = &rate, &norm, &speed
+	r.LearningRate, r.GradientNorm, r.TokensPerSecond, r.Skipped = &rate, &norm, &speed, t.state.Skipped
 	return r
 }
 
@@ -348,47 +294,43 @@ func (t *Trainer) trainReport(rate, norm float64) Report {
 func (t *Trainer) report(training Report) error {
 	err := t.Report(training)
 	if err == nil && len(t.HeldOut) > 0 {
-		err = t.Report(newReport(t.step, t.tokens, "heldout", Evaluate(t.Model, t.HeldOut)))
+		e := Examine(t.Model, t.HeldOut, t.mask, t.unigram)
+		err = t.Report(e.report(t.state.Step, t.state.Tokens))
+		t.warnOf(&e)
 	}
-	t.sum, t.since, t.tokensSince = Score{}, time.Now(), 0
+	t.state.Sum, t.since, t.tokensSince = Score{}, time.Now(), 0
 	return err
 }
 
-// Step takes one step, and returns how well the model did before it and the norm
-// of the gradient. If that is not a number, the step is an error, and not taken.
+// Step takes one step, and returns how well the model did before it and the
+// norm of the gradient. If the loss or the gradient is not a finite number, the step
+// is not taken but skipped, and it is an error if that comes maxSkipped times in a row.
 func (t *Trainer) Step(rate float64) (score Score, norm float64, err error) {
-	t.Source.Fill(&t.batch, t.Settings.Batch, t.step)
-	t.Model.SetDropout(t.Settings.Seed, t.step)
-	clear(t.Model.Grad)
-
-	t.Model.Forward(&t.batch)
-	score = t.Model.Loss(&t.batch)
-	t.Model.Backward()
-
+	t.Source.Fill(&t.batch, t.Settings.Batch, t.state.Step)
+	score = t.gradient()
 	norm = t.optimizer.Norm()
-	if math.IsNaN(norm) || math.IsInf(norm, 0) {
-		return score, norm, fmt.Errorf("step %d: the gradient's norm is %v: is -lr %v too high?", t.step+1, norm, t.Settings.LearningRate)
+	t.state.Step++
+	if loss := score.MLMLoss + score.NSPLoss; !finite(loss) || !finite(norm) {
+		t.state.Skipped++
+		t.state.SkippedInRow++
+		t.warn("step %d is not taken: its loss is %v, the norm of its gradient %v", t.state.Step, loss, norm)
+		if t.state.SkippedInRow == maxSkipped {
+			return Score{}, 0, fmt.Errorf("step %d: the loss or the gradient was no finite number %d times in a row: is -lr %v too high?", t.state.Step, maxSkipped, t.Settings.LearningRate)
+		}
+		return Score{}, 0, nil
 	}
+	t.state.SkippedInRow = 0
+	t.warnOfNorm(norm)
 	t.optimizer.Step(rate, norm)
-	t.step++
-	t.tokens += len(t.batch.Tokens)
+	t.state.Tokens += len(t.batch.Tokens)
 	t.tokensSince += len(t.batch.Tokens)
 	return score, norm, nil
 }
 
-// Evaluate returns how well the model does on examples, without dropout.
-func Evaluate(m *Model, examples []Example) Score {
-	const batch = 32
-	m.NoDropout()
-	var sum Score
-	var b Batch
-	for at := 0; at < len(examples); at += batch {
-		b.Reset()
-		for _, e := range examples[at:min(at+batch, len(examples))] {
-			b.Add(e)
-		}
-		m.Forward(&b)
-		sum.Add(m.Loss(&b))
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+func (t *Trainer) warn(format string, args ...any) {
+	if t.Warn != nil {
+		t.Warn(format, args...)
 	}
-	return sum
 }

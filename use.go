@@ -23,8 +23,8 @@ var commandsFor = map[string]string{
 }
 
 // loadFor loads a model for a command that needs this architecture.
-func loadFor(dir, wanted string) (*Model, *Tokenizer, error) {
-	m, t, err := LoadModel(dir)
+func (c *call) loadFor(dir, wanted string) (*Model, *Tokenizer, error) {
+	m, t, err := c.loadModel(dir)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -90,7 +90,7 @@ func fill(c *call) error {
 	if err := c.parseUpTo(1, "model"); err != nil {
 		return err
 	}
-	m, t, err := loadFor(*model, preTraining)
+	m, t, err := c.loadFor(*model, preTraining)
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func next(c *call) error {
 	if err := c.parseUpTo(2, "model"); err != nil {
 		return err
 	}
-	m, t, err := loadFor(*model, preTraining)
+	m, t, err := c.loadFor(*model, preTraining)
 	if err != nil {
 		return err
 	}
@@ -179,7 +179,7 @@ func (m *Model) Embed(ids, segments []int32, layer int) (Embedding, error) {
 	if layer < layers {
 		x = m.embeddings.y
 		if layer > 0 {
-			x = m.encoder[layer-1].outputNorm.y
+			x = m.encoder[layer-1].output.norm.y.floats
 		}
 	}
 	for at := 0; at < len(x); at += len(e.Mean) {
@@ -222,7 +222,7 @@ func classify(c *call) error {
 	if err := c.parseUpTo(2, "model"); err != nil {
 		return err
 	}
-	m, t, err := loadFor(*model, classification)
+	m, t, err := c.loadFor(*model, classification)
 	if err != nil {
 		return err
 	}
@@ -264,7 +264,7 @@ func answer(c *call) error {
 	if *file == "-" && len(c.args) == 0 {
 		return usagef("with -context - the question has to be an argument")
 	}
-	m, t, err := loadFor(*model, answering)
+	m, t, err := c.loadFor(*model, answering)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,129 @@
+package main
+
+import "math"
+
+// Step 6 of the lesson, the optimizer: from gradients to the next parameters.
+
+// AdamW moves each parameter by its gradient's running mean over the root of its
+// running mean square, so that all move at a like pace, and shrinks matrices a
+// little, whatever their gradient (Loshchilov and Hutter, "Decoupled Weight
+// Decay Regularization"; PyTorch's AdamW).
+type AdamW struct {
+	Beta1, Beta2, WeightDecay float64
+
+	steps         int       // so far
+	first, second []float32 // moments, of the shape of Parameters.Value
+	pieces        []piece
+	squares       []float64 // Σ gradient², piece by piece
+	constants     adamwConstants
+	decayed       adamwConstants // the same for parameters that decay
+
+	addSquares, update func(lo, hi int)
+}
+
+// A piece is a part of a parameter that is worked on at a time.
+type piece struct {
+	value, grad, first, second []float32
+	decay                      bool
+}
+
+const pieceSize = 1 << 14
+
+const adamEpsilon = 1e-6 // as in Google's BERT
+
+// newAdamW makes an optimizer that has not taken a step.
+func newAdamW(ps *Parameters, s *Settings) *AdamW {
+	a := &AdamW{
+		Beta1: s.Beta1, Beta2: s.Beta2, WeightDecay: s.WeightDecay,
+		first: make([]float32, len(ps.Value)), second: make([]float32, len(ps.Value)),
+	}
+	at := 0
+	for _, p := range ps.List {
+		for end := at + len(p.Value); at < end; {
+			next := min(at+pieceSize, end)
+			a.pieces = append(a.pieces, piece{ps.Value[at:next], ps.Grad[at:next], a.first[at:next], a.second[at:next], p.Decay})
+			at = next
+		}
+	}
+	a.squares = make([]float64, len(a.pieces))
+	a.addSquares, a.update = a.addSquaresOf, a.updatePieces
+	return a
+}
+
+// Norm is the length of the gradient of all parameters together.
+func (a *AdamW) Norm() float64 {
+	parallel(len(a.pieces), 1, a.addSquares)
+	sum := 0.0
+	for _, s := range a.squares {
+		sum += s
+	}
+	return math.Sqrt(sum)
+}
+
+func (a *AdamW) addSquaresOf(lo, hi int) {
+	for i := lo; i < hi; i++ {
+		a.squares[i] = float64(kernels.squares(a.pieces[i].grad, 0))
+	}
+}
+
+// Step updates the parameters. A gradient whose norm is above 1 is scaled down
+// to it.
+func (a *AdamW) Step(rate, norm float64) {
+	a.steps++
+	clip := 1.0
+	if norm > 1 {
+		clip = 1 / (norm + 1e-6)
+	}
+	a.constants = adamwConstants{
+		beta1: float32(a.Beta1), rest1: float32(1 - a.Beta1),
+		beta2: float32(a.Beta2), rest2: float32(1 - a.Beta2),
+		clip:    float32(clip),
+		root:    float32(1 / math.Sqrt(1-power(a.Beta2, a.steps))),
+		epsilon: adamEpsilon,
+		rate:    float32(rate / (1 - power(a.Beta1, a.steps))),
+		shrink:  1,
+	}
+	a.decayed = a.constants
+	a.decayed.shrink = float32(1 - float64(rate*a.WeightDecay))
+	parallel(len(a.pieces), 1, a.update)
+}
+
+func (a *AdamW) updatePieces(lo, hi int) {
+	for _, p := range a.pieces[lo:hi] {
+		c := &a.constants
+		if p.decay {
+			c = &a.decayed
+		}
+		kernels.adamw(p.value, p.grad, p.first, p.second, c)
+	}
+}
+
+// power is xⁿ by squaring, the same on every machine.
+func power(x float64, n int) float64 {
+	result := 1.0
+	for ; n > 0; n /= 2 {
+		if n%2 == 1 {
+			result = float64(result * x)
+		}
+		x = float64(x * x)
+	}
+	return result
+}
+
+// moments are the optimizer's two numbers for each parameter, as tensors of the
+// parameters' shapes. They lie in first and second, and are saved with the model,
+// so that training goes on from a checkpoint as if it had not stopped.
+func (a *AdamW) moments(ps *Parameters) []*Param {
+	var list []*Param
+	for _, m := range []struct {
+		prefix string
+		values []float32
+	}{{"first.", a.first}, {"second.", a.second}} {
+		at := 0
+		for _, p := range ps.List {
+			list = append(list, &Param{Name: m.prefix + p.Name, Shape: p.Shape, Value: m.values[at:][:p.size()]})
+			at += p.size()
+		}
+	}
+	return list
+}

@@ -1,0 +1,328 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Step 7 of the lesson, training that survives: a run saves checkpoints, from the
+// last of which it can go on, to the very bits that it would have had without the
+// interruption. That takes little, since all chance is a function of the seed and the
+// step. A checkpoint is a folder checkpoint-<step> with the files of a model and
+//
+//	optimizer.safetensors  AdamW's two moments
+//	training.json          how far it has come, the settings, each file's SHA-256
+//
+// It is written under another name, flushed to the disk, and renamed, so that it is
+// there wholly or not at all; and read only if it is to the bit what was written.
+
+const (
+	checkpointPrefix = "checkpoint-"
+	optimizerFile    = "optimizer.safetensors"
+	trainingFile     = "training.json"
+	keptCheckpoints  = 2
+)
+
+// checkpointFiles are the files of which training.json has the sums.
+var checkpointFiles = []string{configFile, vocabFile, tokenizerConfigFile, modelFile, optimizerFile}
+
+// trainingJSON is training.json, but for its first line, which has the SHA-256
+// of all that follows.
+type trainingJSON struct {
+	runState
+	Data     string            `json:"data"`     // a fingerprint of what is trained on
+	Settings map[string]string `json:"settings"` // the flags that decide what comes out
+	Files    map[string]string `json:"files"`    // SHA-256
+}
+
+// A checkpoint is one that has been read.
+type checkpoint struct {
+	trainingJSON
+	dir       string
+	model     *Model
+	tokenizer *Tokenizer
+	optimizer *AdamW
+}
+
+// A keeper saves the checkpoints of a run in its folder.
+type keeper struct {
+	dir       string
+	trainer   *Trainer
+	tokenizer *Tokenizer
+	data      string
+	settings  map[string]string
+	unsound   []string // checkpoints that could not be read
+}
+
+// save saves a checkpoint, then removes all but the newest.
+func (k *keeper) save() error {
+	name := filepath.Join(k.dir, checkpointPrefix+strconv.Itoa(k.trainer.state.Step))
+	aside := filepath.Join(k.dir, "."+filepath.Base(name))
+	err := disk.mkdir(aside, 0o777)
+	if err == nil {
+		err = k.write(aside)
+	}
+	if i := slices.Index(k.unsound, name); err == nil && i >= 0 { // makes place for a sound one
+		k.unsound = slices.Delete(k.unsound, i, i+1)
+		err = os.RemoveAll(name)
+	}
+	if err == nil {
+		err = disk.rename(aside, name)
+	}
+	if err == nil {
+		err = syncFolder(k.dir)
+	}
+	if err != nil {
+		os.RemoveAll(aside)
+		return wrap(name, err)
+	}
+	return k.removeOld()
+}
+
+// write writes the files of a checkpoint.
+func (k *keeper) write(dir string) error {
+	t := k.trainer
+	if err := SaveModel(dir, t.Model, k.tokenizer); err != nil {
+		return err
+	}
+	moments := func(w io.Writer) error { return writeSafetensors(w, t.optimizer.moments(&t.Model.Parameters)) }
+	if err := writeFile(filepath.Join(dir, optimizerFile), moments); err != nil {
+		return err
+	}
+	state := trainingJSON{t.state, k.data, k.settings, map[string]string{}}
+	for _, file := range checkpointFiles {
+		sum, err := fileSum(filepath.Join(dir, file))
+		if err != nil {
+			return err
+		}
+		state.Files[file] = sum
+	}
+	if err := writeFile(filepath.Join(dir, trainingFile), state.writeTo); err != nil {
+		return err
+	}
+	return syncFolder(dir)
+}
+
+// removeOld removes the checkpoints before the newest two, and those before the newest
+// that are not sound. (What is ahead is not sound either, and waits for its step.)
+func (k *keeper) removeOld() error {
+	kept := 0
+	for _, name := range checkpointsIn(k.dir) {
+		if checkpointStep(name) > k.trainer.state.Step {
+			continue
+		}
+		if !slices.Contains(k.unsound, name) {
+			if kept++; kept <= keptCheckpoints {
+				continue
+			}
+		}
+		aside := filepath.Join(k.dir, "."+filepath.Base(name)) // not a checkpoint while it is removed
+		if err := disk.rename(name, aside); err != nil {
+			return wrap(name, err)
+		}
+		if err := os.RemoveAll(aside); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// checkpointsIn are the checkpoints in a run's folder, the newest first.
+func checkpointsIn(dir string) []string {
+	entries, _ := os.ReadDir(dir)
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && checkpointStep(e.Name()) >= 0 {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	slices.SortFunc(names, func(a, b string) int { return checkpointStep(b) - checkpointStep(a) })
+	return names
+}
+
+// checkpointStep is the step in the name of a checkpoint, or −1.
+func checkpointStep(name string) int {
+	digits, ok := strings.CutPrefix(filepath.Base(name), checkpointPrefix)
+	step, err := strconv.Atoi(digits)
+	if !ok || err != nil || step < 0 || digits != strconv.Itoa(step) {
+		return -1
+	}
+	return step
+}
+
+// removeAside removes what was being written or removed when a run was cut off.
+func removeAside(dir string) {
+	entries, _ := os.ReadDir(dir)
+	for _, e := range entries {
+		name, hidden := strings.CutPrefix(e.Name(), ".")
+		if hidden && (checkpointStep(name) >= 0 || slices.ContainsFunc(append([]string{metricsFile}, checkpointFiles...), func(file string) bool {
+			return strings.HasPrefix(name, file+".")
+		})) {
+			os.RemoveAll(filepath.Join(dir, e.Name()))
+		}
+	}
+}
+
+// newestCheckpoint reads the newest sound checkpoint in a run's folder; it is nil
+// where there is none yet. note is told why another was passed over.
+func newestCheckpoint(dir string, note func(format string, args ...any)) (c *checkpoint, unsound []string, err error) {
+	for _, name := range checkpointsIn(dir) {
+		if c, err = loadCheckpoint(name); err == nil {
+			return c, unsound, nil
+		}
+		unsound = append(unsound, name)
+		note("%s is passed over: %v", name, err)
+	}
+	if err != nil {
+		err = fmt.Errorf("%s: none of its checkpoints is sound", dir)
+	}
+	return nil, unsound, err
+}
+
+// loadCheckpoint reads a checkpoint if each of its files is as it was written.
+func loadCheckpoint(dir string) (*checkpoint, error) {
+	c := &checkpoint{dir: dir}
+	name := filepath.Join(dir, trainingFile)
+	data, err := readSmall(name)
+	if err != nil {
+		return nil, err
+	}
+	if c.trainingJSON, err = parseTraining(data); err != nil {
+		return nil, wrap(name, err)
+	}
+	for _, file := range checkpointFiles {
+		sum, err := fileSum(filepath.Join(dir, file))
+		if err != nil {
+			return nil, err
+		}
+		if sum != c.Files[file] {
+			return nil, fmt.Errorf("%s has SHA-256 %s, want %s by %s", filepath.Join(dir, file), sum, c.Files[file], trainingFile)
+		}
+	}
+	var fresh []string
+	if c.model, c.tokenizer, fresh, err = loadModel(dir); err != nil {
+		return nil, err
+	}
+	if len(fresh) > 0 {
+		return nil, fmt.Errorf("%s has not %s", filepath.Join(dir, modelFile), strings.Join(fresh, " and "))
+	}
+	c.optimizer, err = loadOptimizer(filepath.Join(dir, optimizerFile), &c.model.Parameters)
+	return c, err
+}
+
+// loadOptimizer reads AdamW's moments for these parameters.
+func loadOptimizer(name string, ps *Parameters) (*AdamW, error) {
+	f, tensors, err := openSafetensors(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	a := newAdamW(ps, &Settings{})
+	list := a.moments(ps)
+	found := make([]*tensor, len(list))
+	for i, p := range list {
+		t, ok := tensors[p.Name]
+		if !ok || t.DType != "F32" || !slices.Equal(t.Shape, p.Shape) {
+			return nil, fmt.Errorf("%s: tensor %s is %s %v, want F32 %v", name, p.Name, t.DType, t.Shape, p.Shape)
+		}
+		found[i] = &t
+	}
+	return a, wrap(name, readTensors(f, list, found))
+}
+
+// sumLine is the first line of training.json, for a sum.
+const sumLine = "{\"sha256\": \"%s\",\n"
+
+// writeTo writes training.json.
+func (s trainingJSON) writeTo(w io.Writer) error {
+	var text bytes.Buffer
+	if err := writeJSON(&text, s); err != nil {
+		return err
+	}
+	rest := text.Bytes()[len("{\n"):]
+	if _, err := fmt.Fprintf(w, sumLine, sumOf(rest)); err != nil {
+		return err
+	}
+	_, err := w.Write(rest)
+	return err
+}
+
+// parseTraining reads training.json.
+func parseTraining(data []byte) (s trainingJSON, err error) {
+	line, rest, _ := bytes.Cut(data, []byte("\n"))
+	if sum := sumOf(rest); string(line)+"\n" != fmt.Sprintf(sumLine, sum) {
+		return s, fmt.Errorf("the SHA-256 after its first line is %s, and not what that line says", sum)
+	}
+	if err := json.Unmarshal(data, &s); err != nil {
+		return s, err
+	}
+	switch {
+	case s.Step < 0 || s.Tokens < 0:
+		err = fmt.Errorf("step is %d and tokens %d, want 0 or more", s.Step, s.Tokens)
+	case s.Skipped < 0 || s.Skipped > s.Step || s.SkippedInRow < 0 || s.SkippedInRow >= maxSkipped || s.SkippedInRow > s.Skipped:
+		err = fmt.Errorf("skipped_steps is %d and skipped_in_row %d after %d steps", s.Skipped, s.SkippedInRow, s.Step)
+	}
+	return s, err
+}
+
+func sumOf(data []byte) string {
+	sum := sha256.Sum256(data)
+	return hex.EncodeToString(sum[:])
+}
+
+// fileSum is the SHA-256 of a file.
+func fileSum(name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), wrap(name, err)
+}
+
+// goOn makes the trainer go on from a checkpoint.
+func (t *Trainer) goOn(c *checkpoint) error {
+	if c.Step > t.Settings.Steps {
+		return fmt.Errorf("%s: it has taken more steps than -steps, %d", c.dir, t.Settings.Steps)
+	}
+	t.state = c.runState
+	t.optimizer = c.optimizer
+	t.optimizer.steps = c.Step - c.Skipped
+	s := &t.Settings
+	t.optimizer.Beta1, t.optimizer.Beta2, t.optimizer.WeightDecay = s.Beta1, s.Beta2, s.WeightDecay
+	return nil
+}
+
+// keepMetrics takes the lines after a step out of metrics.jsonl, since the steps
+// after it will be taken again.
+func keepMetrics(name string, step int) error {
+	data, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return writeFile(name, func(w io.Writer) error {
+		lines := bufio.NewScanner(bytes.NewReader(data))
+		for lines.Scan() {
+			var r struct{ Step int }
+			if json.Unmarshal(lines.Bytes(), &r) == nil && r.Step <= step {
+				fmt.Fprintln(w, lines.Text())
+			}
+		}
+		return lines.Err()
+	})
+}

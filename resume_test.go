@@ -1,0 +1,398 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// killAfter is a variable of the environment: the program, as the test binary, kills
+// itself as soon as what has this name has been renamed to it.
+const killAfter = "BERT_TEST_KILL_AFTER"
+
+func init() {
+	if os.Getenv(asProgram) != "" {
+		disk.sync = func(*os.File) error { return nil } // what a kill leaves needs none
+	}
+	if name := os.Getenv(killAfter); name != "" {
+		rename := disk.rename
+		disk.rename = func(from, to string) error {
+			err := rename(from, to)
+			if filepath.Base(to) == name {
+				if p, err := os.FindProcess(os.Getpid()); err == nil {
+					p.Kill() // kill -9: nothing is finished or cleaned up
+				}
+				select {}
+			}
+			return err
+		}
+	}
+}
+
+// smallRun is the command for a training of 30 steps with a very small model.
+func smallRun(t testing.TB, dir string, more ...string) []string {
+	t.Helper()
+	corpus, vocabulary := filepath.Join(dir, "corpus.txt"), filepath.Join(dir, "vocab.txt")
+	if !exists(corpus) {
+		check(t, os.WriteFile(corpus, corpusText[:8000], 0o666))
+		words := append(specialTokens[:5:5], strings.Fields("a b e i o t . the ##e ##s ##t")...)
+		check(t, writeFile(vocabulary, func(w io.Writer) error { return WriteVocabulary(w, words) }))
+	}
+	return append([]string{"pretrain", "-corpus", corpus, "-vocab", vocabulary, "-hidden", "4", "-heads", "1", "-layers", "1", "-intermediate", "4", "-positions", "16",
+		"-max-seq", "16", "-short-seq", "8", "-short-part", "0.3", "-batch", "2", "-lr", "1e-2", "-steps", "30", "-log-every", "10"}, more...)
+}
+
+func modelSum(t testing.TB, dir string) string {
+	t.Helper()
+	sum, err := fileSum(filepath.Join(dir, modelFile))
+	check(t, err)
+	return sum
+}
+
+// 30 steps at once, and 15, kill -9, and 15 more, on one thread and then on two,
+// give the same model, and the same metrics but for the speed.
+func TestResumeIsExact(t *testing.T) {
+	dir := t.TempDir()
+	once, twice := filepath.Join(dir, "once"), filepath.Join(dir, "twice")
+	run := func(status int, env, out string, more ...string) {
+		t.Helper()
+		args := smallRun(t, dir, append([]string{"-out", out, "-save-every", "5", "-dropout", "0.1"}, more...)...)
+		if got, _, stderr := runProgram(t, strings.Fields(env), "", args...); got != status {
+			t.Fatalf("exit status %d, want %d: %s", got, status, stderr)
+		}
+	}
+	run(exitDone, "", once)
+	const killed = -1
+	run(killed, "GOMAXPROCS=1 "+killAfter+"=checkpoint-15", twice, "-resume") // there is none yet
+	if exists(filepath.Join(twice, modelFile)) || !exists(filepath.Join(twice, "checkpoint-15")) {
+		t.Fatal("the run was not killed after checkpoint-15")
+	}
+	run(exitDone, "GOMAXPROCS=2", twice, "-resume")
+	equal(t, modelSum(t, twice), modelSum(t, once))
+	equal(t, metricsWithoutSpeed(t, twice), metricsWithoutSpeed(t, once))
+	equal(t, len(checkpointsIn(twice)), keptCheckpoints)
+	run(exitDone, "", twice, "-resume") // which finds nothing left to do
+	equal(t, modelSum(t, twice), modelSum(t, once))
+}
+
+// metricsWithoutSpeed is metrics.jsonl but for what depends on the time.
+func metricsWithoutSpeed(t testing.TB, dir string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, metricsFile))
+	check(t, err)
+	var all strings.Builder
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		fields := map[string]any{}
+		check(t, json.Unmarshal([]byte(line), &fields))
+		delete(fields, "tokens_per_second")
+		fmt.Fprintln(&all, fields)
+	}
+	return all.String()
+}
+
+// killRounds is how often TestKilledAnyTime kills.
+const killRounds = 100
+
+// Killed at any moment, again and again, a run always finds its newest checkpoint or
+// the one before, and ends where an undisturbed run ends.
+func TestKilledAnyTime(t *testing.T) {
+	dir := t.TempDir()
+	once := filepath.Join(dir, "once")
+	if status, _, stderr := runHere("", smallRun(t, dir, "-out", once)...); status != exitDone {
+		t.Fatal(stderr)
+	}
+	want := modelSum(t, once)
+	r := rand.New(rand.NewPCG(1, 1))
+	killed, ended := 0, 0
+	for run := 0; killed < killRounds; run++ {
+		out := filepath.Join(dir, fmt.Sprint(run))
+		args := smallRun(t, dir, "-out", out, "-save-every", "1", "-resume")
+		for killed < killRounds && !exists(filepath.Join(out, modelFile)) {
+			var stderr bytes.Buffer
+			cmd := exec.Command(os.Args[0], args...)
+			cmd.Env, cmd.Stderr = append(os.Environ(), asProgram+"=1"), &stderr
+			check(t, cmd.Start())
+			timer := time.AfterFunc(time.Duration(r.IntN(60))*time.Millisecond, func() { cmd.Process.Kill() })
+			cmd.Wait()
+			timer.Stop()
+			if code := cmd.ProcessState.ExitCode(); code > 0 {
+				t.Fatalf("exit status %d: %s", code, &stderr)
+			}
+			if strings.Contains(stderr.String(), "passed over") {
+				t.Errorf("a kill has left a checkpoint that is not sound: %s", &stderr)
+			}
+			if cmd.ProcessState.Success() {
+				ended++
+			} else {
+				killed++
+			}
+		}
+		// Now to the end. It may have been killed after the model was written.
+		if status, _, stderr := runHere("", args...); status != exitDone {
+			t.Fatal(stderr)
+		}
+		equal(t, modelSum(t, out), want)
+		hidden, err := filepath.Glob(filepath.Join(out, ".*"))
+		check(t, err)
+		equal(t, len(hidden), 0)
+	}
+	t.Logf("killed %d times, %d ended", killed, ended)
+}
+
+// failingDisk makes the n-th operation on the disk fail, and tells how many
+// there were. It flushes nothing, to be quick.
+func failingDisk(t *testing.T, n int, failure error) *int {
+	t.Helper()
+	sound, count := disk, new(int)
+	t.Cleanup(func() { disk = sound })
+	fails := func() bool { *count++; return *count == n }
+	disk.create = func(dir, pattern string) (*os.File, error) {
+		if fails() {
+			return nil, failure
+		}
+		return sound.create(dir, pattern)
+	}
+	disk.mkdir = func(name string, mode os.FileMode) error {
+		if fails() {
+			return failure
+		}
+		return sound.mkdir(name, mode)
+	}
+	disk.write = func(f *os.File, p []byte) (int, error) {
+		if fails() {
+			half, _ := sound.write(f, p[:len(p)/2]) // a full disk takes a part
+			return half, failure
+		}
+		return sound.write(f, p)
+	}
+	disk.sync = func(f *os.File) error {
+		if fails() {
+			return failure
+		}
+		return nil
+	}
+	disk.rename = func(from, to string) error {
+		if fails() {
+			return failure
+		}
+		return sound.rename(from, to)
+	}
+	return count
+}
+
+// Whichever write, flush or renaming fails, be the disk full or read-only, the
+// program says so in a line that names the file, leaves nothing half done and
+// loses no checkpoint; and later it goes on to the same model.
+func TestEveryFailureOfTheDisk(t *testing.T) {
+	dir := t.TempDir()
+	once := filepath.Join(dir, "once")
+	count := failingDisk(t, 0, nil)
+	train := func(out string) (int, string) {
+		status, _, stderr := runHere("", smallRun(t, dir, "-out", out, "-steps", "9", "-save-every", "3", "-log-every", "9", "-resume")...)
+		return status, stderr
+	}
+	smallRun(t, dir)
+	*count = 0
+	if status, stderr := train(once); status != exitDone {
+		t.Fatal(stderr)
+	}
+	all, want := *count, modelSum(t, once)
+	if all < 60 {
+		t.Fatalf("the run has asked the disk %d times only", all)
+	}
+	for n := 1; n <= all; n++ {
+		failure := []error{syscall.ENOSPC, syscall.EROFS}[n%2]
+		out := filepath.Join(dir, fmt.Sprint(n))
+		before := disk
+		failingDisk(t, n, failure)
+		status, stderr := train(out)
+		disk = before
+		lines := strings.Split(strings.TrimSpace(stderr), "\n")
+		if last := lines[len(lines)-1]; status != exitFailed || !strings.Contains(last, failure.Error()) || !strings.Contains(last, out) {
+			t.Errorf("operation %d fails with %q: exit status %d, %s", n, failure, status, last)
+		}
+		for _, name := range checkpointsIn(out) {
+			if _, err := loadCheckpoint(name); err != nil {
+				t.Errorf("operation %d fails: %v", n, err)
+			}
+		}
+		if left := hiddenIn(t, out); len(left) > 0 {
+			t.Errorf("operation %d fails and leaves %v", n, left)
+		}
+		if status, stderr := train(out); status != exitDone {
+			t.Errorf("after operation %d has failed: %s", n, stderr)
+		}
+		equal(t, modelSum(t, out), want)
+	}
+	t.Logf("%d operations, each made to fail", all)
+}
+
+// hiddenIn are the temporary files and folders below dir.
+func hiddenIn(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	check(t, filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if strings.HasPrefix(filepath.Base(path), ".") {
+			names = append(names, path)
+		}
+		return nil
+	}))
+	return names
+}
+
+// Two sound checkpoints are kept. One that is not sound does not count as one, and
+// is replaced when the run comes to its step again.
+func TestTwoSoundCheckpointsAreKept(t *testing.T) {
+	trainer := smallTrainer(t)
+	trainer.optimizer = newAdamW(&trainer.Model.Parameters, &trainer.Settings)
+	source := trainer.Source.(*corpusSource)
+	k := &keeper{dir: t.TempDir(), trainer: trainer, tokenizer: source.Tokenizer}
+	steps := func() (steps []int) {
+		for _, name := range checkpointsIn(k.dir) {
+			steps = append(steps, checkpointStep(name))
+		}
+		return steps
+	}
+	save := func(step int, want ...int) {
+		t.Helper()
+		trainer.state.Step = step
+		check(t, k.save())
+		equal(t, steps(), want)
+	}
+	save(1, 1)
+	save(2, 2, 1)
+	save(3, 3, 2)
+	save(10, 10, 3)
+	for _, step := range []string{"3", "10"} {
+		name := filepath.Join(k.dir, checkpointPrefix+step)
+		changeFile(t, name, trainingFile, func(s string) string { return s[1:] })
+		k.unsound = append(k.unsound, name)
+	}
+	save(2, 10, 3, 2)
+	save(3, 10, 3, 2) // 3 is sound again
+	save(4, 10, 4, 3)
+	save(10, 10, 4)
+	save(11, 11, 10)
+}
+
+// Ctrl-C ends a run after its step, with a checkpoint, exit status 130 and a line that
+// says how to go on.
+func TestCtrlC(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	cmd := exec.Command(os.Args[0], smallRun(t, dir, "-out", out, "-steps", "100000", "-log-every", "5")...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	stderr, err := cmd.StderrPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	last := ""
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if last = lines.Text(); strings.Contains(last, "    20/100000") {
+			check(t, cmd.Process.Signal(os.Interrupt))
+		}
+	}
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(last, "the same command with -resume") {
+		t.Errorf("exit status %d, %s", code, last)
+	}
+	checkpoints := checkpointsIn(out)
+	equal(t, len(checkpoints), 1)
+	c, err := loadCheckpoint(checkpoints[0])
+	check(t, err)
+	if c.Step < 20 || c.Step == 100000 {
+		t.Errorf("the checkpoint is of step %d", c.Step)
+	}
+}
+
+// A run is gone on with only with the settings, the data and the vocabulary that it
+// was begun with; and past a checkpoint that is not sound, which is said.
+func TestResumeRefuses(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	run := func(status int, want string, more ...string) {
+		t.Helper()
+		got, _, stderr := runHere("", smallRun(t, dir, append([]string{"-out", out, "-save-every", "10"}, more...)...)...)
+		if got != status || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit status %d, %s; want %d and %q", more, got, stderr, status, want)
+		}
+	}
+	run(exitDone, "saved")
+	sum := modelSum(t, out)
+	run(exitFailed, "exists already, with checkpoints: -resume goes on from them")
+	run(exitFailed, "-batch is 3, but "+filepath.Join(out, "checkpoint-30")+" was made with 2", "-resume", "-batch", "3")
+	run(exitFailed, "-hidden is 8", "-resume", "-hidden", "8")
+	run(exitFailed, "-recipe is paper", "-resume", "-recipe", "paper")
+
+	vocabulary := filepath.Join(dir, "vocab.txt")
+	words, err := os.ReadFile(vocabulary)
+	check(t, err)
+	check(t, os.WriteFile(vocabulary, append(words, "more\n"...), 0o666))
+	run(exitFailed, vocabulary+" is not the vocabulary of", "-resume")
+	check(t, os.WriteFile(vocabulary, words, 0o666))
+
+	corpus := filepath.Join(dir, "corpus.txt")
+	check(t, os.WriteFile(corpus, corpusText[:8100], 0o666))
+	run(exitFailed, "was made with other data", "-resume")
+	check(t, os.WriteFile(corpus, corpusText[:8000], 0o666))
+
+	check(t, os.Remove(filepath.Join(out, modelFile)))
+	changeFile(t, filepath.Join(out, "checkpoint-30"), optimizerFile, func(s string) string { return s[:len(s)-1] })
+	run(exitDone, filepath.Join(out, "checkpoint-30")+" is passed over: ", "-resume", "-log-every", "1")
+	equal(t, modelSum(t, out), sum)
+	for _, name := range checkpointsIn(out) { // and is sound again
+		_, err := loadCheckpoint(name)
+		check(t, err)
+		changeFile(t, name, trainingFile, func(s string) string { return s[1:] })
+	}
+	equal(t, len(checkpointsIn(out)), 2)
+	run(exitFailed, "none of its checkpoints is sound", "-resume")
+	check(t, os.RemoveAll(out))
+	run(exitDone, "saved", "-resume")
+	equal(t, modelSum(t, out), sum)
+}
+
+// The sizes are the published ones, and the paper's recipe has the paper's settings,
+// but for what is given.
+func TestSizesAndRecipe(t *testing.T) {
+	for size, want := range map[string]int{"tiny": 4_385_920, "mini": 11_170_560, "small": 28_763_648, "medium": 41_373_184, "base": 109_482_240, "large": 335_141_888} {
+		c, n := defaultConfig(), sizes[size]
+		c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = 30522, n[0], n[1], n[2], 4*n[1]
+		m, err := newModel(c)
+		check(t, err)
+		got := 0
+		for _, p := range m.List {
+			if strings.HasPrefix(p.Name, "bert.") {
+				got += p.size()
+			}
+		}
+		if got != want {
+			t.Errorf("BERT-%s has %d parameters, want %d", size, got, want)
+		}
+	}
+	c := &call{flags: flag.NewFlagSet("", flag.ContinueOnError)}
+	s := defaultSettings()
+	c.modelFlags()
+	c.trainingFlags(&s)
+	check(t, c.flags.Parse([]string{"-seed", "5", "-lr", "2e-4"}))
+	check(t, c.useRecipe("paper"))
+	s.complete()
+	check(t, s.Check())
+	equal(t, [...]int{s.Steps, s.Batch, s.MaxSeq, s.ShortSeq, s.shortSteps(), s.Warmup, int(s.Seed)}, [...]int{1_000_000, 256, 512, 128, 900_000, 10_000, 5})
+	equal(t, [...]float64{s.LearningRate, s.Beta1, s.Beta2, s.WeightDecay}, [...]float64{2e-4, 0.9, 0.999, 0.01})
+	equal(t, c.flags.Lookup("size").Value.String(), "base")
+	var usage usageError
+	if err := c.useRecipe("cake"); !errors.As(err, &usage) {
+		t.Errorf("the error is %v", err)
+	}
+}

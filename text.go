@@ -1,0 +1,326 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+)
+
+// Before step 5: text. Files become documents of sentences. Nothing else is known
+// about the text.
+
+// A Text is documents of sentences.
+type Text struct {
+	Documents [][]string
+	Invalid   int // bytes that were not UTF-8 and were read as U+FFFD
+}
+
+// minDocument is how many sentences make a document in prose, where a blank
+// line may be no more than the end of a paragraph: shorter ones are joined.
+const minDocument = 8
+
+// ReadCorpus reads a file of text, all files of a folder and the folders in it,
+// or, by the name of -, standard input. A file whose name ends with .gz is
+// decompressed. No document goes over the end of a file.
+func ReadCorpus(name string, stdin io.Reader) (*Text, error) {
+	all := &Text{}
+	err := eachFile(name, stdin, func(r io.Reader) error {
+		text, err := ReadText(r)
+		if err == nil {
+			all.Documents = append(all.Documents, text.Documents...)
+			all.Invalid += text.Invalid
+		}
+		return err
+	})
+	return all, err
+}
+
+// eachFile calls read for each file of a corpus. An error names the file.
+func eachFile(name string, stdin io.Reader, read func(io.Reader) error) error {
+	if name == "-" {
+		return wrap("standard input", read(stdin))
+	}
+	return filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		f, err := os.Open(path)
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		if !strings.HasSuffix(path, ".gz") {
+			return wrap(path, read(f))
+		}
+		decompressed, err := gzip.NewReader(f)
+		if err != nil {
+			return wrap(path, err)
+		}
+		return wrap(path, read(decompressed))
+	})
+}
+
+// A block is the lines between two blank lines, or a part of very many.
+type block struct {
+	lines []string
+	more  bool // the next block goes on with it
+	prose bool
+}
+
+const (
+	layoutSample = 1 << 20 // how much of a file decides whether it is prose
+	blockSize    = 1 << 20 // how much of a block is kept together
+	lineSize     = 1 << 20 // how much of a line
+)
+
+// A scanner reads text block by block.
+//
+// If most lines end with a sentence, every line is one or several sentences.
+// Otherwise it is prose with line breaks inside its sentences: a line break is a
+// space there. The beginning of a file decides.
+type scanner struct {
+	emit    func(block)
+	invalid int // bytes that were not UTF-8
+
+	lines, size          int // of the block so far, its bytes
+	block                block
+	held                 []block // until it is known whether it is prose
+	known, prose         bool
+	read                 int // bytes
+	ended, broken, total int // lines that end with a sentence; that break one; all
+}
+
+// scan reads all of r.
+func (s *scanner) scan(r io.Reader) error {
+	lines := bufio.NewReaderSize(r, lineSize)
+	var rest []byte // of a line that was too long
+	for {
+		line, err := lines.ReadSlice('\n')
+		if err != nil && err != io.EOF && err != bufio.ErrBufferFull {
+			return err
+		}
+		s.read += len(line)
+		line, rest = append(rest, line...), nil
+		if err == bufio.ErrBufferFull {
+			line, rest = cutLine(line)
+		}
+		s.line(strings.TrimSpace(s.validUTF8(string(line))))
+		if !s.known && (err == io.EOF || s.read >= layoutSample) {
+			s.known, s.prose = true, 2*s.ended < s.total && 2*s.broken > s.total-s.ended
+		}
+		if err == io.EOF {
+			s.endBlock(false)
+			return nil
+		}
+	}
+}
+
+// cutLine cuts a line at its last space or, where there is none, before its last
+// character, which may not be whole yet.
+func cutLine(line []byte) (head, rest []byte) {
+	cut := bytes.LastIndexByte(line, ' ')
+	if cut <= 0 {
+		for cut = len(line) - 1; cut > len(line)-utf8.UTFMax && !utf8.RuneStart(line[cut]); {
+			cut--
+		}
+	}
+	return line[:cut], line[cut:]
+}
+
+// line takes a line without its end.
+func (s *scanner) line(line string) {
+	if line == "" {
+		s.endBlock(false)
+		return
+	}
+	last := ""
+	if n := len(s.block.lines); n > 0 {
+		last = s.block.lines[n-1]
+	}
+	if s.size >= blockSize && endsSentence(last) {
+		s.endBlock(true)
+	}
+	if !s.known {
+		if s.total++; endsSentence(line) {
+			s.ended++
+		}
+		if last != "" && !endsSentence(last) && startsLower(line) {
+			s.broken++
+		}
+	}
+	s.block.lines = append(s.block.lines, line)
+	s.size += len(line)
+}
+
+// endBlock hands on what has been held back, once it is known what it is.
+func (s *scanner) endBlock(more bool) {
+	if len(s.block.lines) > 0 {
+		s.block.more = more
+		s.held = append(s.held, s.block)
+		s.block, s.size = block{}, 0
+	}
+	if !s.known {
+		return
+	}
+	for _, b := range s.held {
+		b.prose = s.prose
+		s.emit(b)
+	}
+	s.held = nil
+}
+
+// sentences cuts a block into sentences.
+func (b block) sentences() []string {
+	lines := b.lines
+	if b.prose {
+		lines = []string{strings.Join(lines, " ")}
+	}
+	var all []string
+	for _, line := range lines {
+		all = append(all, splitSentences(line)...)
+	}
+	return all
+}
+
+// endsDocument tells whether a document of so many sentences ends with the block:
+// at a blank line, but in prose, where that may be no more than the end of
+// a paragraph, only if it has at least minDocument sentences.
+func (b block) endsDocument(sentences int) bool {
+	return !b.more && (!b.prose || sentences >= minDocument)
+}
+
+// ReadText reads text: the documents of a file. What is too short for one at the
+// end goes to the one before.
+func ReadText(r io.Reader) (*Text, error) {
+	t := &Text{}
+	var document []string
+	s := scanner{emit: func(b block) {
+		document = append(document, b.sentences()...)
+		if b.endsDocument(len(document)) {
+			t.Documents, document = append(t.Documents, document), nil
+		}
+	}}
+	err := s.scan(r)
+	if len(document) > 0 {
+		if n := len(t.Documents); n > 0 {
+			t.Documents[n-1] = append(t.Documents[n-1], document...)
+		} else {
+			t.Documents = [][]string{document}
+		}
+	}
+	t.Invalid = s.invalid
+	return t, err
+}
+
+// validUTF8 replaces and counts the bytes that are no UTF-8.
+func (s *scanner) validUTF8(line string) string {
+	if utf8.ValidString(line) {
+		return line
+	}
+	var b strings.Builder
+	for i, r := range line {
+		if r == utf8.RuneError && !strings.HasPrefix(line[i:], string(utf8.RuneError)) {
+			s.invalid++
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
+// Openers may stand before the first word of a sentence, closers after its end.
+const (
+	openers = "\"'([{_*«“‘"
+	closers = "\"')]}_*»”’"
+)
+
+// abbreviations end with a period that does not end a sentence.
+var abbreviations = map[string]bool{
+	"mr": true, "mrs": true, "ms": true, "dr": true, "prof": true, "st": true, "no": true, "vol": true,
+	"fig": true, "vs": true, "cf": true, "e.g": true, "i.e": true, "viz": true,
+}
+
+// splitSentences cuts a line after each sentence: after . ! ? or …, and what
+// closes quotes and brackets, if a space follows and then no small letter. A
+// period does not count after an abbreviation, a single letter, or the first
+// word. The full stops of Chinese and Japanese need no space.
+func splitSentences(line string) []string {
+	var sentences []string
+	start := 0
+	for i, r := range line {
+		end := i + utf8.RuneLen(r)
+		switch {
+		case strings.ContainsRune("。！？", r):
+			end += len(line[end:]) - len(strings.TrimLeft(line[end:], "」』”"))
+		case strings.ContainsRune(".!?…", r):
+			end += len(line[end:]) - len(strings.TrimLeft(line[end:], closers))
+			next := strings.TrimLeft(line[end:], " \t")
+			if len(next) == len(line[end:]) || startsLower(strings.TrimLeft(next, openers)) || r == '.' && abbreviated(line[start:i]) {
+				continue
+			}
+		default:
+			continue
+		}
+		if s := strings.TrimSpace(line[start:end]); s != "" {
+			sentences = append(sentences, s)
+		}
+		start = end
+	}
+	if s := strings.TrimSpace(line[start:]); s != "" {
+		sentences = append(sentences, s)
+	}
+	return sentences
+}
+
+// abbreviated tells whether the period after text is that of an abbreviation.
+func abbreviated(text string) bool {
+	text = strings.TrimSpace(text)
+	space := strings.LastIndexAny(text, " \t")
+	word := strings.TrimLeft(text[space+1:], openers)
+	first, size := utf8.DecodeRuneInString(word)
+	initial := size == len(word) && unicode.IsLetter(first) && word != "I"
+	return space < 0 || initial || abbreviations[strings.ToLower(word)]
+}
+
+func endsSentence(line string) bool {
+	r, _ := utf8.DecodeLastRuneInString(strings.TrimRight(line, closers))
+	return strings.ContainsRune(".!?…。！？", r)
+}
+
+func startsLower(s string) bool {
+	r, _ := utf8.DecodeRuneInString(s)
+	return unicode.IsLower(r)
+}
+
+// eachPart calls use for the lines of r, one after the other. A long line comes in
+// parts that end after a space, so that the tokens are the same, and the memory
+// that is needed grows with the longest word but not with the line. at is where in
+// its line a part begins. The last line need not end.
+func eachPart(r io.Reader, use func(part string, at int)) error {
+	in := bufio.NewReaderSize(r, 1<<16)
+	var rest []byte // of the line, not used yet
+	at := 0
+	for {
+		piece, err := in.ReadSlice('\n')
+		space := bytes.LastIndexByte(piece, ' ')
+		cut := len(rest) + space + 1
+		rest = append(rest, piece...)
+		switch {
+		case err == nil || err == io.EOF && at+len(rest) > 0:
+			use(strings.TrimSuffix(string(rest), "\n")+"\n", at)
+			rest, at = rest[:0], 0
+		case err == bufio.ErrBufferFull && space >= 0:
+			use(string(rest[:cut]), at)
+			rest, at = append(rest[:0], rest[cut:]...), at+cut
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			return ignoreEOF(err)
+		}
+	}
+}

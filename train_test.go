@@ -1,0 +1,276 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// A batch worked off in parts, even or uneven, leads to the very bits of the whole.
+func TestAccumulatedIsTheSame(t *testing.T) {
+	train := func(parts int) []float32 {
+		trainer := smallTrainer(t)
+		trainer.Settings.Batch, trainer.Settings.Accumulate = 7, parts
+		check(t, trainer.Train(t.Context()))
+		return trainer.Model.Value
+	}
+	want := train(1)
+	for _, parts := range []int{2, 3, 7} {
+		equal(t, train(parts), want)
+	}
+}
+
+// smallTrainer trains a small model for 12 steps on a small corpus.
+func smallTrainer(t testing.TB) *Trainer {
+	t.Helper()
+	text := &Text{}
+	for i := range 40 {
+		text.Documents = append(text.Documents, []string{strings.Repeat("a b ", i%5+1), strings.Repeat("c d ", i%3+1), "e"})
+	}
+	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], strings.Fields("a b c d e")...), true)
+	check(t, err)
+	s := defaultSettings()
+	s.Steps, s.Batch, s.MaxSeq, s.LogEvery = 12, 4, 20, 4
+	s.complete()
+	trainer := &Trainer{Model: smallModel(t), Settings: s, Tick: func(Report) {}, Report: func(Report) error { return nil }}
+	check(t, trainer.useCorpus(text, tokenizer))
+	return trainer
+}
+
+// A step whose loss or gradient is no finite number is not taken, but counted and
+// said, and its batch is passed over; after three in a row training stops.
+func TestStepsThatAreNotNumbers(t *testing.T) {
+	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(1))} {
+		trainer := smallTrainer(t)
+		var warnings []string
+		trainer.Warn = func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+		word := &trainer.Model.List[0].Value[0]
+		saved, checkpoints := *word, 0
+		trainer.Save = func() error { checkpoints++; return nil }
+		trainer.SaveEvery = 1
+		broken := func(step int) bool { return step >= 2 && step < 4 || step >= 6 }
+		trainer.Source = breaking{trainer.Source, func(step int) {
+			saved = *word
+			if broken(step) {
+				*word = bad
+			}
+		}}
+		var before []float32
+		trainer.Tick = func(r Report) {
+			if broken(r.Step - 1) {
+				*word = saved
+				if before != nil {
+					equal(t, trainer.Model.Value, before) // nothing has moved
+				}
+				if r.MLMLoss != 0 && !finite(r.MLMLoss) {
+					t.Errorf("step %d reports the loss %v", r.Step, r.MLMLoss)
+				}
+			}
+			before = append(before[:0], trainer.Model.Value...)
+		}
+		err := trainer.Train(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "step 9: the loss or the gradient was no finite number 3 times in a row") {
+			t.Errorf("%v: the error is %v", bad, err)
+		}
+		equal(t, trainer.state.Skipped, 5)
+		equal(t, trainer.optimizer.steps, 4)
+		equal(t, checkpoints, 4) // none while steps are skipped
+		if len(warnings) < 5 || !strings.Contains(warnings[0], "step 3 is not taken") {
+			t.Errorf("the warnings are %q", warnings)
+		}
+	}
+}
+
+// breaking is a source that does something to the model first.
+type breaking struct {
+	Source
+	first func(step int)
+}
+
+func (s breaking) Fill(b *Batch, n, step int) {
+	s.first(step)
+	s.Source.Fill(b, n, step)
+}
+
+// A run that fails on numbers ends with exit status 1, and the last sound
+// checkpoint is there still, from which a run can go on.
+func TestFailedRunKeepsItsCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	status, _, stderr := runHere("", smallRun(t, dir, "-out", out, "-save-every", "1", "-lr", "1", "-initializer-range", "0.9", "-weight-decay", "0.9", "-steps", "4", "-log-every", "1")...)
+	if status != exitDone {
+		t.Fatal(stderr)
+	}
+	newest := checkpointsIn(out)[0]
+	c, err := loadCheckpoint(newest)
+	check(t, err)
+	equal(t, c.Step, 4)
+	trainer := smallTrainer(t)
+	k := &keeper{dir: out, trainer: trainer}
+	trainer.Save, trainer.SaveEvery = k.save, 1
+	trainer.Source = breaking{trainer.Source, func(int) { trainer.Model.Value[0] = float32(math.NaN()) }}
+	if err := trainer.Train(t.Context()); err == nil {
+		t.Error("training without a number has gone to its end")
+	}
+	again, err := loadCheckpoint(newest)
+	check(t, err)
+	equal(t, again.model.Value, c.model.Value)
+}
+
+// The warnings know a model that has not begun to learn, one that gives all pairs
+// the same answer, and a gradient that explodes; and say so once.
+func TestWarnings(t *testing.T) {
+	trainer := smallTrainer(t)
+	var warnings []string
+	trainer.Warn = func(format string, args ...any) { warnings = append(warnings, fmt.Sprintf(format, args...)) }
+	trainer.Settings.LearningRate, trainer.Settings.Steps, trainer.Settings.LogEvery = 0, patience+20, 10
+	check(t, trainer.Train(t.Context()))
+	all := strings.Join(warnings, "\n")
+	if strings.Count(all, "the MLM loss") != 1 {
+		t.Errorf("without learning the warnings are %q", all)
+	}
+	trainer.warnOf(&Examination{Score: Score{NSPCount: 100, NSPCorrect: 50}, SaidNext: 98})
+	for range 30 {
+		trainer.warnOfNorm(2)
+	}
+	trainer.warnOfNorm(500)
+	trainer.warnOfNorm(5000)
+	all = strings.Join(warnings, "\n")
+	for _, want := range []string{"IsNext to 98%", "the norm of the gradient is 500, its mean until now 2"} {
+		if strings.Count(all, want) != 1 {
+			t.Errorf("the warnings are %q, want %q once", all, want)
+		}
+	}
+	if strings.Contains(all, "5000") {
+		t.Error("a warning is given twice")
+	}
+}
+
+// Interrupted from the keyboard, a run finishes its step, saves it and says how to go
+// on; gone on with, it ends where it would have ended.
+func TestInterrupted(t *testing.T) {
+	want := smallTrainer(t)
+	check(t, want.Train(t.Context()))
+
+	ctx, interrupt := context.WithCancel(t.Context())
+	first := smallTrainer(t)
+	first.Tick = func(r Report) {
+		if r.Step == 5 {
+			interrupt()
+		}
+	}
+	k := &keeper{dir: t.TempDir(), trainer: first, tokenizer: first.Source.(*corpusSource).Tokenizer}
+	first.Model.Config.VocabSize = 37
+	first.Save = k.save
+	if err := first.Train(ctx); !errors.Is(err, errInterrupted) {
+		t.Fatalf("the error is %v", err)
+	}
+	c, err := loadCheckpoint(filepath.Join(k.dir, "checkpoint-5"))
+	check(t, err)
+	second := smallTrainer(t)
+	second.Model = c.model
+	check(t, second.goOn(c))
+	check(t, second.Train(t.Context()))
+	equal(t, second.Model.Value, want.Model.Value)
+}
+
+// The 95% interval is Wilson's.
+func TestInterval(t *testing.T) {
+	low, high := interval(8, 10)
+	if math.Abs(low-0.4902) > 1e-4 || math.Abs(high-0.9433) > 1e-4 {
+		t.Errorf("8 of 10: %.4f to %.4f, want 0.4902 to 0.9433", low, high)
+	}
+	low, high = interval(0, 0)
+	equal(t, [2]float64{low, high}, [2]float64{0, 1})
+}
+
+// The parts of an evaluation add up: by kind to all, and top 1 within top 5; and
+// guessing by frequency is as surprised as the text is unpredictable.
+func TestExamine(t *testing.T) {
+	trainer := smallTrainer(t)
+	e := Examine(trainer.Model, trainer.HeldOut, trainer.mask, trainer.unigram)
+	count, correct := 0, 0
+	for _, k := range e.Kinds {
+		count, correct = count+k.count, correct+k.correct
+	}
+	equal(t, [2]int{count, correct}, [2]int{e.MLMCount, e.MLMCorrect})
+	if e.Top5 < e.MLMCorrect || e.Top5 == 0 || e.Top5 == e.MLMCount {
+		t.Errorf("%d of %d are among the first five, %d first", e.Top5, e.MLMCount, e.MLMCorrect)
+	}
+	u := newUnigram([]int{0, 2, 5})
+	equal(t, u.best, int32(2))
+	for id, want := range []float64{math.Log(10), math.Log(10. / 3), math.Log(10. / 6)} {
+		if math.Abs(u.losses[id]-want) > 1e-12 {
+			t.Errorf("token %d: %v, want %v", id, u.losses[id], want)
+		}
+	}
+}
+
+// lossesRun is a training without dropout of 50 steps on 200 made-up examples, in
+// which a token mostly follows from the one before it.
+func lossesRun(t testing.TB) *Trainer {
+	t.Helper()
+	c := defaultConfig()
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = 61, 32, 2, 4
+	c.IntermediateSize, c.MaxPositionEmbeddings = 64, 32
+	c.HiddenDropout, c.AttentionDropout, c.InitializerRange = 0, 0, 0.1
+	m, err := NewModel(c, 7)
+	check(t, err)
+	var list listSource
+	for i := range uint64(200) {
+		r := random(7, forMasks, i)
+		e := Example{Tokens: []int32{2}, Segments: []int32{0}, NextLabel: int32(i % 2)}
+		for segment := range int32(2) {
+			id := int32(r.IntN(56))
+			for range 4 + r.IntN(9) {
+				e.Tokens, e.Segments = append(e.Tokens, 5+id), append(e.Segments, segment)
+				if id = (3*id + 1 + 7*segment*e.NextLabel) % 56; r.IntN(10) == 0 {
+					id = int32(r.IntN(56))
+				}
+			}
+			e.Tokens, e.Segments = append(e.Tokens, 3), append(e.Segments, segment)
+		}
+		for at := 1 + r.IntN(4); at < len(e.Tokens)-1; at += 3 + r.IntN(6) {
+			if e.Tokens[at] != 3 {
+				e.Positions, e.Labels = append(e.Positions, int32(at)), append(e.Labels, e.Tokens[at])
+				e.Tokens[at] = 4
+			}
+		}
+		check(t, e.check(c.VocabSize))
+		list = append(list, e)
+	}
+	s := defaultSettings()
+	s.Steps, s.Batch, s.LearningRate, s.Warmup, s.LogEvery = 50, 8, 1e-2, 5, 1
+	s.complete()
+	return &Trainer{Model: m, Settings: s, Source: list, Tick: func(Report) {}}
+}
+
+// The same loss as PyTorch: from the same start, with the same examples and without
+// dropout, each of 50 steps has PyTorch's loss within 0.001.
+func TestLossesArePyTorchs(t *testing.T) {
+	data, err := os.ReadFile("testdata/losses.json")
+	check(t, err)
+	var want []float64
+	check(t, json.Unmarshal(data, &want))
+	trainer := lossesRun(t)
+	worst, step := 0.0, 0
+	trainer.Report = func(r Report) error {
+		loss := r.MLMLoss + r.NSPLoss
+		if step < len(want) {
+			worst = max(worst, math.Abs(loss-want[step]))
+		}
+		if step++; !(worst < 1e-3) {
+			t.Fatalf("step %d: the loss is %.6f, PyTorch's %.6f", step, loss, want[step-1])
+		}
+		return nil
+	}
+	check(t, trainer.Train(t.Context()))
+	equal(t, step, len(want))
+	t.Logf("from %.3f to %.3f, at most %.1g from PyTorch's", want[0], want[len(want)-1], worst)
+}
