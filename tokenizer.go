@@ -44,7 +44,7 @@ const maxWordLength = 100
 // A Tokenizer turns text into ids and back. It is safe for concurrent use.
 type Tokenizer struct {
 	Words []string // the vocabulary: the line of vocab.txt is the id
-	Rules          // by which text becomes words
+	Rules          // by which text becomes words; to be set before the first text
 
 	ids                      map[string]int32
 	pad, unk, cls, sep, mask int32

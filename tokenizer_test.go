@@ -200,27 +200,33 @@ func TestEveryCharacter(t *testing.T) {
 }
 
 // The table of characters agrees with Go's, which was made from a later Unicode:
-// what is a mark, punctuation or a format character here is so there, and the
-// other way round if it was there in Unicode 8.0 (three have changed since).
+// what is a mark, punctuation or a format character here is so there, but for the
+// few that have changed since, and the oldest are there if they are here.
 func TestUnicodeTable(t *testing.T) {
-	changed := map[rune]bool{0x166D: true, 0x1734: true, 0x111C9: true}
-	for _, c := range []struct{ ours, gos *unicode.RangeTable }{
-		{nonspacingMarks, unicode.Mn}, {punctuation, unicode.P}, {formatCharacters, unicode.Cf},
+	changed := 0
+	for _, c := range []struct {
+		ours, gos *unicode.RangeTable
+		least     int
+	}{
+		{nonspacingMarks, unicode.Mn, 1500}, {punctuation, unicode.P, 700}, {formatCharacters, unicode.Cf, 150},
 	} {
-		here, early := 0, 0
+		here := 0
 		for r := rune(0); r <= unicode.MaxRune; r++ {
 			switch ours, gos := unicode.Is(c.ours, r), unicode.Is(c.gos, r); {
-			case ours && !gos && !changed[r]:
-				t.Errorf("%U is in our table only", r)
-			case ours:
+			case ours && gos:
 				here++
+			case ours:
+				changed++
 			case gos && r < 0x0600:
-				early++
+				t.Errorf("%U is missing", r)
 			}
 		}
-		if here < 100 && c.ours != formatCharacters || early > 0 {
-			t.Errorf("the table has %d characters, and lacks %d of the first", here, early)
+		if here < c.least {
+			t.Errorf("a table has %d characters, want %d or more", here, c.least)
 		}
+	}
+	if changed > 10 { // in Unicode 15 they are U+166D, U+1734 and U+111C9
+		t.Errorf("%d characters are not what they are in Go's tables", changed)
 	}
 	for r, base := range bases() {
 		if unicode.Is(nonspacingMarks, r) || len(base) == 0 || base[0] == r {
@@ -454,40 +460,5 @@ func FuzzEncode(f *testing.F) {
 				equal(t, tokenizer.Text(tokenizer.Encode(word)), word)
 			}
 		}
-	})
-}
-
-// Whatever is counted, training ends, keeps to the size, repeats nothing, and
-// every word that has only known letters can be spelled.
-func FuzzTrainVocabulary(f *testing.F) {
-	f.Add("low low lower newest newest widest", uint8(30), true)
-	f.Add("aaaa aaaaa aaaaaaa abababab", uint8(12), false)
-	f.Add("##a #a ## aa \u0301\xff", uint8(200), true)
-	f.Fuzz(func(t *testing.T, text string, room uint8, likelihood bool) {
-		counts := map[string]int{}
-		for _, word := range strings.Fields(text) {
-			counts[strings.ToValidUTF8(word, "?")] += 2
-		}
-		s := VocabularySettings{Size: 5 + 2*len(text) + int(room), Alphabet: 1000, Likelihood: likelihood}
-		words, err := s.Train(counts)
-		if len(counts) == 0 {
-			equal(t, err != nil, true)
-			return
-		}
-		check(t, err)
-		equal(t, len(words) <= s.Size, true)
-		tokenizer, err := NewTokenizer(words, true)
-		check(t, err)
-		for spelled := range counts {
-			w := &word{most: maxWordLength}
-			for i, r := range spelled {
-				w.add(r, Span{i, i + utf8.RuneLen(r)})
-			}
-			ids, _ := tokenizer.appendPieces(nil, nil, w, 0)
-			if w.length <= maxWordLength && slices.Contains(ids, tokenizer.unk) && spelled != unkToken {
-				t.Errorf("%q is unknown", spelled)
-			}
-		}
-		equal(t, words, trainPlainly(s, counts))
 	})
 }

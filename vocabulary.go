@@ -49,10 +49,7 @@ const longestCounted = 100 * maxWordLength
 
 // CountWords counts how often each word of a text occurs.
 func CountWords(text *Text, lowerCase bool) map[string]int {
-	var sentences []string
-	for _, document := range text.Documents {
-		sentences = append(sentences, document...)
-	}
+	sentences := slices.Concat(text.Documents...)
 	// First what stands between the places where words end in any case, since
 	// that has to be made words of only once.
 	stretches := map[string]int{}

@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // On Newton's Opticks the vocabularies are those of Hugging Face's trainer, word
@@ -209,6 +211,41 @@ func TestVocabCommand(t *testing.T) {
 	status, _, stderr := runHere("", "vocab", "-corpus", "-", "-out", filepath.Join(dir, "x"), "-score", "best")
 	equal(t, status, exitUsage)
 	equal(t, strings.Contains(stderr, `-score is "best", want count or likelihood`), true)
+}
+
+// Whatever is counted, training ends, keeps to the size, repeats nothing, and
+// every word that has only known letters can be spelled.
+func FuzzTrainVocabulary(f *testing.F) {
+	f.Add("low low lower newest newest widest", uint8(30), true)
+	f.Add("aaaa aaaaa aaaaaaa abababab", uint8(12), false)
+	f.Add("##a #a ## aa \u0301\xff", uint8(200), true)
+	f.Fuzz(func(t *testing.T, text string, room uint8, likelihood bool) {
+		counts := map[string]int{}
+		for _, word := range strings.Fields(text) {
+			counts[strings.ToValidUTF8(word, "?")] += 2
+		}
+		s := VocabularySettings{Size: 5 + 2*len(text) + int(room), Alphabet: 1000, Likelihood: likelihood}
+		words, err := s.Train(counts)
+		if len(counts) == 0 {
+			equal(t, err != nil, true)
+			return
+		}
+		check(t, err)
+		equal(t, len(words) <= s.Size, true)
+		tokenizer, err := NewTokenizer(words, true)
+		check(t, err)
+		for spelled := range counts {
+			w := &word{most: maxWordLength}
+			for i, r := range spelled {
+				w.add(r, Span{i, i + utf8.RuneLen(r)})
+			}
+			ids, _ := tokenizer.appendPieces(nil, nil, w, 0)
+			if w.length <= maxWordLength && slices.Contains(ids, tokenizer.unk) && spelled != unkToken {
+				t.Errorf("%q is unknown", spelled)
+			}
+		}
+		equal(t, words, trainPlainly(s, counts))
+	})
 }
 
 // Newton's Opticks, by the quick way and by the plain one, on one thread.
