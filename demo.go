@@ -312,8 +312,8 @@ func (s *story) tellTransfer() error {
 	if study.Cases, _, err = labelledCases(s.t, list, labels, s.m.Config.MaxPositionEmbeddings); err != nil {
 		return err
 	}
-	s.say("\n6. What it is good for. A new task: which of %d topics is a sentence about? Some\n   sentences have a label, and %d others to test on; none of them is in the corpus.", len(labels), len(list)/2)
-	s.say("   The encoder is taken over, frozen or trained on, with a new head. The same model\n   without pre-training, from scratch, hardly learns from so little. (Means of %d\n   trials, ± their standard deviation; to guess would be right %.1f%% of the time.)\n", study.Seeds, 100/float64(len(labels)))
+	s.say("\n6. What it is good for. A new task: which of %d topics is a sentence about? Few\n   sentences are labelled; %d others, to test on, are not in the corpus either.", len(labels), len(list)/2)
+	s.say("   The encoder is taken over, frozen or trained on, with a new head. The same model\n   from scratch, without pre-training, hardly learns from so little. (Means of %d\n   trials ± their standard deviation; to guess would be right %.1f%% of the time.)\n", study.Seeds, 100/float64(len(labels)))
 	s.say(studyHeader)
 	return study.Run(context.Background(), func(r StudyRow) error {
 		s.say("%v", r)

@@ -161,7 +161,7 @@ func (s *Study) split(size int, seed uint64) (training, test []Case) {
 }
 
 // studyHeader and the rows below it are the table.
-const studyHeader = "   labels a class   from scratch        frozen    fine-tuned"
+const studyHeader = "   labels a class    from scratch          frozen      fine-tuned"
 
 func (r StudyRow) String() string {
 	labels := fmt.Sprint(r.Labels)
@@ -170,7 +170,7 @@ func (r StudyRow) String() string {
 	}
 	line := fmt.Sprintf("   %14s", labels)
 	for _, a := range r.Accuracy {
-		line += fmt.Sprintf("   %5.1f%% ± %3.1f", 100*a.Mean, 100*a.Spread)
+		line += fmt.Sprintf("   %5.1f%% ± %4.1f", 100*a.Mean, 100*a.Spread)
 	}
 	return line
 }
