@@ -229,8 +229,9 @@ func loadConfig(name string) (Config, error) {
 	if err := json.Unmarshal(data, &config); err != nil {
 		return config.Config, wrap(name, err)
 	}
-	// The file is about the model that was saved; what is made of it here is this.
-	config.Architectures = defaultConfig().Architectures
+	if config.architecture() == preTraining { // also of what was saved as something smaller
+		config.Architectures = defaultConfig().Architectures
+	}
 	switch err = config.Check(); {
 	case err != nil:
 	case config.PositionEmbeddingType != "absolute":
@@ -361,7 +362,7 @@ func loadParameters(name string, config Config) (m *Model, fresh []string, err e
 	}
 	for i, p := range m.List {
 		switch t, head := found[i], headOf(p.Name); {
-		case t == nil && head != "" && !has[head]:
+		case t == nil && head != "" && !has[head] && config.architecture() == preTraining:
 			if !slices.Contains(fresh, head) {
 				fresh = append(fresh, head)
 			}

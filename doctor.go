@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"sync"
 )
 
 // Before training: the text is read, and looked at, so that what is wrong with it is
@@ -90,19 +89,13 @@ func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error)
 }
 
 func addCounts(counts map[string]int, blocks []block, lowerCase bool) {
-	var adding sync.Mutex
-	parallel(len(blocks), 1, func(lo, hi int) {
-		text := &Text{}
-		for _, b := range blocks[lo:hi] {
-			text.Documents = append(text.Documents, b.lines)
-		}
-		part := CountWords(text, lowerCase)
-		adding.Lock()
-		defer adding.Unlock()
-		for word, n := range part {
-			counts[word] += n
-		}
-	})
+	text := &Text{}
+	for _, b := range blocks {
+		text.Documents = append(text.Documents, b.lines)
+	}
+	for word, n := range CountWords(text, lowerCase) {
+		counts[word] += n
+	}
 	for rare := 1; len(counts) > maxCounted; rare++ {
 		for word, n := range counts {
 			if n <= rare {

@@ -165,18 +165,6 @@ func (c *call) note(format string, args ...any) {
 	fmt.Fprintf(c.stderr, format+"\n", args...)
 }
 
-// readText reads a corpus: a file, a folder of files, or - for standard input.
-func (c *call) readText(name string) (*Text, error) {
-	text, err := ReadCorpus(name, c.stdin)
-	if err != nil {
-		return nil, err
-	}
-	if text.Invalid > 0 {
-		c.note("%s: %d bytes are not UTF-8 and were read as U+FFFD", name, text.Invalid)
-	}
-	return text, nil
-}
-
 // tokenizerFlags are -model and -vocab, one of which a command needs.
 func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 	model := c.flags.String("model", "", "model folder `DIR`")

@@ -360,11 +360,11 @@ func vocab(c *call) error {
 	if err := mustNotExist(*out); err != nil {
 		return err
 	}
-	text, err := c.readText(*corpus)
+	counts, err := c.countWords(corpora{*corpus}, !*cased)
 	if err != nil {
 		return err
 	}
-	words, err := settings.Train(CountWords(text, !*cased))
+	words, err := settings.Train(counts)
 	if err != nil {
 		return wrap(*corpus, err)
 	}
