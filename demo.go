@@ -295,13 +295,16 @@ func (s *story) tellOutcome() {
 	}
 }
 
+// demoStudySeeds are fewer than a study has, for the minute's sake.
+const demoStudySeeds = 3
+
 // tellTransfer is the transfer study, on the built-in task.
 func (s *story) tellTransfer() error {
 	list, err := ReadLabelled(bytes.NewReader(taskText), false)
 	if err != nil {
 		return err
 	}
-	study := &Study{Pretrained: s.m, Config: s.m.Config, Settings: tuneSettings(), Epochs: tuneEpochs, Seeds: studySeeds}
+	study := &Study{Pretrained: s.m, Config: s.m.Config, Settings: tuneSettings(), Epochs: tuneEpochs, Seeds: demoStudySeeds}
 	labels, err := labelsOf(list)
 	if err != nil {
 		return err

@@ -4,7 +4,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"time"
 )
 
 // kernels are the kernels in use: the last of kernelTables.
@@ -327,9 +326,9 @@ func parallel(n, grain int, body func(lo, hi int)) {
 		}
 	}
 	takeRanges(0)
-	for spins := 0; region.open.Load() > 0; spins++ {
-		if spins > 1<<17 { // another program may have a helper's processor: leave it this one
-			time.Sleep(time.Microsecond)
+	for spins := 1; region.open.Load() > 0; spins++ {
+		if spins%1000 == 0 {
+			runtime.Gosched()
 		}
 	}
 }
