@@ -3,16 +3,17 @@
 // Read the files in this order; each begins with what it shows.
 //
 //	tokenizer.go   1  text becomes word pieces and their ids, [CLS] A [SEP] B [SEP]
+//	vocabulary.go     where the word pieces come from
 //	embeddings.go  2  an id becomes a vector: token + segment + position
 //	parameters.go     what is learnt, and the values from which it starts
 //	layers.go         the parts that everything is built from, forward and backward
 //	attention.go   3  the encoder: tokens look at one another
 //	bert.go        4  the whole model and its two heads (this file)
 //	examples.go    5  documents become sentence pairs (NSP) with masked words (MLM)
-//	train.go       6  the loop: AdamW, schedule, clipping, evaluation
-//	checkpoint.go  7  the saved model, in Hugging Face's format
-//	finetune.go    8  transfer: new heads for new tasks, and why pre-training pays
-//	main.go           the commands, and the demo
+//	train.go       6  the loop: schedule, clipping, evaluation; optimizer.go: AdamW
+//	checkpoint.go  7  the saved model, in Hugging Face's format; resume.go: going on
+//	finetune.go    8  transfer: new heads for new tasks; study.go: why pre-training pays
+//	main.go           the commands; demo.go: the lesson as a story
 //
 // Below the lesson lie the inner loops: kernels_generic.go says what each
 // computes, kernels.go builds matrix products from them and shares them out,
