@@ -22,7 +22,10 @@ func grow[T any](buf []T, n int) []T {
 }
 
 // A buffer is room for a result that is soon used up, so that layers can share it.
-type buffer struct{ floats []float32 }
+type buffer struct {
+	floats []float32
+	of     any // the layer that it was last filled by, if that matters
+}
 
 // room makes the buffer n floats long.
 func (b *buffer) room(n int) []float32 {
@@ -149,6 +152,7 @@ func (l *LayerNorm) Forward(x []float32) []float32 {
 // resize makes room for the results of size floats.
 func (l *LayerNorm) resize(size int) {
 	l.y.room(size)
+	l.y.of = l
 	l.xhat, l.rstd = grow(l.xhat, size), grow(l.rstd, size/len(l.gain.Value))
 }
 
@@ -169,7 +173,11 @@ func (l *LayerNorm) forwardRow(r int, x []float32) {
 }
 
 // again computes y from xhat, for when another layer has had its memory since.
-func (l *LayerNorm) again() { parallel(len(l.rstd), rowGrain, l.scale) }
+func (l *LayerNorm) again() {
+	if l.y.of != l {
+		parallel(len(l.rstd), rowGrain, l.scale)
+	}
+}
 
 func (l *LayerNorm) scaleRows(lo, hi int) {
 	h := len(l.gain.Value)
@@ -262,14 +270,18 @@ func newGELU() *GELU {
 
 // Forward: any shape.
 func (l *GELU) Forward(x []float32) []float32 {
-	l.x = x
+	l.x, l.y.of = x, l
 	l.y.room(len(x))
 	parallel(len(x), elementGrain, l.forward)
 	return l.y.floats
 }
 
 // again computes y from x, for when another layer has had its memory since.
-func (l *GELU) again() { parallel(len(l.x), elementGrain, l.forward) }
+func (l *GELU) again() {
+	if l.y.of != l {
+		parallel(len(l.x), elementGrain, l.forward)
+	}
+}
 
 // Backward of y = x·Φ(x), where φ = Φ' is the normal density; it overwrites dy:
 //
