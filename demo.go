@@ -31,7 +31,7 @@ var taskText []byte
 // them, and only then, what follows from what, which needs room.
 func demoSettings() Settings {
 	s := defaultSettings()
-	s.Steps, s.Batch, s.MaxSeq, s.Seed, s.LogEvery = 4800, 24, 75, 3, 480
+	s.Steps, s.Batch, s.MaxSeq, s.Seed, s.LogEvery = 4200, 24, 75, 3, 420
 	s.ShortSeq, s.ShortPart, s.ShortSeqProb = 24, 0.2, 0.7
 	s.LearningRate, s.Warmup, s.Beta2, s.WeightDecay = 4e-3, 700, 0.98, 0.2
 	return s
@@ -60,8 +60,8 @@ const (
 var demoQuestions = []string{
 	"The boat of Tom is the [MASK].",
 	"Hugo plays the [MASK].",
-	"Sam sounds the [MASK].",
-	"Iris looks at the moon through the [MASK].",
+	"In thick fog Sam sounds the [MASK].",
+	"Nora bakes the bread in the [MASK].",
 	"The train stops at the [MASK].",
 }
 
@@ -327,7 +327,7 @@ func (s *story) tellTransfer() error {
 // tellNext is what to do with the model.
 func (s *story) tellNext(out string) {
 	s.say("\n7. The model is saved in %s, as Hugging Face saves one. Try next:\n", out)
-	s.say("   go run . fill -model %s \"The cat of Ruth is called [MASK].\"", out)
+	s.say("   go run . fill -model %s \"Otto blows the [MASK].\"", out)
 	s.say("   go run . next -model %s \"Ben milks the cows.\" \"Then the milk is warm.\"", out)
 	s.say("   go run . finetune -model %s -task classify -train task.tsv -out run/topics", out)
 	s.say("   go run . classify -model run/topics \"Hugo tunes the piano.\"")
