@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// How fast it is: go test -run XXX -bench . (the README has a table).
+// How fast it is: go test -run none -bench . (the README has a table).
 
 // The products of a BERT step: m rows, n outputs, k inputs.
 var benchmarkShapes = [][3]int{

@@ -19,7 +19,7 @@
 //	VANDNPS b, a, c         c = b and not a
 //	VBLENDVPS m, b, a, c    c = m ? b : a
 
-// The tile of the matrix product, func tileXXX(t *tile):
+// The tile of the matrix product, tileAVX2 and tileAVX512 (t *tile):
 //
 //	for i, j { c[i·cRow + j] = start[i·startRow + j] }
 //	for k := 0; k < depth; k++ {
