@@ -243,7 +243,7 @@ func TestStepDoesNotAllocate(t *testing.T) {
 	check(t, err)
 	m, b := trainer.Model, &trainer.batch
 	defer debug.SetGCPercent(debug.SetGCPercent(-1)) // which would empty the pool of benches
-	if n := testing.AllocsPerRun(10, func() {
+	if n := testing.AllocsPerRun(5, func() {
 		m.SetDropout(1, 1)
 		m.Forward(b)
 		m.Loss(b)
