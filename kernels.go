@@ -29,6 +29,7 @@ var kernelTables = append([]kernelTable{{
 	normalizeBackward: normalizeBackwardGo,
 	dropout:           dropoutGo,
 	adamw:             adamwGo,
+	pack:              packGo,
 	transpose:         transposeGo,
 	tile:              tileGo,
 	tileRows:          tileRowsGo,
@@ -56,6 +57,7 @@ type kernelTable struct {
 	normalizeBackward  func(dx, dy, gain, xhat []float32, mean, dot, rstd float32)
 	dropout            func(y, x []float32, first, key, threshold uint32, scale float32)
 	adamw              func(p, g, m, v []float32, c *adamwConstants)
+	pack               func(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
 	transpose          func(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
 	tile               func(t *tile)
 	tileRows, tileCols int
@@ -153,52 +155,58 @@ func sharedCols(lo, hi int) {
 	shared.cols(lo*kernels.tileCols, min(hi*kernels.tileCols, shared.c.cols)).compute()
 }
 
-// A block of b of this size is packed at a time, if it has to be, and stays in the
-// second-level cache while the rows of a go by: deep, because each c is read and
-// written once for each block. Columns are a multiple of every tile's.
-const blockDepth, blockCols = 512, 256
+// Both operands are read many times, and the processor is quick only at memory that is
+// in its caches. So a block of b of blockDepth × blockCols, copied to where its rows are
+// side by side ("packed"), stays in the second-level cache while the rows of a go by.
+// It is deep, since each c is read and written once for each block. groupRows of a are
+// packed at a time. Columns and rows are multiples of every tile's.
+const blockDepth, blockCols, groupRows = 512, 256, 240
 
-// groupRows is how many rows of a are packed at a time, a multiple of every tile's.
-const groupRows = 48
+// Some operands may as well be read where they lie, since the processor foresees what
+// comes next: rows that are no further apart than near, and the rows of an a that is
+// not transposed, unless they are a multiple of alias apart. Then all of them
+// would belong into the same few places of the first-level cache.
+const near, alias = 512, 1024
 
-// near is the greatest distance between the rows of an operand at which reading
-// them where they lie is cheaper than packing them first.
-const near = 512
+// pitch is from row to row in a packed a, and gap lies between its panels, so
+// that neither is a multiple of alias.
+const pitch, gap = blockDepth + 16, 16
 
 // A bench is what a worker needs for a product: room for a block of b and for a
 // group of rows of a, and the tile that it is at.
 type bench struct {
 	b [blockDepth * blockCols]float32
-	a [blockDepth * groupRows]float32
+	a [pitch * groupRows]float32
 	tile
 }
 
 var benches = sync.Pool{New: func() any { return new(bench) }}
 
-// compute computes the product on the calling goroutine, block by block: the
-// depth in steps of blockDepth, each going on from where the last one stopped.
+// compute computes the product on the calling goroutine, block by block: of the
+// depth, each going on from where the last one stopped, and of the columns.
 func (p product) compute() {
 	w := benches.Get().(*bench)
 	defer benches.Put(w)
-	for k := 0; k == 0 || k < p.a.cols; k += blockDepth {
-		depth := min(blockDepth, p.a.cols-k)
-		for j := 0; j < p.c.cols; j += blockCols {
-			block := p.cols(j, min(j+blockCols, p.c.cols))
+	stepDepth, stepCols := evenly(p.a.cols, blockDepth, 1), evenly(p.c.cols, blockCols, kernels.tileCols)
+	for k := 0; k == 0 || k < p.a.cols; k += stepDepth {
+		depth := min(stepDepth, p.a.cols-k)
+		for j := 0; j < p.c.cols; j += stepCols {
+			block := p.cols(j, min(j+stepCols, p.c.cols))
 			block.a, block.b = p.a.part(0, k, p.a.rows, depth), block.b.part(k, 0, depth, block.c.cols)
 			packed := w.packB(block.b)
-			if block.a.colStep <= near {
-				w.computeRows(block, packed)
-				continue
-			}
 			for i := 0; i < p.c.rows; i += groupRows {
-				group := block.rows(i, min(i+groupRows, p.c.rows))
-				packPanel(w.a[:], groupRows, group.a.T())
-				group.a.data, group.a.rowStep, group.a.colStep = w.a[:], 1, groupRows
-				w.computeRows(group, packed)
+				w.computeRows(block.rows(i, min(i+groupRows, p.c.rows)), packed)
 			}
 		}
 		p.start = p.c
 	}
+}
+
+// evenly is how large parts of n are that are about equal, at most most, and whole
+// units.
+func evenly(n, most, unit int) int {
+	parts := max((n+most-1)/most, 1)
+	return max((n+parts*unit-1)/(parts*unit), 1) * unit
 }
 
 // packB packs a block of b into panels, each a tile wide. The first columns may be
@@ -207,11 +215,17 @@ func (p product) compute() {
 // which column on they are packed.
 func (w *bench) packB(b matrix) (packed int) {
 	width := kernels.tileCols
-	for b.colStep == 1 && b.rowStep <= near && packed < b.cols && (b.rows-1)*b.rowStep+packed+width <= cap(b.data) {
+	if b.colStep != 1 {
+		for j := 0; j < b.cols; j += width {
+			kernels.transpose(w.b[j*b.rows:], width, b.at(0, j), b.colStep, min(width, b.cols-j), b.rows)
+		}
+		return 0
+	}
+	for b.rowStep <= near && packed < b.cols && (b.rows-1)*b.rowStep+packed+width <= cap(b.data) {
 		packed += width
 	}
-	for j := packed; j < b.cols; j += width {
-		packPanel(w.b[j*b.rows:], width, b.part(0, j, b.rows, min(width, b.cols-j)))
+	if packed < b.cols {
+		kernels.pack(w.b[packed*b.rows:], width, width*b.rows, b.at(0, packed), b.rowStep, b.rows, b.cols-packed)
 	}
 	return packed
 }
@@ -222,11 +236,27 @@ func (w *bench) computeRows(p product, packed int) {
 	tileRows, tileCols := kernels.tileRows, kernels.tileCols
 	t := &w.tile
 	t.depth = p.a.cols
+	panels := p.a.rowStep == 1 && p.a.colStep > near // transposed, and far
+	if panels {
+		kernels.pack(w.a[:], tileRows, tileRows*t.depth+gap, p.a.data, p.a.colStep, t.depth, p.a.rows)
+	}
 	for i := 0; i < p.c.rows; i += t.rows {
 		t.rows = min(tileRows, p.c.rows-i)
-		t.a, t.aRow, t.aStep, t.cRow, t.startRow = p.a.at(i, 0), p.a.rowStep, p.a.colStep, p.c.rowStep, p.start.rowStep
-		if t.rows < 3 { // one at a time
-			t.rows, t.aRow, t.cRow, t.startRow = 1, 0, 0, 0
+		if t.rows < 3 {
+			t.rows = 1
+		}
+		switch {
+		case panels:
+			t.a, t.aRow, t.aStep = w.a[i/tileRows*(tileRows*t.depth+gap)+i%tileRows:], 1, tileRows
+		case p.a.colStep == 1 && p.a.rowStep%alias == 0:
+			kernels.pack(w.a[:], pitch, 0, p.a.at(i, 0), p.a.rowStep, t.rows, t.depth)
+			t.a, t.aRow, t.aStep = w.a[:], pitch, 1
+		default:
+			t.a, t.aRow, t.aStep = p.a.at(i, 0), p.a.rowStep, p.a.colStep
+		}
+		t.cRow, t.startRow = p.c.rowStep, p.start.rowStep
+		if t.rows == 1 {
+			t.aRow, t.cRow, t.startRow = 0, 0, 0
 		}
 		for g := range t.group {
 			t.group[g] = max(min(3*g, t.rows-3), 0)
@@ -247,21 +277,6 @@ func (w *bench) computeRows(p product, packed int) {
 
 // zeros are what a product starts from where nothing else is given.
 var zeros [32]float32
-
-// packPanel copies m, a (depth, cols) matrix, to panel[k·width + j], and fills
-// the columns that m lacks with zeros.
-func packPanel(panel []float32, width int, m matrix) {
-	if m.cols < width {
-		clear(panel[:m.rows*width])
-	}
-	if m.rowStep == 1 {
-		kernels.transpose(panel, width, m.data, m.colStep, m.cols, m.rows)
-		return
-	}
-	for k := range m.rows {
-		copy(panel[k*width:], m.at(k, 0)[:m.cols])
-	}
-}
 
 // workers is the number of goroutines that share the work: the caller of
 // parallel and its helpers.

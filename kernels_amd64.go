@@ -56,6 +56,9 @@ func dropoutAVX2(y, x []float32, first, key, threshold uint32, scale float32)
 func adamwAVX2(p, g, m, v []float32, c *adamwConstants)
 
 //go:noescape
+func packAVX2(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
+
+//go:noescape
 func transposeBlocksAVX2(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
 
 //go:noescape
@@ -116,6 +119,7 @@ func assembly() []kernelTable {
 		normalizeBackward: normalizeBackwardAVX2,
 		dropout:           dropoutAVX2,
 		adamw:             adamwAVX2,
+		pack:              packAVX2,
 		transpose:         transposeAVX2,
 		tile:              tileAVX2,
 		tileRows:          6,

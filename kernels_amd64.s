@@ -171,6 +171,11 @@ masked:
 	VMOVUPS.Z 64(AX), K2, b           \
 	ADDQ      R13, AX
 
+#define FETCH512(a, b)                \
+	PREFETCHT0 128(AX)                 \
+	PREFETCHT0 191(AX)                 \
+	ADDQ      R13, AX
+
 #define TO512(a, b)                   \
 	VMOVUPS a, K1, (AX)               \
 	VMOVUPS b, K2, 64(AX)             \
@@ -219,6 +224,7 @@ TEXT ·tileAVX512(SB), NOSPLIT, $0-8
 	SHRL  $16, AX
 	KMOVW AX, K2
 	ROWS512(FROM512, tile_start, tile_startRow)
+	ROWS512(FETCH512, tile_c, tile_cRow)
 	OPERANDS
 	AGROUP(2, R9)
 	AGROUP(3, R10)
@@ -230,6 +236,8 @@ TEXT ·tileAVX512(SB), NOSPLIT, $0-8
 loop:
 	VMOVUPS (DX), Z24
 	VMOVUPS 64(DX), Z25
+	PREFETCHT0 (DX)(BX*8)
+	PREFETCHT0 64(DX)(BX*8)
 	STEP512(BOTH512)
 	DECQ    CX
 	JNZ     loop
@@ -862,6 +870,82 @@ TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 	MOVQ v_base+72(FP), R8
 	MOVQ c+96(FP), R9
 	EACH(ADAMW_LOADS, ADAMW, ADAMW_STORES)
+	VZEROUPPER
+	RET
+
+// func packAVX2(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
+//
+//	for r, c { dst[c/width·panel + r·width + c%width] = src[r·srcRow + c] }
+//
+// dst: DI, its step along r R11, that from panel to panel R12; src: SI, its step R8;
+// rows left: BX; columns left in the row: DX, in the panel: CX. R9 is at the place
+// in src, R10 at the panel's row in dst.
+TEXT ·packAVX2(SB), NOSPLIT, $0-88
+	MOVQ  dst_base+0(FP), DI
+	MOVQ  width+24(FP), R11
+	MOVQ  panel+32(FP), R12
+	MOVQ  src_base+40(FP), SI
+	MOVQ  srcRow+64(FP), R8
+	MOVQ  rows+72(FP), BX
+	SHLQ  $2, R8
+	SHLQ  $2, R12
+	TESTQ BX, BX
+	JZ    done
+
+row:
+	MOVQ cols+80(FP), DX
+	MOVQ SI, R9
+	MOVQ DI, R10
+
+panel:
+	MOVQ    R11, CX
+	CMPQ    DX, CX
+	CMOVQLT DX, CX
+	SUBQ    CX, DX
+	LEAQ    (R9)(R8*2), R13
+	XORQ    AX, AX
+	SUBQ    $8, CX
+	JLT     four
+
+eight:
+	PREFETCHT0 (R13)(AX*4)
+	VMOVUPS (R9)(AX*4), Y0
+	VMOVUPS Y0, (R10)(AX*4)
+	ADDQ    $8, AX
+	SUBQ    $8, CX
+	JGE     eight
+
+four:
+	ADDQ    $4, CX
+	JLT     single
+	VMOVUPS (R9)(AX*4), X0
+	VMOVUPS X0, (R10)(AX*4)
+	ADDQ    $4, AX
+	SUBQ    $4, CX
+
+single:
+	ADDQ $4, CX
+	JZ   next
+
+one:
+	MOVL (R9)(AX*4), R13
+	MOVL R13, (R10)(AX*4)
+	INCQ AX
+	DECQ CX
+	JNZ  one
+
+next:
+	LEAQ  (R9)(AX*4), R9
+	ADDQ  R12, R10
+	TESTQ DX, DX
+	JNZ   panel
+
+	ADDQ R8, SI
+	LEAQ (DI)(R11*4), DI
+	DECQ BX
+	JNZ  row
+
+done:
 	VZEROUPPER
 	RET
 

@@ -314,6 +314,18 @@ func adamwGo(p, g, m, v []float32, c *adamwConstants) {
 	}
 }
 
+// packGo copies rows × cols elements of src to panels of width columns, which begin
+// panel elements apart:
+//
+//	dst[c/width·panel + r·width + c%width] = src[r·srcRow + c]
+func packGo(dst []float32, width, panel int, src []float32, srcRow, rows, cols int) {
+	for r := range rows {
+		for c := 0; c < cols; c += width {
+			copy(dst[c/width*panel+r*width:], src[r*srcRow+c:][:min(width, cols-c)])
+		}
+	}
+}
+
 // transposeGo: dst[c·dstRow + r] = src[r·srcRow + c] for rows × cols elements of src.
 func transposeGo(dst []float32, dstRow int, src []float32, srcRow, rows, cols int) {
 	for r := range rows {

@@ -53,6 +53,16 @@ var kernelCases = []struct {
 		k.adamw(s[0], s[1], s[2], s[3], &adamwConstants{0.9, 0.1, 0.98, 0.02, a, b, 1e-6, c, 0.9999})
 		return nil
 	}},
+	{"pack", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 {
+		n := len(s[0])
+		for rows := 1; rows <= n; rows += 1 + rows/2 {
+			for width := 1; width*rows <= n; width += 1 + width/3 {
+				cols := n/(width*rows)*width - rows%width // in the last panel some are missing
+				k.pack(s[0], width, width*rows, s[1], n/rows, rows, cols)
+			}
+		}
+		return nil
+	}},
 	{"transpose", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 {
 		n := len(s[0])
 		for rows := 1; rows <= n; rows += 1 + rows/2 {
