@@ -6,10 +6,10 @@ package main
 //
 // Each gradient is a sum over the rows of the batch in their order. A part goes on
 // with the sum from where the one before has come, so the parts have the very
-// bits of the whole. Two things need care. The loss is a mean over all of the batch,
-// not over the part. And the word embeddings have two sums, the MLM head's and
-// that of the embeddings, of which the second comes after the first is complete;
-// so it waits for the last part. (Dropout tosses other coins in parts.)
+// bits of the whole. Three things need care. The loss is a mean over all of the batch,
+// not over the part. Dropout has to toss the coins of the whole. And the word
+// embeddings have two sums, the MLM head's and that of the embeddings, of which the
+// second comes after the first is complete; so it waits for the last part.
 
 // parts is what a batch in parts needs.
 type parts struct {
@@ -21,9 +21,9 @@ type parts struct {
 func (t *Trainer) gradient() (score Score) {
 	m, s := t.Model, &t.Settings
 	clear(m.Grad)
+	m.SetDropout(s.Seed, t.state.Step)
 	n, sequences := s.Accumulate, len(t.batch.NextLabels)
 	if n <= 1 {
-		m.SetDropout(s.Seed, t.state.Step)
 		m.Forward(&t.batch)
 		score = m.Loss(&t.batch)
 		m.Backward()
@@ -34,9 +34,9 @@ func (t *Trainer) gradient() (score Score) {
 	e.addGrads = func(lo, hi int) {}
 	t.parts.dsum = t.parts.dsum[:0]
 	for k := range n {
-		part := &t.parts.batch
-		part.cut(&t.batch, k*sequences/n, (k+1)*sequences/n)
-		m.SetDropout(s.Seed, t.state.Step+k*s.Steps)
+		part, from := &t.parts.batch, k*sequences/n
+		part.cut(&t.batch, from, (k+1)*sequences/n)
+		m.skipCoins(t.batch.Starts[:from+1])
 		m.Forward(part)
 		score.Add(m.partLoss(part, len(t.batch.Labels), sequences))
 		m.Backward()
@@ -45,6 +45,22 @@ func (t *Trainer) gradient() (score Score) {
 	e.batch, e.dsum, e.addGrads = &t.batch, t.parts.dsum, add
 	parallel(m.Config.HiddenSize, columnGrain, add)
 	return score
+}
+
+// skipCoins makes every dropout go on with the coins that come after the sequences
+// between starts: (N, H) elements of those on rows, (A, T, T) of each sequence in attention.
+func (m *Model) skipCoins(starts []int) {
+	tokens, squares := starts[len(starts)-1], 0
+	for s, start := range starts[1:] {
+		length := start - starts[s]
+		squares += length * length
+	}
+	for _, d := range m.dropouts {
+		d.before = uint32(tokens * m.Config.HiddenSize)
+	}
+	for _, l := range m.encoder {
+		l.attention.dropout.before = uint32(squares * l.attention.heads)
+	}
 }
 
 // partLoss is Loss for a part of a batch that has so many masked tokens and

@@ -2,10 +2,10 @@ package main
 
 import "math"
 
-// This file has the parts that all of BERT is put together from: the linear
-// layer, layer normalisation, dropout, GELU and the softmax with its loss. Each is a forward and, right below it, the backward: given the
-// gradient of the loss by the output, it returns the gradient by the input and
-// adds to the gradients of the parameters.
+// This file has the parts that all of BERT is put together from: the linear layer,
+// layer normalisation, dropout, GELU and the softmax with its loss. Each is a forward
+// and, right below it, the backward: given the gradient of the loss by the output, it
+// returns the gradient by the input and adds to the gradients of the parameters.
 //
 // Rows are tokens: x is (N, H) when it has N rows of H floats. What a layer
 // keeps from forward to backward are its fields. A layer's method values
@@ -230,23 +230,24 @@ func (l *LayerNorm) addGradColumns(lo, hi int) {
 type Dropout struct {
 	site      int    // which dropout of the model this is
 	key       uint32 // of the coins of this step
+	before    uint32 // elements of the batch before this part of it (accumulate.go)
 	threshold uint32 // p·2³¹; 0 is no dropout
 	scale     float32
 }
 
 // set prepares the coins of a step; p = 0 switches dropout off.
 func (d *Dropout) set(p float64, seed uint64, step int) {
-	d.key = uint32(mix(seed, forDropout, uint64(step), uint64(d.site)) >> 32)
+	d.key, d.before = uint32(mix(seed, forDropout, uint64(step), uint64(d.site))>>32), 0
 	d.threshold, d.scale = uint32(p*(1<<31)), float32(1/(1-p))
 }
 
 func (d *Dropout) active() bool { return d.threshold > 0 }
 
-// apply computes y = dropout(x), where x[0] is element first of the whole. The
+// apply computes y = dropout(x), where x[0] is element first of what is there. The
 // backward is the same: dx = dropout(dy), with the same coins.
 func (d *Dropout) apply(y, x []float32, first int) {
 	if d.active() {
-		kernels.dropout(y, x, uint32(first), d.key, d.threshold, d.scale)
+		kernels.dropout(y, x, d.before+uint32(first), d.key, d.threshold, d.scale)
 	} else {
 		copy(y, x)
 	}

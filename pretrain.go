@@ -132,7 +132,7 @@ func (c *call) given() map[string]bool {
 
 // free are the flags of pretrain that training may go on with changed. Where the data
 // and the folder are is as free; that the data are the same is seen to.
-var free = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true}
+var free = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "accumulate": true}
 
 // settings are the flags that decide what comes out of training.
 func (c *call) settings() map[string]string {

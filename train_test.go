@@ -17,6 +17,7 @@ func TestAccumulatedIsTheSame(t *testing.T) {
 	train := func(parts int) []float32 {
 		trainer := smallTrainer(t)
 		trainer.Settings.Batch, trainer.Settings.Accumulate = 7, parts
+		trainer.Model.Config.HiddenDropout, trainer.Model.Config.AttentionDropout = 0.1, 0.2
 		check(t, trainer.Train(t.Context()))
 		return trainer.Model.Value
 	}
