@@ -13,7 +13,8 @@
 //	train.go       6  the loop: schedule, clipping, evaluation; optimizer.go: AdamW
 //	checkpoint.go  7  the saved model, in Hugging Face's format; resume.go: going on
 //	finetune.go    8  transfer: new heads for new tasks; study.go: why pre-training pays
-//	main.go           the commands; demo.go: the lesson as a story
+//	main.go           the commands; demo.go: the lesson as a story; explain.go: each
+//	                  step for sentences of your own
 //
 // Below the lesson lie the inner loops: kernels_generic.go says what each
 // computes, kernels.go builds matrix products from them and shares them out,

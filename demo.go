@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"unicode/utf8"
 )
 
 // The demo: the lesson, told with a small world, while a model learns it.
@@ -68,7 +69,7 @@ var demoQuestions = []string{
 	"The train stops at the [MASK].",
 }
 
-// A story is the demo in progress.
+// A story is the demo in progress, or explain.
 type story struct {
 	io.Writer
 	t       *Tokenizer
@@ -124,7 +125,7 @@ func (s *story) columns(names []string, rows ...[]string) {
 	const room = 80
 	nameWidth := 0
 	for _, n := range names {
-		nameWidth = max(nameWidth, len(n))
+		nameWidth = max(nameWidth, utf8.RuneCountInString(n))
 	}
 	for from := 0; from < len(rows[0]); {
 		lines := make([]string, len(rows))
@@ -135,9 +136,9 @@ func (s *story) columns(names []string, rows ...[]string) {
 		for ; to < len(rows[0]); to++ {
 			width := 0
 			for _, row := range rows {
-				width = max(width, len(row[to]))
+				width = max(width, utf8.RuneCountInString(row[to]))
 			}
-			if to > from && len(lines[0])+1+width > room {
+			if to > from && utf8.RuneCountInString(lines[0])+1+width > room {
 				break
 			}
 			for i, row := range rows {
@@ -161,42 +162,14 @@ func (s *story) tellTokens(text *Text) {
 	s.say("\n1. Text becomes tokens. The vocabulary has %d pieces, learnt from the corpus.", len(s.t.Words))
 	s.say("   A  %s", demoA)
 	s.say("   B  %s\n", demoB)
-	ids, segments := s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB))
-	rows := [4][]string{s.t.Tokens(ids)}
-	for i := range ids {
-		rows[1] = append(rows[1], fmt.Sprint(ids[i]))
-		rows[2] = append(rows[2], string(rune('A'+segments[i])))
-		rows[3] = append(rows[3], fmt.Sprint(i))
-	}
-	s.columns([]string{"token", "id", "segment", "position"}, rows[:]...)
+	s.m.see(s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB)))
+	s.tokens()
 }
 
 func (s *story) tellEmbeddings() {
-	ids, segments := s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB))
 	const at = 2
-	b := &Batch{}
-	b.Reset()
-	b.Add(Example{Tokens: ids, Segments: segments})
-	y := s.m.embeddings.Forward(b)
-	h := s.m.Config.HiddenSize
-	s.say("\n2. A token enters the model as the sum of three vectors of %d numbers, which are\n   random still. The first six for %q:\n", h, s.t.Words[ids[at]])
-	e := s.m.embeddings
-	for _, line := range []struct {
-		name   string
-		vector []float32
-	}{
-		{fmt.Sprintf("token %q", s.t.Words[ids[at]]), e.Word.row(ids[at])},
-		{"segment A", e.Segment.row(segments[at])},
-		{fmt.Sprintf("position %d", at), e.Position.row(at)},
-		{"their sum", e.sum[at*h:]},
-		{"normalised", y[at*h:]},
-	} {
-		fmt.Fprintf(s, "   %-12s", line.name)
-		for _, v := range line.vector[:6] {
-			fmt.Fprintf(s, " %7.3f", v)
-		}
-		s.say("  …")
-	}
+	s.say("\n2. A token enters the model as the sum of three vectors of %d numbers, which are\n   random still. The first six for %q:\n", s.m.Config.HiddenSize, s.token(at, narrowToken))
+	s.embedding(at)
 }
 
 func (s *story) tellExamples() {
@@ -330,6 +303,7 @@ func (s *story) tellTransfer() error {
 // tellNext is what to do with the model.
 func (s *story) tellNext(out string) {
 	s.say("\n7. The model is saved in %s, as Hugging Face saves one. Try next:\n", out)
+	s.say("   go run . explain -model %s \"Nora bakes.\" \"The [MASK] is warm.\"", out)
 	s.say("   go run . fill -model %s \"Otto blows the [MASK].\"", out)
 	s.say("   go run . next -model %s \"Ben milks the cows.\" \"Then the milk is warm.\"", out)
 	s.say("   go run . finetune -model %s -task classify -train task.tsv -out run/topics", out)

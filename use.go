@@ -17,9 +17,9 @@ import (
 
 // commandsFor are the commands for each kind of model.
 var commandsFor = map[string]string{
-	preTraining:    "fill, next, eval, embed and finetune",
-	classification: "classify and embed",
-	answering:      "answer and embed",
+	preTraining:    "fill, next, eval, embed, explain and finetune",
+	classification: "classify, embed and explain",
+	answering:      "answer, embed and explain",
 }
 
 // loadFor loads a model for a command that needs this architecture.
@@ -113,12 +113,17 @@ func fill(c *call) error {
 			if i > 0 {
 				fmt.Fprintln(out)
 			}
-			for _, g := range guesses.Best {
-				fmt.Fprintf(out, "%5.1f%%  %s\n", 100*g.Probability, g.Token)
-			}
+			guesses.print(out, "")
 		}
 		return nil
 	})
+}
+
+// print writes a line for each guess.
+func (g Guesses) print(out io.Writer, indent string) {
+	for _, guess := range g.Best {
+		fmt.Fprintf(out, "%s%5.1f%%  %s\n", indent, 100*guess.Probability, guess.Token)
+	}
 }
 
 func next(c *call) error {
@@ -143,13 +148,18 @@ func next(c *call) error {
 		if *asJSON {
 			return json.NewEncoder(out).Encode(map[string]any{"is_next": isNext, "not_next": 1 - isNext})
 		}
-		verdict := "IsNext"
-		if isNext < 0.5 {
-			verdict = "NotNext"
-		}
-		_, err = fmt.Fprintf(out, "%s   (B follows A with probability %.1f%%)\n", verdict, 100*isNext)
+		_, err = fmt.Fprintln(out, verdict(isNext))
 		return err
 	})
+}
+
+// verdict says in words how probable it is that B follows A.
+func verdict(isNext float32) string {
+	name := "IsNext"
+	if isNext < 0.5 {
+		name = "NotNext"
+	}
+	return fmt.Sprintf("%s   (B follows A with probability %.1f%%)", name, 100*isNext)
 }
 
 // An Embedding is what a model makes of a text as a whole.
@@ -168,10 +178,7 @@ func (m *Model) Embed(ids, segments []int32, layer int) (Embedding, error) {
 	if layer < 0 {
 		layer += layers + 1
 	}
-	m.NoDropout()
-	var b Batch
-	b.addCases([]Case{{Tokens: ids, Segments: segments}}, []int{0})
-	x := m.encode(&b)
+	x, b := m.see(ids, segments)
 	e := Embedding{Mean: make([]float32, m.Config.HiddenSize)}
 	if m.pooler != nil {
 		e.Pooled = m.pooler.Forward(x, b.Starts)

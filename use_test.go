@@ -1,13 +1,18 @@
 package main
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
+	"unicode/utf8"
 )
 
 // fewQuestions is a short file in SQuAD's format.
@@ -122,6 +127,118 @@ func TestModelsAtWork(t *testing.T) {
 	}
 }
 
+// explain shows numbers that fit together: the tokenizer's ids, vectors that add up,
+// shares that make a whole, and what fill and next say.
+func TestExplain(t *testing.T) {
+	folder, _ := trained(t)
+	const a, b = "The bread is in the [MASK].", "The boat is on the sea, and Nora bakes."
+	result := func(args ...string) string {
+		t.Helper()
+		status, stdout, stderr := runHere("", args...)
+		if status != exitDone || stderr != "" {
+			t.Fatalf("%v: exit status %d: %s", args, status, stderr)
+		}
+		return stdout
+	}
+	text := result("explain", "-model", folder, "-layer", "1", "-head", "2", a, b)
+	narrow(t, text)
+	steps := regexp.MustCompile(`(?m)^\d\. `).Split(text, -1)
+	equal(t, len(steps), 1+4)
+	row := func(step int, name string) (cells []string) { // that lines may have parted
+		for line := range strings.Lines(steps[step]) {
+			if rest, ok := strings.CutPrefix(line, "   "+name+" "); ok {
+				cells = append(cells, strings.Fields(rest)...)
+			}
+		}
+		return cells
+	}
+	number := func(cell string) float64 {
+		t.Helper()
+		v, err := strconv.ParseFloat(strings.TrimSuffix(cell, "%"), 64)
+		check(t, err)
+		return v
+	}
+	near := func(what string, got, want, tolerance float64) {
+		t.Helper()
+		if !(math.Abs(got-want) <= tolerance) {
+			t.Errorf("%s add up to %v, want %v", what, got, want)
+		}
+	}
+
+	m, tokenizer, err := LoadModel(folder)
+	check(t, err)
+	ids, segments := tokenizer.Pair(tokenizer.Encode(a), tokenizer.Encode(b))
+	n := len(ids)
+	equal(t, row(1, "token"), tokenizer.Tokens(ids))
+	equal(t, row(1, "id"), strings.Fields(strings.Trim(fmt.Sprint(ids), "[]")))
+	equal(t, row(1, "segment")[n-1], "B")
+	equal(t, row(1, "position")[n-1], fmt.Sprint(n-1))
+
+	for _, names := range [][4]string{
+		{`token "the"`, "segment A", "position 1", "their sum"},
+		{"token     ", "+ segment", "+ position", "= sum"},
+	} {
+		token, segment, position, sum := row(2, names[0]), row(2, names[1]), row(2, names[2]), row(2, names[3])
+		equal(t, len(sum) == 7 || len(sum) == n, true) // six numbers and …, or one of each token
+		for i := range min(6, len(sum)) {
+			near(names[0]+"'s vectors", number(token[i])+number(segment[i])+number(position[i]), number(sum[i]), 0.0021)
+		}
+	}
+
+	m.see(ids, segments)
+	probs := m.encoder[0].attention.probs[n*n:] // (T, T) of the second head
+	percent := regexp.MustCompile(`\d+%`)
+	for i, word := range tokenizer.Tokens(ids) {
+		most := argmax(probs[i*n:][:n])
+		line := regexp.MustCompile(fmt.Sprintf(`(?m)^ +%d %s +%.0f%% %s %d .*$`, i, regexp.QuoteMeta(word), 100*probs[i*n+most], regexp.QuoteMeta(tokenizer.Words[ids[most]]), most)).FindString(steps[3])
+		shares := percent.FindAllString(line, -1)
+		equal(t, len(shares), 3+1)
+		near("the shares of "+word, number(shares[0])+number(shares[1])+number(shares[2])+number(shares[3]), 100, 2)
+	}
+	before, itself, after, others := row(3, "the token before"), row(3, "itself"), row(3, "the token after"), row(3, "others")
+	equal(t, len(others), m.Config.NumAttentionHeads)
+	for h := range others {
+		near("a head's shares", number(before[h])+number(itself[h])+number(after[h])+number(others[h]), 100, 2)
+	}
+
+	for line := range strings.Lines(result("fill", "-model", folder, a+"\t"+b) + result("next", "-model", folder, a, b)) {
+		equal(t, strings.Contains(steps[4], "   "+line), true)
+	}
+	equal(t, strings.Contains(result("explain", "-model", folder, "The bread."), "nothing to guess"), true)
+}
+
+// narrow fails if a line of text is too long for a terminal.
+func narrow(t *testing.T, text string) {
+	t.Helper()
+	for line := range strings.Lines(text) {
+		if n := utf8.RuneCountInString(strings.TrimSuffix(line, "\n")); n > 80 {
+			t.Errorf("a line has %d characters, want at most 80: %s", n, line)
+		}
+	}
+}
+
+// explain takes any model, and text that is too long or has words as long as lines.
+func TestExplainAnything(t *testing.T) {
+	folder, _ := trained(t)
+	classifier, answerer, _ := tuned(t, folder)
+	long := strings.Repeat("ß", 90)
+	words, err := os.ReadFile(filepath.Join(answerer, vocabFile))
+	check(t, err)
+	check(t, os.WriteFile(filepath.Join(answerer, vocabFile), bytes.Replace(words, []byte("\nbread\n"), []byte("\n"+long+"\n"), 1), 0o666))
+	for _, c := range []struct{ model, text, note string }{
+		{classifier, "The bread.", ""},
+		{answerer, "The " + long + " is " + long, ""},
+		{answerer, strings.Repeat(long+" ", 70), "8 tokens were cut off"},
+		{folder, "\u200b", ""}, // no token at all
+	} {
+		status, stdout, stderr := runHere("", "explain", "-model", c.model, c.text)
+		if status != exitDone || !strings.Contains(stderr, c.note) || c.note == "" && stderr != "" || strings.Contains(stdout, "4. ") != (c.model == folder) {
+			t.Errorf("%s: exit status %d, %s, %s", c.model, status, stdout, stderr)
+		}
+		narrow(t, stdout)
+	}
+}
+
 // A pair of sentences is learnt as a pair, by any way to fine-tune.
 func TestPairsAreLearnt(t *testing.T) {
 	model, _ := trained(t)
@@ -167,9 +284,9 @@ func TestErrorsAtWork(t *testing.T) {
 		stdin  string
 		args   []string
 	}{
-		{exitFailed, classifier + " is a BertForSequenceClassification, which is for classify and embed; this command wants a BertForPreTraining", "", []string{"fill", "-model", classifier, "The [MASK]."}},
+		{exitFailed, classifier + " is a BertForSequenceClassification, which is for classify, embed and explain; this command wants a BertForPreTraining", "", []string{"fill", "-model", classifier, "The [MASK]."}},
 		{exitFailed, "is a BertForQuestionAnswering, which is for answer", "", []string{"next", "-model", answerer, "A", "B"}},
-		{exitFailed, "is a BertForPreTraining, which is for fill, next, eval, embed and finetune", "", []string{"classify", "-model", model, "A"}},
+		{exitFailed, "is a BertForPreTraining, which is for fill, next, eval, embed, explain and finetune", "", []string{"classify", "-model", model, "A"}},
 		{exitFailed, "is a BertForSequenceClassification", "", []string{"answer", "-model", classifier, "-context", empty, "Who?"}},
 		{exitFailed, "is a BertForQuestionAnswering", "", []string{"eval", "-model", answerer, "-corpus", empty}},
 		{exitFailed, "is a BertForQuestionAnswering", "", []string{"pretrain", "-init", answerer, "-corpus", labelled, "-out", out}},
@@ -179,6 +296,13 @@ func TestErrorsAtWork(t *testing.T) {
 		{exitFailed, "standard input, line 1: want two sentences", "A\n", []string{"next", "-model", model}},
 		{exitFailed, "standard input, line 1: there is no [MASK]", "A\n", []string{"fill", "-model", model}},
 		{exitUsage, "-layer is 2, want -2 to 1", "", []string{"embed", "-model", model, "-layer", "2", "A"}},
+		{exitUsage, "there is no sentence: -model DIR A [B]", "", []string{"explain", "-model", model}},
+		{exitUsage, "there are 3 arguments, want at most 2", "", []string{"explain", "-model", model, "A", "B", "C"}},
+		{exitUsage, "-model is missing", "", []string{"explain", "A"}},
+		{exitUsage, "-layer is 2, want 1 to 1, or 0 for all", "", []string{"explain", "-model", model, "-layer", "2", "A"}},
+		{exitUsage, "-head is -1, want 1 to 2, or 0 for the mean", "", []string{"explain", "-model", model, "-head", "-1", "A"}},
+		{exitFailed, "config.json: no such file", "", []string{"explain", "-model", "missing", "A"}},
+		{exitFailed, "there is no text", "", []string{"explain", "-model", model, " "}},
 		{exitUsage, "with -context - the question", "", []string{"answer", "-model", answerer, "-context", "-"}},
 		{exitUsage, "-max-answer is -1", "", []string{"answer", "-model", answerer, "-context", labelled, "-max-answer", "-1", "Who?"}},
 		{exitFailed, same + `: all lines have the label "a"`, "", tune("-task", "classify", "-train", same)},

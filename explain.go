@@ -1,0 +1,237 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"slices"
+	"text/tabwriter"
+	"unicode/utf8"
+)
+
+// explain: what a model makes of a sentence or two, step by step. The demo takes a
+// minute to tell how a model learns; this is for looking closely, at any model and
+// with words of your own. The demo shows its first two steps with the same tables.
+
+func explain(c *call) error {
+	model := c.flags.String("model", "", "model folder `DIR`")
+	layer := c.flags.Int("layer", 0, "show attention in this layer alone, 1 being the first (0: in one after the other)")
+	head := c.flags.Int("head", 0, "show attention in this head alone, 1 being the first (0: the mean of all)")
+	if err := c.parseUpTo(2, "model"); err != nil {
+		return err
+	}
+	if len(c.args) == 0 {
+		return usagef("there is no sentence: %s", c.usage)
+	}
+	m, t, err := c.loadModel(*model)
+	if err == nil {
+		err = m.canTakePairs(*model)
+	}
+	if err != nil {
+		return err
+	}
+	if n := len(m.encoder); *layer < 0 || *layer > n {
+		return usagef("-layer is %d, want 1 to %d, or 0 for all", *layer, n)
+	}
+	if n := m.Config.NumAttentionHeads; *head < 0 || *head > n {
+		return usagef("-head is %d, want 1 to %d, or 0 for the mean", *head, n)
+	}
+	sentences := append(c.args, "") // no B is an empty one
+	ids, segments, err := c.sequence(m, t, sentences[0], sentences[1])
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(c.stdout)
+	s := &story{Writer: out, t: t, m: m}
+	m.see(ids, segments)
+	s.explainInput()
+	s.explainAttention(*layer, *head)
+	if m.mlm != nil {
+		s.explainGuesses(ids, segments)
+	}
+	return out.Flush()
+}
+
+// see takes one sequence through the encoder, without dropout. What each part has
+// made of it stays there until the next: that is what a story's tables show.
+func (m *Model) see(ids, segments []int32) (x []float32, b *Batch) {
+	m.NoDropout()
+	b = &Batch{}
+	b.addCases([]Case{{Tokens: ids, Segments: segments}}, []int{0})
+	return m.encode(b), b
+}
+
+// token is a token of the sequence, cut to so many characters.
+func (s *story) token(at, most int) string {
+	word := []rune(s.t.Words[s.m.batch.Tokens[at]])
+	if len(word) <= most {
+		return string(word)
+	}
+	return string(word[:most-1]) + "…"
+}
+
+// Tokens are cut to wideToken characters, or narrowToken where there is less room.
+const wideToken, narrowToken = 20, 12
+
+func segmentName(segment int32) string { return string('A' + rune(segment)) }
+
+// tokens shows what the model gets of the text.
+func (s *story) tokens() {
+	b := s.m.batch
+	var rows [4][]string
+	for i := range b.Tokens {
+		rows[0] = append(rows[0], s.token(i, wideToken))
+		rows[1] = append(rows[1], fmt.Sprint(b.Tokens[i]))
+		rows[2] = append(rows[2], segmentName(b.Segments[i]))
+		rows[3] = append(rows[3], fmt.Sprint(b.Positions[i]))
+	}
+	s.columns([]string{"token", "id", "segment", "position"}, rows[:]...)
+}
+
+// parts are the vectors of token r on its way into the encoder: those of its word,
+// segment and position, their sum, and that normalised; (H) each.
+func (e *Embeddings) parts(r int) [5][]float32 {
+	b, h := e.batch, e.Word.Shape[1]
+	return [5][]float32{
+		e.Word.row(b.Tokens[r]), e.Segment.row(b.Segments[r]), e.Position.row(b.Positions[r]),
+		e.sum[r*h:][:h], e.y[r*h:][:h],
+	}
+}
+
+// embedding shows the first numbers of one token's vectors.
+func (s *story) embedding(at int) {
+	names := [5]string{
+		fmt.Sprintf("token %q", s.token(at, narrowToken)), "segment " + segmentName(s.m.batch.Segments[at]), fmt.Sprintf("position %d", at),
+		"their sum", "normalised",
+	}
+	width := max(narrowToken, utf8.RuneCountInString(names[0]))
+	for i, vector := range s.m.embeddings.parts(at) {
+		fmt.Fprintf(s, "   %-*s", width, names[i])
+		for _, v := range vector[:min(6, len(vector))] {
+			fmt.Fprintf(s, " %7.3f", v)
+		}
+		s.say("  …")
+	}
+}
+
+// explainInput is steps 1 and 2: what becomes of the text before the encoder.
+func (s *story) explainInput() {
+	s.say("1. Text becomes %d tokens: [CLS] comes first, [SEP] ends a sentence, ## goes on\n   with a word. The model gets their ids, and to which sentence each belongs:\n", len(s.m.batch.Tokens))
+	s.tokens()
+
+	const at = 1 // what follows [CLS]
+	s.say("\n2. A token enters the model as the sum of three vectors of %d numbers. The first\n   six for %q:\n", s.m.Config.HiddenSize, s.token(at, narrowToken))
+	s.embedding(at)
+
+	// Figure 2 of the BERT paper, with a number in each box.
+	s.say("\n   The first number alone, for all tokens. Where a token comes up again, its own\n   vector is the same, but not the sum:\n")
+	var rows [6][]string
+	for i := range s.m.batch.Tokens {
+		rows[0] = append(rows[0], s.token(i, wideToken))
+		for k, vector := range s.m.embeddings.parts(i) {
+			rows[k+1] = append(rows[k+1], fmt.Sprintf("%.3f", vector[0]))
+		}
+	}
+	s.columns([]string{"", "token", "+ segment", "+ position", "= sum", "normalised"}, rows[:]...)
+}
+
+// explainAttention is step 3: who looks at whom, in one layer or in all.
+func (s *story) explainAttention(layer, head int) {
+	heads := s.m.Config.NumAttentionHeads
+	which := fmt.Sprintf("the mean of %d heads", heads)
+	if head > 0 {
+		which = fmt.Sprintf("head %d of %d", head, heads)
+	}
+	s.say("\n3. In each layer every token looks at all tokens, itself too, and takes from\n   each the share shown. (The number after a token is its position.)")
+	for i, l := range s.m.encoder {
+		if layer == 0 || layer == i+1 {
+			s.say("\n   Layer %d of %d, %s:\n", i+1, len(s.m.encoder), which)
+			s.looks(l.attention, head)
+			s.say("\n   Where its heads look, on average over the tokens:\n")
+			s.heads(l.attention)
+		}
+	}
+}
+
+// looks shows for each token the three that it looks at most, with their positions,
+// and what is left for the others.
+func (s *story) looks(a *Attention, head int) {
+	n := len(s.m.batch.Tokens)
+	digits := len(fmt.Sprint(n - 1))
+	most := narrowToken - digits // for a row to fit into a line
+	table := tabwriter.NewWriter(s, 0, 0, 1, ' ', 0)
+	fmt.Fprintf(table, "   %*s token\tlooks most at\tthen at\tthen at\tothers\n", digits, "")
+	for i := range n {
+		shares, best := a.shares(i, head), make([]int, n)
+		for j := range best {
+			best[j] = j
+		}
+		slices.SortStableFunc(best, func(j, k int) int { return cmp.Compare(shares[k], shares[j]) })
+		others := float32(1)
+		fmt.Fprintf(table, "   %*d %s", digits, i, s.token(i, most))
+		for _, j := range best[:min(3, n)] {
+			fmt.Fprintf(table, "\t%3.0f%% %s %d", 100*shares[j], s.token(j, most), j)
+			others -= shares[j]
+		}
+		fmt.Fprintf(table, "\t%5.0f%%\n", 100*max(others, 0))
+	}
+	table.Flush()
+}
+
+// heads shows what the mean hides: the heads of a layer divide the work among them.
+// Nobody tells them to, but in the demo's first layer one of them comes to look at
+// the token before, and another at the token after.
+func (s *story) heads(a *Attention) {
+	n := len(s.m.batch.Tokens)
+	var rows [5][]string
+	for head := 1; head <= a.heads; head++ {
+		var sums [4]float32 // of the token before, itself, the token after, all others
+		for i := range n {
+			for j, share := range a.shares(i, head) {
+				to := j - i + 1
+				if to < 0 || to > 2 {
+					to = 3
+				}
+				sums[to] += share
+			}
+		}
+		rows[0] = append(rows[0], fmt.Sprint(head))
+		for k, sum := range sums {
+			rows[k+1] = append(rows[k+1], fmt.Sprintf("%.0f%%", 100*sum/float32(n)))
+		}
+	}
+	s.columns([]string{"head", "the token before", "itself", "the token after", "others"}, rows[:]...)
+}
+
+// shares is how a token shares its attention out among all, in one head or, if
+// head is 0, on average: (T), its row of probs, whose sum is 1.
+func (a *Attention) shares(token, head int) []float32 {
+	first, last := head, head
+	if head == 0 {
+		first, last = 1, a.heads
+	}
+	mean := make([]float32, a.starts[1])
+	for h := first; h <= last; h++ {
+		probs, _, _ := a.square(0, h-1)
+		kernels.add(mean, probs.at(token, 0)[:probs.cols])
+	}
+	kernels.scale(mean, 1/float32(last-first+1))
+	return mean
+}
+
+// explainGuesses is step 4: what the two heads of pre-training make of it.
+func (s *story) explainGuesses(ids, segments []int32) {
+	masks, pair := s.m.Fill(s.t, ids, segments, 5), slices.Contains(segments, 1)
+	if len(masks) == 0 && !pair {
+		s.say("\n4. There is nothing to guess: no [MASK], and no sentence B.")
+		return
+	}
+	s.say("\n4. The model guesses, from what the last layer has made of one token.")
+	for _, guesses := range masks {
+		s.say("\n   From [MASK] %d, the hidden token:\n", guesses.Position)
+		guesses.print(s, "   ")
+	}
+	if pair {
+		s.say("\n   From [CLS] 0, whether B is the next sentence:\n\n   %s", verdict(s.m.IsNext(ids, segments)))
+	}
+}
