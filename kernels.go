@@ -346,6 +346,7 @@ func parallel(n, grain int, body func(lo, hi int)) {
 			runtime.Gosched()
 		}
 	}
+	region.body = nil
 }
 
 // takeRanges works until nothing is left to take, then leaves the region.
