@@ -80,25 +80,39 @@ func SaveModel(dir string, m *Model, t *Tokenizer) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
+	return saveFiles(dir, dir, modelFiles(m, t))
+}
+
+// A savedFile is a file of a folder, and what writes it.
+type savedFile struct {
+	name  string
+	write func(io.Writer) error
+}
+
+// modelFiles are the files of a model folder.
+func modelFiles(m *Model, t *Tokenizer) []savedFile {
 	m.Config.PadTokenID = int(t.pad)
 	settings := tokenizerConfig{
 		"BertTokenizer", t.Rules.settings(), m.Config.MaxPositionEmbeddings,
 		padToken, unkToken, clsToken, sepToken, maskToken,
 	}
-	for _, file := range []struct {
-		name  string
-		write func(io.Writer) error
-	}{
+	return []savedFile{
 		{configFile, func(w io.Writer) error { return writeJSON(w, m.Config) }},
 		{vocabFile, func(w io.Writer) error { return WriteVocabulary(w, t.Words) }},
 		{tokenizerConfigFile, func(w io.Writer) error { return writeJSON(w, settings) }},
 		{modelFile, func(w io.Writer) error { return writeSafetensors(w, m.List) }},
-	} {
-		if err := writeFile(filepath.Join(dir, file.name), file.write); err != nil {
-			return err
+	}
+}
+
+// saveFiles writes files to the folder dir, one after the other. The folder may get
+// another name when all is done; an error names the file as it would be called then.
+func saveFiles(dir, inTheEnd string, files []savedFile) error {
+	for _, file := range files {
+		if err := replaceFile(filepath.Join(dir, file.name), file.write); err != nil {
+			return wrap(filepath.Join(inTheEnd, file.name), err)
 		}
 	}
-	return syncFolder(dir)
+	return wrap(inTheEnd, syncFolder(dir))
 }
 
 func writeJSON(w io.Writer, v any) error {
@@ -122,12 +136,17 @@ type diskWriter struct{ f *os.File }
 
 func (w diskWriter) Write(p []byte) (int, error) { return disk.write(w.f, p) }
 
-// writeFile writes a file under a temporary name, flushes it to the disk and
-// renames it: whatever happens, name is the old file or the new one, whole.
+// writeFile writes a file as replaceFile does. An error names it.
 func writeFile(name string, write func(io.Writer) error) error {
+	return wrap(name, replaceFile(name, write))
+}
+
+// replaceFile writes a file under a temporary name, flushes it to the disk and
+// renames it: whatever happens, name is the old file or the new one, whole.
+func replaceFile(name string, write func(io.Writer) error) error {
 	f, err := disk.create(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
-		return wrap(name, err)
+		return err
 	}
 	defer os.Remove(f.Name()) // does nothing after the renaming
 	buffered := bufio.NewWriterSize(diskWriter{f}, 1<<16)
@@ -143,7 +162,7 @@ func writeFile(name string, write func(io.Writer) error) error {
 	if err == nil {
 		err = disk.rename(f.Name(), name)
 	}
-	return wrap(name, err)
+	return err
 }
 
 // syncFolder flushes a folder's list of files to the disk: only then is what was
@@ -157,7 +176,7 @@ func syncFolder(dir string) error {
 		return err
 	}
 	defer f.Close()
-	return wrap(dir, disk.sync(f))
+	return disk.sync(f)
 }
 
 // LoadModel reads the model folder dir.

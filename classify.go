@@ -170,8 +170,8 @@ func sequence(t *Tokenizer, a, b string, maxSeq int) (ids, segments []int32, cut
 		room--
 	}
 	cut = max(len(x)+len(y)-room, 0)
-	x, y = truncatePair(x, y, room, func() bool { return false })
-	ids, segments = t.Pair(x, y)
+	keepX, keepY := longestFirst(len(x), len(y), room)
+	ids, segments = t.Pair(x[:keepX], y[:keepY])
 	return ids, segments, cut
 }
 

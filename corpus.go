@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"sort"
 	"strings"
 )
 
@@ -214,6 +215,11 @@ func (c *Corpus) token(i int) int32 {
 		id |= int32(c.high.at(i)) << 16
 	}
 	return id
+}
+
+// sentenceOf is the sentence that token i is of, one of lo to hi.
+func (c *Corpus) sentenceOf(i, lo, hi int) int {
+	return lo + sort.Search(hi-lo-1, func(s int) bool { return i < c.sentences.at(lo+s+1) })
 }
 
 // Sum is a fingerprint of the corpus, which training that is resumed has to find

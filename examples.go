@@ -43,12 +43,15 @@ func (c *Corpus) Pairs(documents []int, maxTokens int, shortSeqProb float64, see
 		for i, d := range documents[lo:hi] {
 			r := random(seed, forPairs, epoch, uint64(d))
 			begin, end := c.documents[d], c.documents[d+1]
+			size := c.size(begin, end)
 			mine := pairs[first[lo+i]:first[lo+i+1]]
 			for k := range mine {
-				// The k-th of n parts of the places between two sentences.
-				n := len(mine)
-				from, to := begin+k*(end-begin-1)/n, begin+(k+1)*(end-begin-1)/n
-				place, target := from+r.IntN(max(to-from, 1)), room
+				// The sentence of a token in the k-th of n parts of the document, so that one
+				// that is ten times as long, of which only a part fits, is drawn ten times as
+				// often. The last one has no next.
+				token := c.sentences.at(begin) + (k*size+r.IntN(size))/len(mine)
+				place := min(c.sentenceOf(token, begin, end), max(end-2, begin))
+				target := room
 				if r.Float64() < shortSeqProb {
 					target = 2 + r.IntN(room-1)
 				}
@@ -127,18 +130,12 @@ type Example struct {
 }
 
 // Example makes the example of a pair, at most maxTokens long, with new masks, of
-// whole words if that is asked for.
+// whole words if that is asked for. What is too long becomes an excerpt.
 func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, wholeWords bool, r *rand.Rand) Example {
-	a, b, room := c.span(p.a[0], p.a[1]), c.span(p.b[0], p.b[1]), maxTokens-3
-	if p.a[1]-p.a[0] == 1 {
-		a = excerpt(a, room, len(b), r)
-	}
-	if p.b[1]-p.b[0] == 1 {
-		b = excerpt(b, room, len(a), r)
-	}
-	a, b = truncatePair(a, b, room, func() bool { return r.IntN(2) == 0 })
+	a, b := c.span(p.a[0], p.a[1]), c.span(p.b[0], p.b[1])
+	keepA, keepB := longestFirst(len(a), len(b), maxTokens-3)
 	var e Example
-	e.Tokens, e.Segments = t.Pair(a, b)
+	e.Tokens, e.Segments = t.Pair(excerpt(a, keepA, r), excerpt(b, keepB, r))
 	if !p.isNext {
 		e.NextLabel = 1
 	}
@@ -146,35 +143,29 @@ func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, wholeWords bool, r
 	return e
 }
 
-// longSentence is a sentence of more tokens than sentences usually have.
-const longSentence = 64
-
-// excerpt is a part of a long sentence that fits beside another one, from anywhere.
-// Taking tokens from its ends would never show what stands there.
-func excerpt(sentence []int32, room, other int, r *rand.Rand) []int32 {
-	keep := max(room-other, room/2)
-	if len(sentence) <= max(longSentence, keep) {
-		return sentence
-	}
-	at := r.IntN(len(sentence) - keep + 1)
-	return sentence[at : at+keep]
+// longestFirst is how many of a and b tokens are kept where there is room for so
+// many in all. It is as many as in the original, which takes one token after
+// another from whichever part is longer by then, and from B if neither is: a part
+// is left half of the room, and whatever the other does not need.
+func longestFirst(a, b, room int) (keepA, keepB int) {
+	return min(a, max(room-b, room-room/2)), min(b, max(room-a, room/2))
 }
 
-// truncatePair takes tokens from the longer of the two, from its beginning if
-// front says so and otherwise from its end, until there is room for both.
-func truncatePair(a, b []int32, room int, front func() bool) ([]int32, []int32) {
-	for len(a)+len(b) > room {
-		longer := &a
-		if len(b) > len(a) {
-			longer = &b
-		}
-		if front() {
-			*longer = (*longer)[1:]
-		} else {
-			*longer = (*longer)[:len(*longer)-1]
-		}
+// excerpt is keep tokens in a row, from anywhere. In create_pretraining_data.py a
+// coin decides for each token that is too much whether the first or the last one goes.
+// What stays is the middle, and of a long sentence the ends never come up. Here a
+// window is put anywhere where it shows at least one of the n tokens, and is moved
+// inside where it sticks out. So each token is shown with a probability of
+// keep/(n+keep−1) or more. (Were all beginnings as probable, the first token would be
+// in just one of n−keep+1 excerpts.)
+func excerpt(tokens []int32, keep int, r *rand.Rand) []int32 {
+	n := len(tokens)
+	if n == keep {
+		return tokens
 	}
-	return a, b
+	at := r.IntN(n+keep-1) - (keep - 1)
+	at = min(max(at, 0), n-keep)
+	return tokens[at : at+keep]
 }
 
 // mask hides 15% of the tokens, but never [CLS] or [SEP]. Of those, 80% become

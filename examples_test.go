@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -154,20 +153,25 @@ func TestHundredThousandExamples(t *testing.T) {
 	}
 }
 
-// Every token of a corpus comes up over the epochs, also where a sentence is longer
-// than there is room.
+// Every token of a corpus comes up, and not seldom: however long its sentence is,
+// wherever it stands there, and for however few tokens there is room. In 100 epochs
+// it is to come up 10 times.
 func TestEveryTokenComesUp(t *testing.T) {
+	const epochs, often = 100, 10
 	words := specialTokens[:5:5]
 	text := &Text{}
-	for d := range 6 {
+	for _, lengths := range [][]int{
+		{3, 9, 1, 200, 5, 12, 7}, {70, 10, 64, 2}, {10, 12, 9, 7, 14, 11, 8, 1000, 10, 6, 13, 10, 9, 11, 10}, {30, 1}, {150}, {1}, {6, 6},
+	} {
 		var document []string
-		for s := range 4 {
-			var sentence []string
-			for range 3 + 37*d + 5*s {
-				sentence = append(sentence, fmt.Sprint("w", len(words)))
-				words = append(words, sentence[len(sentence)-1])
+		for _, n := range lengths {
+			var sentence strings.Builder
+			for range n { // each its own word
+				word := fmt.Sprint("w", len(words))
+				words = append(words, word)
+				sentence.WriteString(word + " ")
 			}
-			document = append(document, strings.Join(sentence, " "))
+			document = append(document, sentence.String())
 		}
 		text.Documents = append(text.Documents, document)
 	}
@@ -175,39 +179,80 @@ func TestEveryTokenComesUp(t *testing.T) {
 	check(t, err)
 	corpus, err := NewCorpus(text, tokenizer)
 	check(t, err)
-	s := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: 1, MaxTokens: 128, ShortSeqProb: 0.1}
-	seen := map[int32]bool{}
-	for range 400 {
-		for _, e := range s.Epoch() {
-			for i, at := range e.Positions {
-				e.Tokens[at] = e.Labels[i]
-			}
-			for _, id := range e.Tokens {
-				seen[id] = true
+	for _, maxTokens := range []int{minSeq, 8, 16, 24, 75, 128, 512} {
+		s := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: 1, MaxTokens: maxTokens, ShortSeqProb: 0.1}
+		seen := make([]int, len(words))
+		for range epochs {
+			for _, e := range s.Epoch() {
+				if len(e.Tokens) > maxTokens {
+					t.Fatalf("an example has %d tokens, want at most %d", len(e.Tokens), maxTokens)
+				}
+				for i, at := range e.Positions {
+					e.Tokens[at] = e.Labels[i]
+				}
+				for _, id := range e.Tokens {
+					seen[id]++
+				}
 			}
 		}
+		ordinary := seen[len(specialTokens):]
+		least := slices.Min(ordinary)
+		t.Logf("of at most %d tokens: the one that comes up least does so %d times in %d epochs", maxTokens, least, epochs)
+		if i := slices.Index(ordinary, least); least < often {
+			s := corpus.sentenceOf(i, 0, corpus.sentences.len()-1)
+			t.Errorf("with %d tokens at most, token %d of a sentence of %d comes up %d times in %d epochs, want %d",
+				maxTokens, i-corpus.sentences.at(s)+1, corpus.size(s, s+1), least, epochs, often)
+		}
 	}
-	equal(t, len(seen), len(words)-3) // all but [PAD], [UNK] and [MASK]
 }
 
-// What is too long is taken from the longer sentence, at both ends.
-func TestTruncatePair(t *testing.T) {
-	r := rand.New(rand.NewPCG(1, 1))
-	long, short := []int32{1, 2, 3, 4, 5, 6, 7, 8}, []int32{9, 10, 11}
-	front, back := false, false
-	for range 50 {
-		a, b := truncatePair(long, short, 6, func() bool { return r.IntN(2) == 0 })
-		if len(a) != 3 || !slices.Equal(b, short) {
-			t.Fatalf("got %v and %v", a, b)
+// An excerpt has as many tokens as it should, in a row, and none of them seldom.
+func TestExcerpt(t *testing.T) {
+	const draws = 4000
+	r := random(1, forMasks)
+	tokens := make([]int32, 20)
+	for i := range tokens {
+		tokens[i] = int32(i)
+	}
+	for n := 1; n <= len(tokens); n++ {
+		for keep := 1; keep <= n; keep++ {
+			seen := make([]int, n)
+			for range draws {
+				part := excerpt(tokens[:n], keep, r)
+				if len(part) != keep || part[keep-1]-part[0] != int32(keep-1) {
+					t.Fatalf("an excerpt of %d of %d tokens is %v", keep, n, part)
+				}
+				for _, i := range part {
+					seen[i]++
+				}
+			}
+			if want := draws * keep / (n + keep - 1); slices.Min(seen) < want*7/10 {
+				t.Errorf("in %d excerpts of %d of %d tokens they come up %v times, want about %d or more", draws, keep, n, seen, want)
+			}
 		}
-		front, back = front || a[0] > 1, back || a[2] < 8
 	}
-	if !front || !back {
-		t.Error("tokens are taken from one end only")
+}
+
+// Of a pair that is too long as much is kept as in the original, which takes one
+// token after another from the longer part, and from B where they are equally long.
+func TestLongestFirst(t *testing.T) {
+	for a := range 20 {
+		for b := range 20 {
+			for room := range 30 {
+				wantA, wantB := a, b
+				for wantA+wantB > room {
+					if wantA > wantB {
+						wantA--
+					} else {
+						wantB--
+					}
+				}
+				if keepA, keepB := longestFirst(a, b, room); keepA != wantA || keepB != wantB {
+					t.Errorf("of %d and %d tokens with room for %d it keeps %d and %d, want %d and %d", a, b, room, keepA, keepB, wantA, wantB)
+				}
+			}
+		}
 	}
-	a, b := truncatePair(long, short, 6, func() bool { return false })
-	equal(t, a, []int32{1, 2, 3})
-	equal(t, b, short)
 }
 
 // Examples written are read back as they were; a file that cannot be right is

@@ -69,49 +69,46 @@ type keeper struct {
 func (k *keeper) save() error {
 	name := filepath.Join(k.dir, checkpointPrefix+strconv.Itoa(k.trainer.state.Step))
 	aside := filepath.Join(k.dir, "."+filepath.Base(name))
-	err := disk.mkdir(aside, 0o777)
+	err := wrap(name, disk.mkdir(aside, 0o777))
 	if err == nil {
-		err = k.write(aside)
+		err = k.write(aside, name)
 	}
 	if i := slices.Index(k.unsound, name); err == nil && i >= 0 { // makes place for a sound one
 		k.unsound = slices.Delete(k.unsound, i, i+1)
 		err = os.RemoveAll(name)
 	}
 	if err == nil {
-		err = disk.rename(aside, name)
+		err = wrap(name, disk.rename(aside, name))
 	}
 	if err == nil {
-		err = syncFolder(k.dir)
+		err = wrap(k.dir, syncFolder(k.dir))
 	}
 	if err != nil {
 		os.RemoveAll(aside)
-		return wrap(name, err)
+		return err
 	}
 	return k.removeOld()
 }
 
-// write writes the files of a checkpoint.
-func (k *keeper) write(dir string) error {
+// write writes the files of a checkpoint to the folder aside, which will be called
+// name. The last is training.json, with the sums of those before it.
+func (k *keeper) write(aside, name string) error {
 	t := k.trainer
-	if err := SaveModel(dir, t.Model, k.tokenizer); err != nil {
-		return err
-	}
-	moments := func(w io.Writer) error { return writeSafetensors(w, t.optimizer.moments(&t.Model.Parameters)) }
-	if err := writeFile(filepath.Join(dir, optimizerFile), moments); err != nil {
-		return err
-	}
-	state := trainingJSON{t.state, k.data, k.settings, map[string]string{}}
-	for _, file := range checkpointFiles {
-		sum, err := fileSum(filepath.Join(dir, file))
-		if err != nil {
-			return err
-		}
-		state.Files[file] = sum
-	}
-	if err := writeFile(filepath.Join(dir, trainingFile), state.writeTo); err != nil {
-		return err
-	}
-	return syncFolder(dir)
+	moments := t.optimizer.moments(&t.Model.Parameters)
+	files := append(modelFiles(t.Model, k.tokenizer),
+		savedFile{optimizerFile, func(w io.Writer) error { return writeSafetensors(w, moments) }},
+		savedFile{trainingFile, func(w io.Writer) error {
+			state := trainingJSON{t.state, k.data, k.settings, map[string]string{}}
+			for _, file := range checkpointFiles {
+				sum, err := fileSum(filepath.Join(aside, file))
+				if err != nil {
+					return err
+				}
+				state.Files[file] = sum
+			}
+			return state.writeTo(w)
+		}})
+	return saveFiles(aside, name, files)
 }
 
 // removeOld removes the checkpoints before the newest two, and those before the newest

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -151,64 +152,88 @@ func TestKilledAnyTime(t *testing.T) {
 	t.Logf("killed %d times, %d ended", killed, ended)
 }
 
-// failingDisk makes the n-th operation on the disk fail, and tells how many
-// there were. It flushes nothing, to be quick.
-func failingDisk(t *testing.T, n int, failure error) *int {
+// diskUse tells how many operations there were on the disk, and which file or folder
+// the one that failed was about, by the name that it has in the end.
+type diskUse struct {
+	count  int
+	failed string
+}
+
+// failingDisk makes the n-th operation on the disk fail. It flushes nothing, to be
+// quick.
+func failingDisk(t *testing.T, n int, failure error) *diskUse {
 	t.Helper()
-	sound, count := disk, new(int)
+	sound, use := disk, new(diskUse)
 	t.Cleanup(func() { disk = sound })
-	fails := func() bool { *count++; return *count == n }
+	fails := func(name string) bool {
+		if use.count++; use.count != n {
+			return false
+		}
+		use.failed = nameInTheEnd(name)
+		return true
+	}
 	disk.create = func(dir, pattern string) (*os.File, error) {
-		if fails() {
+		if fails(filepath.Join(dir, strings.Replace(pattern, "*", "0", 1))) {
 			return nil, failure
 		}
 		return sound.create(dir, pattern)
 	}
 	disk.mkdir = func(name string, mode os.FileMode) error {
-		if fails() {
+		if fails(name) {
 			return failure
 		}
 		return sound.mkdir(name, mode)
 	}
 	disk.write = func(f *os.File, p []byte) (int, error) {
-		if fails() {
+		if fails(f.Name()) {
 			half, _ := sound.write(f, p[:len(p)/2]) // a full disk takes a part
 			return half, failure
 		}
 		return sound.write(f, p)
 	}
 	disk.sync = func(f *os.File) error {
-		if fails() {
+		if fails(f.Name()) {
 			return failure
 		}
 		return nil
 	}
 	disk.rename = func(from, to string) error {
-		if fails() {
+		if fails(to) {
 			return failure
 		}
 		return sound.rename(from, to)
 	}
-	return count
+	return use
+}
+
+// While something is written or removed there is a dot before its name, and a number
+// after that of a file.
+var (
+	checkpointAside = regexp.MustCompile(`\.(checkpoint-\d+)`)
+	fileAside       = regexp.MustCompile(`\.([a-z_.]+)\.\d+$`)
+)
+
+func nameInTheEnd(name string) string {
+	return fileAside.ReplaceAllString(checkpointAside.ReplaceAllString(name, "$1"), "$1")
 }
 
 // Whichever write, flush or renaming fails, be the disk full or read-only, the
-// program says so in a line that names the file, leaves nothing half done and
-// loses no checkpoint; and later it goes on to the same model.
+// program says so in a line that names the file, as it is called in the end, leaves
+// nothing half done and loses no checkpoint; and later it goes on to the same model.
 func TestEveryFailureOfTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	once := filepath.Join(dir, "once")
-	count := failingDisk(t, 0, nil)
+	use := failingDisk(t, 0, nil)
 	train := func(out string) (int, string) {
 		status, _, stderr := runHere("", smallRun(t, dir, "-out", out, "-steps", "9", "-save-every", "3", "-log-every", "9", "-resume")...)
 		return status, stderr
 	}
 	smallRun(t, dir)
-	*count = 0
+	use.count = 0
 	if status, stderr := train(once); status != exitDone {
 		t.Fatal(stderr)
 	}
-	all, want := *count, modelSum(t, once)
+	all, want := use.count, modelSum(t, once)
 	if all < 60 {
 		t.Fatalf("the run has asked the disk %d times only", all)
 	}
@@ -216,12 +241,12 @@ func TestEveryFailureOfTheDisk(t *testing.T) {
 		failure := []error{syscall.ENOSPC, syscall.EROFS}[n%2]
 		out := filepath.Join(dir, fmt.Sprint(n))
 		before := disk
-		failingDisk(t, n, failure)
+		use := failingDisk(t, n, failure)
 		status, stderr := train(out)
 		disk = before
 		lines := strings.Split(strings.TrimSpace(stderr), "\n")
-		if last := lines[len(lines)-1]; status != exitFailed || !strings.Contains(last, failure.Error()) || !strings.Contains(last, out) {
-			t.Errorf("operation %d fails with %q: exit status %d, %s", n, failure, status, last)
+		if last := lines[len(lines)-1]; status != exitFailed || !strings.Contains(last, use.failed+": "+failure.Error()) {
+			t.Errorf("operation %d, on %s, fails with %q: exit status %d, %s", n, use.failed, failure, status, last)
 		}
 		for _, name := range checkpointsIn(out) {
 			if _, err := loadCheckpoint(name); err != nil {
