@@ -14,10 +14,62 @@
 //	VMAXPS b, a, c          c = a > b ? a : b
 //	VFMADD231PS a, b, c     c = a·b + c
 //	VFMADD213PS c, b, a     a = a·b + c
+//	VFMADD132PS b, c, a     a = a·b + c
 //	VFNMADD231PS a, b, c    c = −a·b + c
 //	VCMPPS $1, b, a, c      c = a < b, all ones or all zeros ($5: not a < b)
 //	VANDNPS b, a, c         c = b and not a
 //	VBLENDVPS m, b, a, c    c = m ? b : a
+
+// With AVX2 a block of 16 floats is in two registers: B0 in Y0 and Y1, B2 in Y2 and
+// Y3, and so on. BOTH does an instruction for both halves of blocks; ONE(r) is for an
+// operand that is the same for both: a register, a number or a place in memory.
+#define BOTH(op, x, y, z)             \
+	op x(LOW), y(LOW), z(LOW)         \
+	op x(HIGH), y(HIGH), z(HIGH)
+
+// BOTH2 and BOTH4 are for instructions of two and of four operands.
+#define BOTH2(op, x, y)               \
+	op x(LOW), y(LOW)                 \
+	op x(HIGH), y(HIGH)
+#define BOTH4(op, w, x, y, z)         \
+	op w(LOW), x(LOW), y(LOW), z(LOW) \
+	op w(HIGH), x(HIGH), y(HIGH), z(HIGH)
+
+// So B0(LOW) is LOW(Y0, Y1), which is Y0, and ONE(Y9)(LOW) is Y9: DROP takes the (LOW).
+#define LOW(low, high) low
+#define HIGH(low, high) high
+#define B0(half) half(Y0, Y1)
+#define B2(half) half(Y2, Y3)
+#define B4(half) half(Y4, Y5)
+#define B6(half) half(Y6, Y7)
+#define B8(half) half(Y8, Y9)
+#define B10(half) half(Y10, Y11)
+#define B12(half) half(Y12, Y13)
+#define B14(half) half(Y14, Y15)
+#define MASK B14
+#define ONE(r) r DROP
+#define DROP(half)
+
+// The moves of a block, from and to an address such as (SI)(AX*1).
+#define LOAD(at, block)               \
+	VMOVUPS at, block(LOW)            \
+	VMOVUPS 32 at, block(HIGH)
+#define STORE(at, block)              \
+	VMOVUPS block(LOW), at            \
+	VMOVUPS block(HIGH), 32 at
+
+// The same for the floats where MASK is ones; others are not touched, and read as 0.
+#define LOADMASKED(at, block)         \
+	VMASKMOVPS at, MASK(LOW), block(LOW) \
+	VMASKMOVPS 32 at, MASK(HIGH), block(HIGH)
+#define STOREMASKED(at, block)        \
+	VMASKMOVPS block(LOW), MASK(LOW), at \
+	VMASKMOVPS block(HIGH), MASK(HIGH), 32 at
+
+// ALLBUT sets MASK for all but the last n floats of a block; it uses R10.
+#define ALLBUT(n)                     \
+	LEAQ ·tailMask(SB), R10          \
+	LOAD((R10)(n*4), MASK)
 
 // The tile of the matrix product, tileAVX2 and tileAVX512 (t *tile):
 //
@@ -36,23 +88,11 @@
 // t: DI. depth: CX. b: DX, its step BX. a: SI, R8, R9 and R10 are its groups, R11
 // the step to the next row, R12 that along k. AX and R13: start or c, and its step.
 
-// GROUP goes to the first row of group g of start or c.
-#define GROUP(g, base)                \
-	MOVQ  tile_group+8*g(DI), AX      \
-	IMULQ R13, AX                     \
-	ADDQ  base(DI), AX
-
-// AGROUP makes r point to the first row of group g of a.
-#define AGROUP(g, r)                  \
+// GROUP makes r point to the first row of group g of a matrix.
+#define GROUP(g, matrix, step, r)     \
 	MOVQ  tile_group+8*g(DI), r       \
-	IMULQ R11, r                      \
-	ADDQ  SI, r
-
-// STEPS loads what t says of start or c.
-#define STEPS(base, step)             \
-	MOVQ base(DI), AX                 \
-	MOVQ step(DI), R13                \
-	SHLQ $2, R13
+	IMULQ step, r                     \
+	ADDQ  matrix, r
 
 // OPERANDS loads what t says of a and b.
 #define OPERANDS                      \
@@ -65,121 +105,105 @@
 	SHLQ $2, BX                       \
 	SHLQ $2, R11                      \
 	SHLQ $2, R12                      \
-	AGROUP(1, R8)
+	GROUP(1, SI, R11, R8)
 
 // ROWS256 moves the six rows of a tile, from start or to c.
 #define ROWS256(move, base, step)     \
-	STEPS(base, step)                 \
-	move(Y0, Y1)                      \
-	move(Y2, Y3)                      \
-	move(Y4, Y5)                      \
-	GROUP(1, base)                    \
-	move(Y6, Y7)                      \
-	move(Y8, Y9)                      \
-	move(Y10, Y11)
-
-#define FROM256(a, b)                 \
-	VMASKMOVPS (AX), Y12, a           \
-	VMASKMOVPS 32(AX), Y13, b         \
-	ADDQ       R13, AX
-
-#define TO256(a, b)                   \
-	VMOVUPS a, (AX)                   \
-	VMOVUPS b, 32(AX)                 \
-	ADDQ    R13, AX
-
-#define TOMASKED256(a, b)             \
-	VMASKMOVPS a, Y12, (AX)           \
-	VMASKMOVPS b, Y13, 32(AX)         \
-	ADDQ       R13, AX
-
-// MASK256 makes the masks Y12 and Y13 for t.cols columns.
-#define MASK256                       \
-	LEAQ    ·tailMask+64(SB), AX     \
-	MOVQ    tile_cols(DI), R13        \
-	SHLQ    $2, R13                   \
-	SUBQ    R13, AX                   \
-	VMOVUPS (AX), Y12                 \
-	VMOVUPS 32(AX), Y13
+	MOVQ base(DI), AX                 \
+	MOVQ step(DI), R13                \
+	SHLQ $2, R13                      \
+	move((AX), B0)                    \
+	move((AX)(R13*1), B2)             \
+	move((AX)(R13*2), B4)             \
+	GROUP(1, base(DI), R13, AX)       \
+	move((AX), B6)                    \
+	move((AX)(R13*1), B8)             \
+	move((AX)(R13*2), B10)
 
 // ROW256 adds element·b to a row of the tile; t is for the element.
-#define ROW256(element, t, a, b)      \
+#define ROW256(element, t, row)       \
 	VBROADCASTSS element, t           \
-	VFMADD231PS  Y12, t, a            \
-	VFMADD231PS  Y13, t, b
+	BOTH(VFMADD231PS, B12, ONE(t), row)
 
 // func tileAVX2(t *tile)
 //
-// 6 rows of 16: the tile is Y0 to Y11, b Y12 and Y13, elements of a Y14 and Y15.
+// 6 rows of 16: the tile is B0 to B10, b B12, elements of a Y14 and Y15, where the
+// mask is before and after; R9 columns are not there.
 TEXT ·tileAVX2(SB), NOSPLIT, $0-8
 	MOVQ  t+0(FP), DI
-	MASK256
-	ROWS256(FROM256, tile_start, tile_startRow)
+	MOVQ  $16, R9
+	SUBQ  tile_cols(DI), R9
+	ALLBUT(R9)
+	ROWS256(LOADMASKED, tile_start, tile_startRow)
 	OPERANDS
 	TESTQ CX, CX
 	JZ    done
 
 loop:
-	VMOVUPS (DX), Y12
-	VMOVUPS 32(DX), Y13
-	ROW256((SI), Y14, Y0, Y1)
-	ROW256((SI)(R11*1), Y15, Y2, Y3)
-	ROW256((SI)(R11*2), Y14, Y4, Y5)
-	ROW256((R8), Y15, Y6, Y7)
-	ROW256((R8)(R11*1), Y14, Y8, Y9)
-	ROW256((R8)(R11*2), Y15, Y10, Y11)
-	ADDQ    R12, SI
-	ADDQ    R12, R8
-	ADDQ    BX, DX
-	DECQ    CX
-	JNZ     loop
+	LOAD((DX), B12)
+	ROW256((SI), Y14, B0)
+	ROW256((SI)(R11*1), Y15, B2)
+	ROW256((SI)(R11*2), Y14, B4)
+	ROW256((R8), Y15, B6)
+	ROW256((R8)(R11*1), Y14, B8)
+	ROW256((R8)(R11*2), Y15, B10)
+	ADDQ R12, SI
+	ADDQ R12, R8
+	ADDQ BX, DX
+	DECQ CX
+	JNZ  loop
 
 done:
-	CMPQ tile_cols(DI), $16
-	JNE  masked
-	ROWS256(TO256, tile_c, tile_cRow)
+	TESTQ R9, R9
+	JNZ   masked
+	ROWS256(STORE, tile_c, tile_cRow)
 	VZEROUPPER
 	RET
 
 masked:
-	MASK256
-	ROWS256(TOMASKED256, tile_c, tile_cRow)
+	ALLBUT(R9)
+	ROWS256(STOREMASKED, tile_c, tile_cRow)
 	VZEROUPPER
 	RET
 
 // ROWS512 moves the twelve rows of a tile, from start or to c.
 #define ROWS512(move, base, step)     \
-	STEPS(base, step)                 \
+	MOVQ base(DI), AX                 \
+	MOVQ step(DI), R13                \
+	SHLQ $2, R13                      \
 	move(Z0, Z1)                      \
 	move(Z2, Z3)                      \
 	move(Z4, Z5)                      \
-	GROUP(1, base)                    \
+	GROUP(1, base(DI), R13, AX)       \
 	move(Z6, Z7)                      \
 	move(Z8, Z9)                      \
 	move(Z10, Z11)                    \
-	GROUP(2, base)                    \
+	GROUP(2, base(DI), R13, AX)       \
 	move(Z12, Z13)                    \
 	move(Z14, Z15)                    \
 	move(Z16, Z17)                    \
-	GROUP(3, base)                    \
+	GROUP(3, base(DI), R13, AX)       \
 	move(Z18, Z19)                    \
 	move(Z20, Z21)                    \
 	move(Z22, Z23)
 
+// FROM512 and TO512 load and store a row. K1 and K2 are its masks.
 #define FROM512(a, b)                 \
 	VMOVUPS.Z (AX), K1, a             \
 	VMOVUPS.Z 64(AX), K2, b           \
 	ADDQ      R13, AX
-
-#define FETCH512(a, b)                \
-	PREFETCHT0 128(AX)                 \
-	PREFETCHT0 191(AX)                 \
-	ADDQ      R13, AX
-
 #define TO512(a, b)                   \
 	VMOVUPS a, K1, (AX)               \
 	VMOVUPS b, K2, 64(AX)             \
 	ADDQ    R13, AX
+
+// FETCH512 fetches what the next tile of these rows will begin from or write, so that
+// neither has to wait for memory: its first 64 bytes in c, up to byte 191, which are
+// in two cache lines if c is not aligned.
+#define FETCH512(a, b)                \
+	PREFETCHT0 128(AX)                \
+	PREFETCHT0 191(AX)                \
+	ADDQ       R13, AX
 
 // STEP512 does one step of k, by row(element, register for it, row of the tile).
 #define STEP512(row)                  \
@@ -201,14 +225,13 @@ masked:
 	ADDQ R12, R10                     \
 	ADDQ BX, DX
 
-#define BOTH512(element, t, a, b)     \
-	VBROADCASTSS element, t           \
-	VFMADD231PS  Z24, t, a            \
-	VFMADD231PS  Z25, t, b
-
+// LEFT512 adds element·b to the left half of a row of the tile, BOTH512 to both halves.
 #define LEFT512(element, t, a, b)     \
 	VBROADCASTSS element, t           \
 	VFMADD231PS  Z24, t, a
+#define BOTH512(element, t, a, b)     \
+	LEFT512(element, t, a, b)         \
+	VFMADD231PS  Z25, t, b
 
 // func tileAVX512(t *tile)
 //
@@ -226,22 +249,24 @@ TEXT ·tileAVX512(SB), NOSPLIT, $0-8
 	ROWS512(FROM512, tile_start, tile_startRow)
 	ROWS512(FETCH512, tile_c, tile_cRow)
 	OPERANDS
-	AGROUP(2, R9)
-	AGROUP(3, R10)
+	GROUP(2, SI, R11, R9)
+	GROUP(3, SI, R11, R10)
 	TESTQ CX, CX
 	JZ    done
 	CMPQ  tile_cols(DI), $16
 	JLE   half
 
+	// b comes from the second-level cache and is fetched eight steps ahead: the
+	// hardware's own prefetching stops at each page.
 loop:
-	VMOVUPS (DX), Z24
-	VMOVUPS 64(DX), Z25
+	VMOVUPS    (DX), Z24
+	VMOVUPS    64(DX), Z25
 	PREFETCHT0 (DX)(BX*8)
 	PREFETCHT0 64(DX)(BX*8)
 	STEP512(BOTH512)
-	DECQ    CX
-	JNZ     loop
-	JMP     done
+	DECQ       CX
+	JNZ        loop
+	JMP        done
 
 half:
 	VMOVUPS (DX), Z24
@@ -256,99 +281,84 @@ done:
 
 // The vector kernels: slices of one length, 16 floats at a time.
 
-// EACH runs body over all blocks of 16 floats of slices of length CX, each in two
-// registers. loads and stores move the blocks; they get the name of the move. AX
-// is the place of the block, in bytes. The 0 to 15 floats that are left at the end
-// go through the same body, but are moved under a mask: memory outside the slices
-// is not touched, and what is not there reads as 0. The mask, Y14 and Y15, is all
-// ones until then. R10 is used for it.
-#define EACH(loads, body, stores)     \
-	XORQ     AX, AX                   \
-	VPCMPEQD Y14, Y14, Y14            \
-	VPCMPEQD Y15, Y15, Y15            \
-	SUBQ     $16, CX                  \
-	JLT      tail                     \
+// EACH runs body over all blocks of slices of length n. loads and stores are lists of
+// the blocks to move; they get the name of the move. AX is the place of the block, in
+// bytes; CX counts what is left. The 0 to 15 floats that are left at the end go
+// through the same body, but are moved under MASK, which is all ones until then:
+// memory outside the slices is not touched, and what is not there reads as 0.
+#define EACH(n, loads, body, stores)  \
+	MOVQ n, CX                        \
+	XORQ AX, AX                       \
+	BOTH(VPCMPEQD, MASK, MASK, MASK)  \
+	SUBQ $16, CX                      \
+	JLT  tail                         \
 loop:                                 \
 	loads(LOAD)                       \
 	body                              \
 	stores(STORE)                     \
-	ADDQ     $64, AX                  \
-	SUBQ     $16, CX                  \
-	JGE      loop                     \
+	ADDQ $64, AX                      \
+	SUBQ $16, CX                      \
+	JGE  loop                         \
 tail:                                 \
-	NEGQ     CX                       \
-	CMPQ     CX, $16                  \
-	JEQ      done                     \
-	LEAQ     ·tailMask(SB), R10      \
-	VMOVUPS  (R10)(CX*4), Y14         \
-	VMOVUPS  32(R10)(CX*4), Y15       \
-	loads(LOADTAIL)                   \
+	NEGQ CX                           \
+	CMPQ CX, $16                      \
+	JEQ  done                         \
+	ALLBUT(CX)                        \
+	loads(LOADMASKED)                 \
 	body                              \
-	stores(STORETAIL)                 \
+	stores(STOREMASKED)               \
 done:
 
-#define LOAD(p, a, b)                 \
-	VMOVUPS (p)(AX*1), a              \
-	VMOVUPS 32(p)(AX*1), b
+// The lists for EACH: Y is a slice at DI, its block in B0; A, B and C are slices at SI,
+// DX and R8, their blocks in B2, B4 and B6; YA is Y and A, and so on.
+#define NONE(move)
+#define Y(move) move((DI)(AX*1), B0)
+#define A(move) move((SI)(AX*1), B2)
+#define AB(move) A(move)              \
+	move((DX)(AX*1), B4)
+#define ABC(move) AB(move)            \
+	move((R8)(AX*1), B6)
+#define YA(move) Y(move)              \
+	A(move)
+#define YAB(move) Y(move)             \
+	AB(move)
+#define YABC(move) Y(move)            \
+	ABC(move)
 
-#define STORE(p, a, b)                \
-	VMOVUPS a, (p)(AX*1)              \
-	VMOVUPS b, 32(p)(AX*1)
+// TOTAL folds the 16 lanes of a block by halves: 8, 4, 2, 1. It uses Y0 and Y1.
+#define TOTAL(op, block, result)      \
+	op           block(LOW), block(HIGH), Y0 \
+	VEXTRACTF128 $1, Y0, X1           \
+	op           X0, X1, X0           \
+	VPERMILPS    $14, X0, X1          \
+	op           X0, X1, X0           \
+	VPERMILPS    $1, X0, X1           \
+	op           X0, X1, X0           \
+	MOVSS        X0, result
 
-#define LOADTAIL(p, a, b)             \
-	VMASKMOVPS (p)(AX*1), Y14, a      \
-	VMASKMOVPS 32(p)(AX*1), Y15, b
+// ZERO sets a block to zero.
+#define ZERO(block) BOTH(VXORPS, block, block, block)
 
-#define STORETAIL(p, a, b)            \
-	VMASKMOVPS a, Y14, (p)(AX*1)      \
-	VMASKMOVPS b, Y15, 32(p)(AX*1)
-
-#define NOTHING(move)
+// WITH is BOTH with a constant from memory, which is then in Y13.
+#define WITH(op, constant, y, z)        \
+	VBROADCASTSS constant, Y13        \
+	BOTH(op, ONE(Y13), y, z)
 
 // CONSTANT(i) is constants[i] of kernels_amd64.go.
 #define CONSTANT(i) ·constants+(4*i)(SB)
 
-// PAIR does the same to both registers of a block: op operand, block, block.
-#define PAIR(op, operand, a, b)       \
-	op operand, a, a                  \
-	op operand, b, b
-
-// TOTAL adds the 16 lanes in a, b by halves: 8, 4, 2, 1. The sum is in xa, the
-// lower half of a; xb is that of b.
-#define TOTAL(a, b, xa, xb)           \
-	VADDPS       b, a, a              \
-	VEXTRACTF128 $1, a, xb            \
-	VADDPS       xb, xa, xa           \
-	VPERMILPS    $14, xa, xb          \
-	VADDPS       xb, xa, xa           \
-	VPERMILPS    $1, xa, xb           \
-	VADDSS       xb, xa, xa
-
-// ZERO sets both registers to zero.
-#define ZERO(a, b)                    \
-	VXORPS a, a, a                    \
-	VXORPS b, b, b
+// HORNER: p = p·x + constant i.
+#define HORNER(i, x, p) WITH(VFMADD213PS, CONSTANT(i), x, p)
 
 // func addAVX2(y, x []float32)
 //
 //	for i { y[i] += x[i] }
 //
-// y: DI, Y0-1; x: SI, Y2-3.
-#define ADD_LOADS(move)               \
-	move(DI, Y0, Y1)                  \
-	move(SI, Y2, Y3)
-
-#define ADD                           \
-	VADDPS Y2, Y0, Y0                 \
-	VADDPS Y3, Y1, Y1
-
-#define Y_STORES(move) move(DI, Y0, Y1)
-
+// y: DI, B0; x: SI, B2.
 TEXT ·addAVX2(SB), NOSPLIT, $0-48
 	MOVQ y_base+0(FP), DI
-	MOVQ y_len+8(FP), CX
 	MOVQ x_base+24(FP), SI
-	EACH(ADD_LOADS, ADD, Y_STORES)
+	EACH(y_len+8(FP), YA, BOTH(VADDPS, B2, B0, B0), Y)
 	VZEROUPPER
 	RET
 
@@ -356,25 +366,12 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-48
 //
 //	for i { y[i] = fma(a[i], b[i], y[i]) }
 //
-// y: DI, Y0-1; a: SI, Y2-3; b: DX, Y4-5.
-#define MULADD_LOADS(move)            \
-	move(DI, Y0, Y1)                  \
-	DOT_LOADS(move)
-
-#define DOT_LOADS(move)               \
-	move(SI, Y2, Y3)                  \
-	move(DX, Y4, Y5)
-
-#define MULADD                        \
-	VFMADD231PS Y4, Y2, Y0            \
-	VFMADD231PS Y5, Y3, Y1
-
+// y: DI, B0; a: SI, B2; b: DX, B4.
 TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
 	MOVQ y_base+0(FP), DI
-	MOVQ y_len+8(FP), CX
 	MOVQ a_base+24(FP), SI
 	MOVQ b_base+48(FP), DX
-	EACH(MULADD_LOADS, MULADD, Y_STORES)
+	EACH(y_len+8(FP), YAB, BOTH(VFMADD231PS, B4, B2, B0), Y)
 	VZEROUPPER
 	RET
 
@@ -382,16 +379,11 @@ TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
 //
 //	for i { y[i] *= s }
 //
-// y: DI, Y0-1; s: Y2.
-#define Y_LOADS(move) move(DI, Y0, Y1)
-
-#define SCALE PAIR(VMULPS, Y2, Y0, Y1)
-
+// y: DI, B0; s: Y2.
 TEXT ·scaleAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y_base+0(FP), DI
-	MOVQ         y_len+8(FP), CX
 	VBROADCASTSS s+24(FP), Y2
-	EACH(Y_LOADS, SCALE, Y_STORES)
+	EACH(y_len+8(FP), Y, BOTH(VMULPS, ONE(Y2), B0, B0), Y)
 	VZEROUPPER
 	RET
 
@@ -399,16 +391,12 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-28
 //
 //	for i { lane[i%16] += x[i] }; return total(lane)
 //
-// x: SI, Y2-3; lanes: Y0-1.
-#define X_LOADS(move) move(SI, Y2, Y3)
-
+// x: SI, B2; lanes: B0.
 TEXT ·sumAVX2(SB), NOSPLIT, $0-28
 	MOVQ x_base+0(FP), SI
-	MOVQ x_len+8(FP), CX
-	ZERO(Y0, Y1)
-	EACH(X_LOADS, ADD, NOTHING)
-	TOTAL(Y0, Y1, X0, X1)
-	MOVSS X0, ret+24(FP)
+	ZERO(B0)
+	EACH(x_len+8(FP), A, BOTH(VADDPS, B2, B0, B0), NONE)
+	TOTAL(VADDPS, B0, ret+24(FP))
 	VZEROUPPER
 	RET
 
@@ -416,15 +404,13 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-28
 //
 //	for i { lane[i%16] = fma(a[i], b[i], lane[i%16]) }; return total(lane)
 //
-// a: SI, Y2-3; b: DX, Y4-5; lanes: Y0-1.
+// a: SI, B2; b: DX, B4; lanes: B0.
 TEXT ·dotAVX2(SB), NOSPLIT, $0-52
 	MOVQ a_base+0(FP), SI
-	MOVQ a_len+8(FP), CX
 	MOVQ b_base+24(FP), DX
-	ZERO(Y0, Y1)
-	EACH(DOT_LOADS, MULADD, NOTHING)
-	TOTAL(Y0, Y1, X0, X1)
-	MOVSS X0, ret+48(FP)
+	ZERO(B0)
+	EACH(a_len+8(FP), AB, BOTH(VFMADD231PS, B4, B2, B0), NONE)
+	TOTAL(VADDPS, B0, ret+48(FP))
 	VZEROUPPER
 	RET
 
@@ -432,22 +418,18 @@ TEXT ·dotAVX2(SB), NOSPLIT, $0-52
 //
 //	for i { d = x[i] − center; lane[i%16] = fma(d, d, lane[i%16]) }; return total(lane)
 //
-// x: SI; d: Y2-3, 0 where no x is; lanes: Y0-1; center: Y4.
+// x: SI, B2, and d, 0 where no x is; lanes: B0; center: Y4.
 #define SQUARES                       \
-	PAIR(VSUBPS, Y4, Y2, Y3)          \
-	VANDPS      Y14, Y2, Y2           \
-	VANDPS      Y15, Y3, Y3           \
-	VFMADD231PS Y2, Y2, Y0            \
-	VFMADD231PS Y3, Y3, Y1
+	BOTH(VSUBPS, ONE(Y4), B2, B2)     \
+	BOTH(VANDPS, MASK, B2, B2)        \
+	BOTH(VFMADD231PS, B2, B2, B0)
 
 TEXT ·squaresAVX2(SB), NOSPLIT, $0-36
 	MOVQ         x_base+0(FP), SI
-	MOVQ         x_len+8(FP), CX
 	VBROADCASTSS center+24(FP), Y4
-	ZERO(Y0, Y1)
-	EACH(X_LOADS, SQUARES, NOTHING)
-	TOTAL(Y0, Y1, X0, X1)
-	MOVSS X0, ret+32(FP)
+	ZERO(B0)
+	EACH(x_len+8(FP), A, SQUARES, NONE)
+	TOTAL(VADDPS, B0, ret+32(FP))
 	VZEROUPPER
 	RET
 
@@ -455,102 +437,67 @@ TEXT ·squaresAVX2(SB), NOSPLIT, $0-36
 //
 //	for i { if x[i] > lane[i%16] { lane[i%16] = x[i] } }; return the greatest lane
 //
-// x: SI, Y2-3, −∞ where no x is; lanes: Y0-1; −∞: Y4.
+// x: SI, B2, −∞ where no x is; lanes: B0; −∞: Y4.
 #define MAXIMUM                       \
-	VBLENDVPS Y14, Y2, Y4, Y2         \
-	VBLENDVPS Y15, Y3, Y4, Y3         \
-	VMAXPS    Y0, Y2, Y0              \
-	VMAXPS    Y1, Y3, Y1
+	BOTH4(VBLENDVPS, MASK, B2, ONE(Y4), B2) \
+	BOTH(VMAXPS, B0, B2, B0)
 
 TEXT ·maximumAVX2(SB), NOSPLIT, $0-28
-	MOVQ         x_base+0(FP), SI
-	MOVQ         x_len+8(FP), CX
-	VPCMPEQD     Y4, Y4, Y4
-	VPSLLD       $23, Y4, Y4          // ones from bit 23 on are −∞
-	VMOVAPS      Y4, Y0
-	VMOVAPS      Y4, Y1
-	EACH(X_LOADS, MAXIMUM, NOTHING)
-	VMAXPS       Y0, Y1, Y0           // by halves: 8, 4, 2, 1
-	VEXTRACTF128 $1, Y0, X1
-	VMAXPS       X0, X1, X0
-	VPERMILPS    $14, X0, X1
-	VMAXPS       X0, X1, X0
-	VPERMILPS    $1, X0, X1
-	VMAXSS       X0, X1, X0
-	MOVSS        X0, ret+24(FP)
+	MOVQ     x_base+0(FP), SI
+	VPCMPEQD Y4, Y4, Y4
+	VPSLLD   $23, Y4, Y4              // ones from bit 23 on are −∞
+	BOTH2(VMOVAPS, ONE(Y4), B0)
+	EACH(x_len+8(FP), A, MAXIMUM, NONE)
+	TOTAL(VMAXPS, B0, ret+24(FP))
 	VZEROUPPER
 	RET
 
-// EXP is exp of Y0-1, in place; it uses Y2 to Y9.
+// EXP is exp of B0, in place; it uses B6, B8, B10 and Y13.
 //
-//	n = round(x·log₂e)             Y4-5
-//	r = x − n·ln 2                 Y6-7
-//	p = e^r, by Horner's rule      Y8-9
+//	n = round(x·log₂e)             B6
+//	r = x − n·ln 2                 B8
+//	p = e^r, by Horner's rule      B10
 //	x = x < expLowest ? 0 : p·2ⁿ   (n·2²³ plus the bits of 1 are the bits of 2ⁿ)
 #define EXP                           \
-	VBROADCASTSS CONSTANT(0), Y2      \
-	VMULPS       Y2, Y0, Y4           \
-	VMULPS       Y2, Y1, Y5           \
-	VROUNDPS     $8, Y4, Y4           \
-	VROUNDPS     $8, Y5, Y5           \
-	VMOVAPS      Y0, Y6               \
-	VMOVAPS      Y1, Y7               \
-	VBROADCASTSS CONSTANT(1), Y2      \
-	VFMADD231PS  Y2, Y4, Y6           \
-	VFMADD231PS  Y2, Y5, Y7           \
-	VBROADCASTSS CONSTANT(2), Y2      \
-	VFMADD231PS  Y2, Y4, Y6           \
-	VFMADD231PS  Y2, Y5, Y7           \
-	VBROADCASTSS CONSTANT(3), Y8      \
-	VMOVAPS      Y8, Y9               \
-	HORNER(4, Y6, Y7, Y8, Y9)         \
-	HORNER(5, Y6, Y7, Y8, Y9)         \
-	HORNER(6, Y6, Y7, Y8, Y9)         \
-	HORNER(7, Y6, Y7, Y8, Y9)         \
-	HORNER(8, Y6, Y7, Y8, Y9)         \
-	HORNER(8, Y6, Y7, Y8, Y9)         \
-	VCVTPS2DQ    Y4, Y4               \
-	VCVTPS2DQ    Y5, Y5               \
-	VPSLLD       $23, Y4, Y4          \
-	VPSLLD       $23, Y5, Y5          \
-	PAIR(VPADDD, Y2, Y4, Y5)          \
-	VMULPS       Y4, Y8, Y8           \
-	VMULPS       Y5, Y9, Y9           \
-	VBROADCASTSS CONSTANT(9), Y2      \
-	VCMPPS       $5, Y2, Y0, Y0       \
-	VCMPPS       $5, Y2, Y1, Y1       \
-	VANDPS       Y8, Y0, Y0           \
-	VANDPS       Y9, Y1, Y1
-
-// HORNER: p = p·x + constant i, which is then in Y2.
-#define HORNER(i, xa, xb, pa, pb)     \
-	VBROADCASTSS CONSTANT(i), Y2      \
-	VFMADD213PS  Y2, xa, pa           \
-	VFMADD213PS  Y2, xb, pb
+	WITH(VMULPS, CONSTANT(0), B0, B6)   \
+	BOTH(VROUNDPS, ONE($8), B6, B6)   \
+	BOTH2(VMOVAPS, B0, B8)            \
+	WITH(VFMADD231PS, CONSTANT(1), B6, B8) \
+	WITH(VFMADD231PS, CONSTANT(2), B6, B8) \
+	BOTH2(VBROADCASTSS, ONE(CONSTANT(3)), B10) \
+	HORNER(4, B8, B10)                \
+	HORNER(5, B8, B10)                \
+	HORNER(6, B8, B10)                \
+	HORNER(7, B8, B10)                \
+	HORNER(8, B8, B10)                \
+	HORNER(8, B8, B10)                \
+	BOTH2(VCVTPS2DQ, B6, B6)          \
+	BOTH(VPSLLD, ONE($23), B6, B6)    \
+	BOTH(VPADDD, ONE(Y13), B6, B6)    \
+	BOTH(VMULPS, B6, B10, B10)        \
+	VBROADCASTSS CONSTANT(9), Y13     \
+	BOTH4(VCMPPS, ONE($5), ONE(Y13), B0, B0) \
+	BOTH(VANDPS, B10, B0, B0)
 
 // func expSumAVX2(x []float32, max, scale float32) float32
 //
 //	for i { x[i] = exp((x[i] − max)·scale); lane[i%16] += x[i] }; return total(lane)
 //
-// x: DI, Y0-1; lanes: Y10-11; max: Y12; scale: Y13.
+// x: DI, B0; lanes: B4; max: Y2; scale: Y3.
 #define EXPSUM                        \
-	PAIR(VSUBPS, Y12, Y0, Y1)         \
-	PAIR(VMULPS, Y13, Y0, Y1)         \
+	BOTH(VSUBPS, ONE(Y2), B0, B0)     \
+	BOTH(VMULPS, ONE(Y3), B0, B0)     \
 	EXP                               \
-	VANDPS Y14, Y0, Y2                \
-	VANDPS Y15, Y1, Y3                \
-	VADDPS Y2, Y10, Y10               \
-	VADDPS Y3, Y11, Y11
+	BOTH(VANDPS, MASK, B0, B6)        \
+	BOTH(VADDPS, B6, B4, B4)
 
 TEXT ·expSumAVX2(SB), NOSPLIT, $0-36
 	MOVQ         x_base+0(FP), DI
-	MOVQ         x_len+8(FP), CX
-	VBROADCASTSS max+24(FP), Y12
-	VBROADCASTSS scale+28(FP), Y13
-	ZERO(Y10, Y11)
-	EACH(Y_LOADS, EXPSUM, Y_STORES)
-	TOTAL(Y10, Y11, X10, X11)
-	MOVSS        X10, ret+32(FP)
+	VBROADCASTSS max+24(FP), Y2
+	VBROADCASTSS scale+28(FP), Y3
+	ZERO(B4)
+	EACH(x_len+8(FP), Y, EXPSUM, Y)
+	TOTAL(VADDPS, B4, ret+32(FP))
 	VZEROUPPER
 	RET
 
@@ -558,82 +505,64 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-36
 //
 //	for i { dp[i] = ((dp[i] − d)·p[i])·scale }
 //
-// dp: DI, Y0-1; p: SI, Y2-3; d: Y4; scale: Y5.
+// dp: DI, B0; p: SI, B2; d: Y4; scale: Y5.
 #define SOFTMAXBACKWARD               \
-	PAIR(VSUBPS, Y4, Y0, Y1)          \
-	VMULPS Y2, Y0, Y0                 \
-	VMULPS Y3, Y1, Y1                 \
-	PAIR(VMULPS, Y5, Y0, Y1)
+	BOTH(VSUBPS, ONE(Y4), B0, B0)     \
+	BOTH(VMULPS, B2, B0, B0)          \
+	BOTH(VMULPS, ONE(Y5), B0, B0)
 
 TEXT ·softmaxBackwardAVX2(SB), NOSPLIT, $0-56
 	MOVQ         dp_base+0(FP), DI
-	MOVQ         dp_len+8(FP), CX
 	MOVQ         p_base+24(FP), SI
 	VBROADCASTSS d+48(FP), Y4
 	VBROADCASTSS scale+52(FP), Y5
-	EACH(ADD_LOADS, SOFTMAXBACKWARD, Y_STORES)
+	EACH(dp_len+8(FP), YA, SOFTMAXBACKWARD, Y)
 	VZEROUPPER
 	RET
 
-// NORMAL makes of x in Y10-11 the normal distribution at x in Y6-7 and
-// e = e^(−x²/2) in Y0-1; it uses Y2 to Y9.
+// NORMAL makes of x in B2 the normal distribution at x in B8 and e = e^(−x²/2) in
+// B0; it uses B6, B10, Y12 and Y13.
 //
-//	t = 1/(tailScale·|x| + 1)      Y4-5
-//	tail = t·p(t)·e                Y6-7
-//	x < 0 ? tail : 1 − tail        Y6-7
+//	t = 1/(tailScale·|x| + 1)      B6
+//	tail = t·p(t)·e                B8
+//	x < 0 ? tail : 1 − tail        B8
 #define NORMAL                        \
-	VBROADCASTSS CONSTANT(10), Y2     \
-	VMULPS       Y2, Y10, Y0          \
-	VMULPS       Y2, Y11, Y1          \
-	VMULPS       Y10, Y0, Y0          \
-	VMULPS       Y11, Y1, Y1          \
+	WITH(VMULPS, CONSTANT(10), B2, B0)  \
+	BOTH(VMULPS, B2, B0, B0)          \
 	EXP                               \
-	VPCMPEQD     Y2, Y2, Y2           \
-	VPSRLD       $1, Y2, Y2           \
-	VANDPS       Y10, Y2, Y4          \
-	VANDPS       Y11, Y2, Y5          \
-	VBROADCASTSS CONSTANT(11), Y2     \
-	VBROADCASTSS CONSTANT(8), Y3      \
-	VFMADD213PS  Y3, Y2, Y4           \
-	VFMADD213PS  Y3, Y2, Y5           \
-	VDIVPS       Y4, Y3, Y4           \
-	VDIVPS       Y5, Y3, Y5           \
-	VBROADCASTSS CONSTANT(12), Y6     \
-	VMOVAPS      Y6, Y7               \
-	HORNER(13, Y4, Y5, Y6, Y7)        \
-	HORNER(14, Y4, Y5, Y6, Y7)        \
-	HORNER(15, Y4, Y5, Y6, Y7)        \
-	HORNER(16, Y4, Y5, Y6, Y7)        \
-	HORNER(17, Y4, Y5, Y6, Y7)        \
-	VMULPS       Y4, Y6, Y6           \
-	VMULPS       Y5, Y7, Y7           \
-	VMULPS       Y0, Y6, Y6           \
-	VMULPS       Y1, Y7, Y7           \
-	VSUBPS       Y6, Y3, Y4           \
-	VSUBPS       Y7, Y3, Y5           \
-	VXORPS       Y2, Y2, Y2           \
-	VCMPPS       $1, Y2, Y10, Y8      \
-	VCMPPS       $1, Y2, Y11, Y9      \
-	VBLENDVPS    Y8, Y6, Y4, Y6       \
-	VBLENDVPS    Y9, Y7, Y5, Y7
+	VPCMPEQD     Y12, Y12, Y12        \
+	VPSRLD       $1, Y12, Y12         \
+	BOTH(VANDPS, B2, ONE(Y12), B6)    \
+	VBROADCASTSS CONSTANT(11), Y13    \
+	VBROADCASTSS CONSTANT(8), Y12     \
+	BOTH(VFMADD213PS, ONE(Y12), ONE(Y13), B6) \
+	BOTH(VDIVPS, B6, ONE(Y12), B6)    \
+	BOTH2(VBROADCASTSS, ONE(CONSTANT(12)), B8) \
+	HORNER(13, B6, B8)                \
+	HORNER(14, B6, B8)                \
+	HORNER(15, B6, B8)                \
+	HORNER(16, B6, B8)                \
+	HORNER(17, B6, B8)                \
+	BOTH(VMULPS, B6, B8, B8)          \
+	BOTH(VMULPS, B0, B8, B8)          \
+	BOTH(VSUBPS, B8, ONE(Y12), B6)    \
+	VXORPS       Y13, Y13, Y13        \
+	BOTH4(VCMPPS, ONE($1), ONE(Y13), B2, B10) \
+	BOTH4(VBLENDVPS, B10, B8, B6, B8)
 
 // func geluAVX2(y, x []float32)
 //
 //	for i { y[i] = x[i]·Φ(x[i]) }
 //
-// y: DI, Y0-1; x: SI, Y10-11.
-#define GELU_LOADS(move) move(SI, Y10, Y11)
-
+// y: DI, B0; x: SI, B2.
 #define GELU                          \
 	NORMAL                            \
-	VMULPS Y6, Y10, Y0                \
-	VMULPS Y7, Y11, Y1
+	BOTH(VMULPS, B8, B2, B0)
 
 TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	MOVQ y_base+0(FP), DI
-	MOVQ y_len+8(FP), CX
 	MOVQ x_base+24(FP), SI
-	EACH(GELU_LOADS, GELU, Y_STORES)
+	EACH(y_len+8(FP), A, GELU, Y)
 	VZEROUPPER
 	RET
 
@@ -641,26 +570,18 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 //
 //	for i { dx[i] = dy[i]·fma(x[i], φ(x[i]), Φ(x[i])) }
 //
-// dx: DI, Y0-1; dy: DX, Y12-13; x: SI, Y10-11.
-#define GELUBACKWARD_LOADS(move)      \
-	move(SI, Y10, Y11)                \
-	move(DX, Y12, Y13)
-
+// dx: DI, B0; x: SI, B2; dy: DX, B4.
 #define GELUBACKWARD                  \
 	NORMAL                            \
-	VBROADCASTSS CONSTANT(18), Y2     \
-	PAIR(VMULPS, Y2, Y0, Y1)          \
-	VFMADD231PS  Y0, Y10, Y6          \
-	VFMADD231PS  Y1, Y11, Y7          \
-	VMULPS       Y6, Y12, Y0          \
-	VMULPS       Y7, Y13, Y1
+	WITH(VMULPS, CONSTANT(18), B0, B0)  \
+	BOTH(VFMADD231PS, B0, B2, B8)     \
+	BOTH(VMULPS, B8, B4, B0)
 
 TEXT ·geluBackwardAVX2(SB), NOSPLIT, $0-72
 	MOVQ dx_base+0(FP), DI
-	MOVQ dx_len+8(FP), CX
 	MOVQ dy_base+24(FP), DX
 	MOVQ x_base+48(FP), SI
-	EACH(GELUBACKWARD_LOADS, GELUBACKWARD, Y_STORES)
+	EACH(dx_len+8(FP), AB, GELUBACKWARD, Y)
 	VZEROUPPER
 	RET
 
@@ -668,69 +589,48 @@ TEXT ·geluBackwardAVX2(SB), NOSPLIT, $0-72
 //
 //	for i { xhat[i] = (x[i] − mean)·rstd; y[i] = fma(xhat[i], gain[i], bias[i]) }
 //
-// y: DI; xhat: DX, Y0-1; x: SI; gain: R8, Y2-3; bias: R9, Y4-5; mean: Y6; rstd: Y7.
-#define NORMALIZE_LOADS(move)         \
-	move(SI, Y0, Y1)                  \
-	move(R8, Y2, Y3)                  \
-	move(R9, Y4, Y5)
-
+// x: SI, B2; gain: DX, B4; bias: R8, B6; mean: Y8; rstd: Y9; xhat: R9, B2; y: DI, B6.
 #define NORMALIZE                     \
-	PAIR(VSUBPS, Y6, Y0, Y1)          \
-	PAIR(VMULPS, Y7, Y0, Y1)          \
-	VFMADD231PS Y2, Y0, Y4            \
-	VFMADD231PS Y3, Y1, Y5
+	BOTH(VSUBPS, ONE(Y8), B2, B2)     \
+	BOTH(VMULPS, ONE(Y9), B2, B2)     \
+	BOTH(VFMADD231PS, B4, B2, B6)
 
 #define NORMALIZE_STORES(move)        \
-	move(DX, Y0, Y1)                  \
-	move(DI, Y4, Y5)
+	move((R9)(AX*1), B2)              \
+	move((DI)(AX*1), B6)
 
 TEXT ·normalizeAVX2(SB), NOSPLIT, $0-128
 	MOVQ         y_base+0(FP), DI
-	MOVQ         xhat_base+24(FP), DX
+	MOVQ         xhat_base+24(FP), R9
 	MOVQ         x_base+48(FP), SI
-	MOVQ         x_len+56(FP), CX
-	MOVQ         gain_base+72(FP), R8
-	MOVQ         bias_base+96(FP), R9
-	VBROADCASTSS mean+120(FP), Y6
-	VBROADCASTSS rstd+124(FP), Y7
-	EACH(NORMALIZE_LOADS, NORMALIZE, NORMALIZE_STORES)
+	MOVQ         gain_base+72(FP), DX
+	MOVQ         bias_base+96(FP), R8
+	VBROADCASTSS mean+120(FP), Y8
+	VBROADCASTSS rstd+124(FP), Y9
+	EACH(x_len+56(FP), ABC, NORMALIZE, NORMALIZE_STORES)
 	VZEROUPPER
 	RET
 
 // func normalizeSumsAVX2(dy, gain, xhat []float32) (sum, dot float32)
 //
-//	for i {
-//		g = dy[i]·gain[i]
-//		s[i%16] += g
-//		d[i%16] = fma(g, xhat[i], d[i%16])
-//	}
+//	for i { g = dy[i]·gain[i]; s[i%16] += g; d[i%16] = fma(g, xhat[i], d[i%16]) }
 //	return total(s), total(d)
 //
-// dy: SI; gain: R8; xhat: DX, Y4-5; g: Y2-3; s: Y0-1; d: Y6-7.
-#define GRADIENT_LOADS(move)          \
-	move(SI, Y2, Y3)                  \
-	move(R8, Y8, Y9)                  \
-	move(DX, Y4, Y5)
-
+// dy: SI, B2, and g; gain: DX, B4; xhat: R8, B6; s: B0; d: B8.
 #define NORMALIZESUMS                 \
-	VMULPS      Y8, Y2, Y2            \
-	VMULPS      Y9, Y3, Y3            \
-	ADD                               \
-	VFMADD231PS Y4, Y2, Y6            \
-	VFMADD231PS Y5, Y3, Y7
+	BOTH(VMULPS, B4, B2, B2)          \
+	BOTH(VADDPS, B2, B0, B0)          \
+	BOTH(VFMADD231PS, B6, B2, B8)
 
 TEXT ·normalizeSumsAVX2(SB), NOSPLIT, $0-80
-	MOVQ  dy_base+0(FP), SI
-	MOVQ  dy_len+8(FP), CX
-	MOVQ  gain_base+24(FP), R8
-	MOVQ  xhat_base+48(FP), DX
-	ZERO(Y0, Y1)
-	ZERO(Y6, Y7)
-	EACH(GRADIENT_LOADS, NORMALIZESUMS, NOTHING)
-	TOTAL(Y0, Y1, X0, X1)
-	TOTAL(Y6, Y7, X6, X7)
-	MOVSS X0, sum+72(FP)
-	MOVSS X6, dot+76(FP)
+	MOVQ dy_base+0(FP), SI
+	MOVQ gain_base+24(FP), DX
+	MOVQ xhat_base+48(FP), R8
+	ZERO(B0)
+	ZERO(B8)
+	EACH(dy_len+8(FP), ABC, NORMALIZESUMS, NONE)
+	TOTAL(VADDPS, B0, sum+72(FP))
+	TOTAL(VADDPS, B8, dot+76(FP))
 	VZEROUPPER
 	RET
 
@@ -738,25 +638,22 @@ TEXT ·normalizeSumsAVX2(SB), NOSPLIT, $0-80
 //
 //	for i { dx[i] = fma(−dot, xhat[i], dy[i]·gain[i] − mean)·rstd }
 //
-// dx: DI, Y0-1; dy: SI, Y2-3; gain: R8, Y8-9; xhat: DX, Y4-5; mean: Y10; dot: Y11; rstd: Y12.
+// dx: DI, B0; dy: SI, B2; gain: DX, B4; xhat: R8, B6; mean: Y8; dot: Y9; rstd: Y10.
 #define NORMALIZEBACKWARD             \
-	VMULPS       Y8, Y2, Y0           \
-	VMULPS       Y9, Y3, Y1           \
-	PAIR(VSUBPS, Y10, Y0, Y1)         \
-	VFNMADD231PS Y4, Y11, Y0          \
-	VFNMADD231PS Y5, Y11, Y1          \
-	PAIR(VMULPS, Y12, Y0, Y1)
+	BOTH(VMULPS, B4, B2, B0)          \
+	BOTH(VSUBPS, ONE(Y8), B0, B0)     \
+	BOTH(VFNMADD231PS, B6, ONE(Y9), B0) \
+	BOTH(VMULPS, ONE(Y10), B0, B0)
 
 TEXT ·normalizeBackwardAVX2(SB), NOSPLIT, $0-108
 	MOVQ         dx_base+0(FP), DI
-	MOVQ         dx_len+8(FP), CX
 	MOVQ         dy_base+24(FP), SI
-	MOVQ         gain_base+48(FP), R8
-	MOVQ         xhat_base+72(FP), DX
-	VBROADCASTSS mean+96(FP), Y10
-	VBROADCASTSS dot+100(FP), Y11
-	VBROADCASTSS rstd+104(FP), Y12
-	EACH(GRADIENT_LOADS, NORMALIZEBACKWARD, Y_STORES)
+	MOVQ         gain_base+48(FP), DX
+	MOVQ         xhat_base+72(FP), R8
+	VBROADCASTSS mean+96(FP), Y8
+	VBROADCASTSS dot+100(FP), Y9
+	VBROADCASTSS rstd+104(FP), Y10
+	EACH(dx_len+8(FP), ABC, NORMALIZEBACKWARD, Y)
 	VZEROUPPER
 	RET
 
@@ -764,48 +661,39 @@ TEXT ·normalizeBackwardAVX2(SB), NOSPLIT, $0-108
 //
 //	for i { y[i] = hash((first + i) ^ key)>>1 < threshold ? 0 : x[i]·scale }
 //
-// y: DI, Y0-1; x: SI, Y0-1; the place first + i: Y4-5; key: Y6; threshold: Y7;
-// scale: Y8; 16: Y9; the factors of the hash: Y10 and Y11; hash: Y2-3.
-#define DROPOUT_LOADS(move) move(SI, Y0, Y1)
-
-// XORSHIFT: h ^= h>>n, for the hashes in Y2-3.
-#define XORSHIFT(n)                   \
-	VPSRLD n, Y2, Y12                 \
-	VPSRLD n, Y3, Y13                 \
-	VPXOR  Y12, Y2, Y2                \
-	VPXOR  Y13, Y3, Y3
-
+// y: DI, B0, and before it the hash; x: SI, B2; the place first + i: B4; key: Y8;
+// threshold: Y9; scale: Y10; 16: Y11; the factors of the hash: Y12 and Y13.
 #define DROPOUT                       \
-	VPXOR    Y6, Y4, Y2               \
-	VPXOR    Y6, Y5, Y3               \
+	BOTH(VPXOR, ONE(Y8), B4, B0)      \
 	XORSHIFT($16)                     \
-	PAIR(VPMULLD, Y10, Y2, Y3)        \
+	BOTH(VPMULLD, ONE(Y12), B0, B0)   \
 	XORSHIFT($13)                     \
-	PAIR(VPMULLD, Y11, Y2, Y3)        \
+	BOTH(VPMULLD, ONE(Y13), B0, B0)   \
 	XORSHIFT($16)                     \
-	VPSRLD   $1, Y2, Y2               \
-	VPSRLD   $1, Y3, Y3               \
-	VPCMPGTD Y2, Y7, Y2               \
-	VPCMPGTD Y3, Y7, Y3               \
-	PAIR(VMULPS, Y8, Y0, Y1)          \
-	VANDNPS  Y0, Y2, Y0               \
-	VANDNPS  Y1, Y3, Y1               \
-	PAIR(VPADDD, Y9, Y4, Y5)
+	BOTH(VPSRLD, ONE($1), B0, B0)     \
+	BOTH(VPCMPGTD, B0, ONE(Y9), B0)   \
+	BOTH(VMULPS, ONE(Y10), B2, B2)    \
+	BOTH(VANDNPS, B2, B0, B0)         \
+	BOTH(VPADDD, ONE(Y11), B4, B4)
+
+// XORSHIFT: hash ^= hash>>n; it uses B6.
+#define XORSHIFT(n)                   \
+	BOTH(VPSRLD, ONE(n), B0, B6)      \
+	BOTH(VPXOR, B6, B0, B0)
 
 TEXT ·dropoutAVX2(SB), NOSPLIT, $0-64
 	MOVQ         y_base+0(FP), DI
-	MOVQ         y_len+8(FP), CX
 	MOVQ         x_base+24(FP), SI
 	VBROADCASTSS first+48(FP), Y4
 	VPADDD       ·places+32(SB), Y4, Y5
 	VPADDD       ·places+0(SB), Y4, Y4
-	VBROADCASTSS key+52(FP), Y6
-	VBROADCASTSS threshold+56(FP), Y7
-	VBROADCASTSS scale+60(FP), Y8
-	VBROADCASTSS ·places+64(SB), Y9
-	VBROADCASTSS ·places+68(SB), Y10
-	VBROADCASTSS ·places+72(SB), Y11
-	EACH(DROPOUT_LOADS, DROPOUT, Y_STORES)
+	VBROADCASTSS key+52(FP), Y8
+	VBROADCASTSS threshold+56(FP), Y9
+	VBROADCASTSS scale+60(FP), Y10
+	VBROADCASTSS ·places+64(SB), Y11
+	VBROADCASTSS ·places+68(SB), Y12
+	VBROADCASTSS ·places+72(SB), Y13
+	EACH(y_len+8(FP), A, DROPOUT, Y)
 	VZEROUPPER
 	RET
 
@@ -818,58 +706,29 @@ TEXT ·dropoutAVX2(SB), NOSPLIT, $0-64
 //		p[i] = fma(−rate, m[i]/fma(√v[i], root, ε), p[i]·shrink)
 //	}
 //
-// p: DI, Y0-1; g: SI, Y2-3; m: DX, Y4-5; v: R8, Y6-7; c: R9, from which each
-// constant goes to Y10 when it is needed.
-#define ADAMW_LOADS(move)             \
-	move(SI, Y2, Y3)                  \
-	ADAMW_STORES(move)
-
-#define ADAMW_STORES(move)            \
-	move(DI, Y0, Y1)                  \
-	move(DX, Y4, Y5)                  \
-	move(R8, Y6, Y7)
-
-#define FROM_C(field) VBROADCASTSS field(R9), Y10
-
+// p: DI, B0; m: SI, B2; v: DX, B4; g: R8, B6; c: R9; what is added to m, then the
+// divisor and the quotient: B8.
 #define ADAMW                         \
-	FROM_C(adamwConstants_clip) \
-	PAIR(VMULPS, Y10, Y2, Y3)         \
-	FROM_C(adamwConstants_rest1) \
-	VMULPS       Y10, Y2, Y8          \
-	VMULPS       Y10, Y3, Y9          \
-	FROM_C(adamwConstants_beta1) \
-	VFMADD213PS  Y8, Y10, Y4          \
-	VFMADD213PS  Y9, Y10, Y5          \
-	FROM_C(adamwConstants_rest2) \
-	VMULPS       Y2, Y2, Y2           \
-	VMULPS       Y3, Y3, Y3           \
-	PAIR(VMULPS, Y10, Y2, Y3)         \
-	FROM_C(adamwConstants_beta2) \
-	VFMADD213PS  Y2, Y10, Y6          \
-	VFMADD213PS  Y3, Y10, Y7          \
-	VSQRTPS      Y6, Y8               \
-	VSQRTPS      Y7, Y9               \
-	FROM_C(adamwConstants_epsilon) \
-	VMOVAPS      Y10, Y11             \
-	FROM_C(adamwConstants_root) \
-	VFMADD213PS  Y11, Y10, Y8         \
-	VFMADD213PS  Y11, Y10, Y9         \
-	VDIVPS       Y8, Y4, Y8           \
-	VDIVPS       Y9, Y5, Y9           \
-	FROM_C(adamwConstants_shrink) \
-	PAIR(VMULPS, Y10, Y0, Y1)         \
-	FROM_C(adamwConstants_rate) \
-	VFNMADD231PS Y8, Y10, Y0          \
-	VFNMADD231PS Y9, Y10, Y1
+	WITH(VMULPS, adamwConstants_clip(R9), B6, B6) \
+	WITH(VMULPS, adamwConstants_rest1(R9), B6, B8) \
+	WITH(VFMADD132PS, adamwConstants_beta1(R9), B8, B2) \
+	BOTH(VMULPS, B6, B6, B6)          \
+	WITH(VMULPS, adamwConstants_rest2(R9), B6, B6) \
+	WITH(VFMADD132PS, adamwConstants_beta2(R9), B6, B4) \
+	BOTH2(VSQRTPS, B4, B8)            \
+	VBROADCASTSS adamwConstants_root(R9), Y12 \
+	WITH(VFMADD213PS, adamwConstants_epsilon(R9), ONE(Y12), B8) \
+	BOTH(VDIVPS, B8, B2, B8)          \
+	WITH(VMULPS, adamwConstants_shrink(R9), B0, B0) \
+	WITH(VFNMADD231PS, adamwConstants_rate(R9), B8, B0)
 
 TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 	MOVQ p_base+0(FP), DI
-	MOVQ p_len+8(FP), CX
-	MOVQ g_base+24(FP), SI
-	MOVQ m_base+48(FP), DX
-	MOVQ v_base+72(FP), R8
+	MOVQ g_base+24(FP), R8
+	MOVQ m_base+48(FP), SI
+	MOVQ v_base+72(FP), DX
 	MOVQ c+96(FP), R9
-	EACH(ADAMW_LOADS, ADAMW, ADAMW_STORES)
+	EACH(p_len+8(FP), YABC, ADAMW, YAB)
 	VZEROUPPER
 	RET
 
@@ -877,9 +736,10 @@ TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 //
 //	for r, c { dst[c/width·panel + r·width + c%width] = src[r·srcRow + c] }
 //
-// dst: DI, its step along r R11, that from panel to panel R12; src: SI, its step R8;
-// rows left: BX; columns left in the row: DX, in the panel: CX. R9 is at the place
-// in src, R10 at the panel's row in dst.
+// dst: DI, its step along r R11, from panel to panel R12; src: SI, its step R8; rows
+// left: BX; columns left in the row: DX, in the panel: CX. A row of a panel begins at
+// R9 in src and at R10 in dst; AX walks along it. R13 is two rows below R9: what lies
+// there is fetched, since the hardware does not foresee rows that are far apart.
 TEXT ·packAVX2(SB), NOSPLIT, $0-88
 	MOVQ  dst_base+0(FP), DI
 	MOVQ  width+24(FP), R11
@@ -909,11 +769,11 @@ panel:
 
 eight:
 	PREFETCHT0 (R13)(AX*4)
-	VMOVUPS (R9)(AX*4), Y0
-	VMOVUPS Y0, (R10)(AX*4)
-	ADDQ    $8, AX
-	SUBQ    $8, CX
-	JGE     eight
+	VMOVUPS    (R9)(AX*4), Y0
+	VMOVUPS    Y0, (R10)(AX*4)
+	ADDQ       $8, AX
+	SUBQ       $8, CX
+	JGE        eight
 
 four:
 	ADDQ    $4, CX
@@ -949,6 +809,14 @@ done:
 	VZEROUPPER
 	RET
 
+// COLUMNS stores a block that holds two columns: the lower halves of its registers are
+// one, at at, the upper halves the other, at at4. It uses B8.
+#define COLUMNS(block, at, at4)       \
+	VPERM2F128 $0x20, block(HIGH), block(LOW), Y8 \
+	VPERM2F128 $0x31, block(HIGH), block(LOW), Y9 \
+	VMOVUPS    Y8, at                 \
+	VMOVUPS    Y9, at4
+
 // func transposeBlocksAVX2(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
 //
 //	for r := 0; r < rows; r += 8 {
@@ -977,56 +845,32 @@ rowsLoop:
 	MOVQ CX, DX
 
 colsLoop:
-	// The rows of the block.
+	// Rows 0 and 4 of the 8×8 to B0, 1 and 5 to B2, 2 and 6 to B4, 3 and 7 to B6.
 	LEAQ    (AX)(R8*4), R10
 	VMOVUPS (AX), Y0
-	VMOVUPS (AX)(R8*1), Y1
-	VMOVUPS (AX)(R8*2), Y2
-	VMOVUPS (AX)(R9*1), Y3
-	VMOVUPS (R10), Y4
-	VMOVUPS (R10)(R8*1), Y5
-	VMOVUPS (R10)(R8*2), Y6
+	VMOVUPS (AX)(R8*1), Y2
+	VMOVUPS (AX)(R8*2), Y4
+	VMOVUPS (AX)(R9*1), Y6
+	VMOVUPS (R10), Y1
+	VMOVUPS (R10)(R8*1), Y3
+	VMOVUPS (R10)(R8*2), Y5
 	VMOVUPS (R10)(R9*1), Y7
 
-	// Pairs of rows, interleaved.
-	VUNPCKLPS Y1, Y0, Y8
-	VUNPCKHPS Y1, Y0, Y9
-	VUNPCKLPS Y3, Y2, Y10
-	VUNPCKHPS Y3, Y2, Y11
-	VUNPCKLPS Y5, Y4, Y12
-	VUNPCKHPS Y5, Y4, Y13
-	VUNPCKLPS Y7, Y6, Y14
-	VUNPCKHPS Y7, Y6, Y15
+	// Pairs of rows, interleaved; then fours: columns 0 and 4, 1 and 5, 2 and 6, 3 and 7.
+	BOTH(VUNPCKLPS, B2, B0, B8)
+	BOTH(VUNPCKHPS, B2, B0, B10)
+	BOTH(VUNPCKLPS, B6, B4, B12)
+	BOTH(VUNPCKHPS, B6, B4, B14)
+	BOTH4(VSHUFPS, ONE($0x44), B12, B8, B0)
+	BOTH4(VSHUFPS, ONE($0xEE), B12, B8, B2)
+	BOTH4(VSHUFPS, ONE($0x44), B14, B10, B4)
+	BOTH4(VSHUFPS, ONE($0xEE), B14, B10, B6)
 
-	// Fours of rows.
-	VSHUFPS $0x44, Y10, Y8, Y0
-	VSHUFPS $0xEE, Y10, Y8, Y1
-	VSHUFPS $0x44, Y11, Y9, Y2
-	VSHUFPS $0xEE, Y11, Y9, Y3
-	VSHUFPS $0x44, Y14, Y12, Y4
-	VSHUFPS $0xEE, Y14, Y12, Y5
-	VSHUFPS $0x44, Y15, Y13, Y6
-	VSHUFPS $0xEE, Y15, Y13, Y7
-
-	// All eight: column 0 is the lower halves of Y0 and Y4, column 4 the upper.
-	VPERM2F128 $0x20, Y4, Y0, Y8
-	VPERM2F128 $0x20, Y5, Y1, Y9
-	VPERM2F128 $0x20, Y6, Y2, Y10
-	VPERM2F128 $0x20, Y7, Y3, Y11
-	VPERM2F128 $0x31, Y4, Y0, Y12
-	VPERM2F128 $0x31, Y5, Y1, Y13
-	VPERM2F128 $0x31, Y6, Y2, Y14
-	VPERM2F128 $0x31, Y7, Y3, Y15
-
-	LEAQ    (DI)(R11*4), R13
-	VMOVUPS Y8, (DI)
-	VMOVUPS Y9, (DI)(R11*1)
-	VMOVUPS Y10, (DI)(R11*2)
-	VMOVUPS Y11, (DI)(R12*1)
-	VMOVUPS Y12, (R13)
-	VMOVUPS Y13, (R13)(R11*1)
-	VMOVUPS Y14, (R13)(R11*2)
-	VMOVUPS Y15, (R13)(R12*1)
+	LEAQ (DI)(R11*4), R13
+	COLUMNS(B0, (DI), (R13))
+	COLUMNS(B2, (DI)(R11*1), (R13)(R11*1))
+	COLUMNS(B4, (DI)(R11*2), (R13)(R11*2))
+	COLUMNS(B6, (DI)(R12*1), (R13)(R12*1))
 
 	LEAQ (R13)(R11*4), DI
 	ADDQ $32, AX
@@ -1039,4 +883,3 @@ colsLoop:
 	JNZ  rowsLoop
 	VZEROUPPER
 	RET
-
