@@ -77,11 +77,7 @@ func (a *Attention) forwardHeads(lo, hi int) {
 		probs, work, first := a.square(s, head)
 
 		product{c: probs, a: q, b: k.T()}.compute() // scores, before 1/√D
-		for i := range probs.rows {
-			row := probs.at(i, 0)[:probs.cols]
-			sum := kernels.expSum(row, kernels.maximum(row), a.scale)
-			kernels.scale(row, 1/sum)
-		}
+		kernels.softmax(probs.data, probs.cols, a.scale)
 		product{c: a.window(a.context, s, head), a: a.dropped(probs, work, first), b: v}.compute()
 	}
 }
@@ -119,10 +115,7 @@ func (a *Attention) backwardHeads(lo, hi int) {
 		dscores := work
 		product{c: dscores, a: dcontext, b: v.T()}.compute() // gradient of dropped
 		a.dropout.apply(dscores.data, dscores.data, first)   // of probs
-		for i := range probs.rows {
-			p, d := probs.at(i, 0)[:probs.cols], dscores.at(i, 0)[:probs.cols]
-			kernels.softmaxBackward(d, p, kernels.dot(d, p), a.scale)
-		}
+		kernels.softmaxBackward(dscores.data, probs.data, probs.cols, a.scale)
 		product{c: a.window(a.dq.floats, s, head), a: dscores, b: k}.compute()
 		product{c: a.window(a.dk.floats, s, head), a: dscores.T(), b: q}.compute()
 	}

@@ -17,10 +17,10 @@ var kernelTables = append([]kernelTable{{
 	mulAdd:            mulAddGo,
 	scale:             scaleGo,
 	sum:               sumGo,
-	dot:               dotGo,
 	squares:           squaresGo,
 	maximum:           maximumGo,
 	expSum:            expSumGo,
+	softmax:           softmaxGo,
 	softmaxBackward:   softmaxBackwardGo,
 	gelu:              geluGo,
 	geluBackward:      geluBackwardGo,
@@ -45,11 +45,11 @@ type kernelTable struct {
 	mulAdd             func(y, a, b []float32)
 	scale              func(y []float32, s float32)
 	sum                func(x []float32) float32
-	dot                func(a, b []float32) float32
 	squares            func(x []float32, center float32) float32
 	maximum            func(x []float32) float32
 	expSum             func(x []float32, max, scale float32) float32
-	softmaxBackward    func(dp, p []float32, d, scale float32)
+	softmax            func(x []float32, cols int, scale float32)
+	softmaxBackward    func(dp, p []float32, cols int, scale float32)
 	gelu               func(y, x []float32)
 	geluBackward       func(dx, dy, x []float32)
 	normalize          func(y, xhat, x, gain, bias []float32, mean, rstd float32)
@@ -195,7 +195,7 @@ func (p product) compute() {
 			block.a, block.b = p.a.part(0, k, p.a.rows, depth), block.b.part(k, 0, depth, block.c.cols)
 			packed := w.packB(block.b)
 			for i := 0; i < p.c.rows; i += groupRows {
-				w.computeRows(block.rows(i, min(i+groupRows, p.c.rows)), packed)
+				w.computeRows(&block, i, min(i+groupRows, p.c.rows), packed)
 			}
 		}
 		p.start = p.c
@@ -230,36 +230,30 @@ func (w *bench) packB(b matrix) (packed int) {
 	return packed
 }
 
-// computeRows goes through c tile by tile, for a block of b that is packed from
-// column packed on.
-func (w *bench) computeRows(p product, packed int) {
+// computeRows goes through the rows lo to hi of c tile by tile, for a block of b that
+// is packed from column packed on.
+func (w *bench) computeRows(p *product, lo, hi, packed int) {
 	tileRows, tileCols := kernels.tileRows, kernels.tileCols
 	t := &w.tile
 	t.depth = p.a.cols
-	panels := p.a.rowStep == 1 && p.a.colStep > near // transposed, and far
+	panel, panels := tileRows*t.depth+gap, p.a.rowStep == 1 && p.a.colStep > near // transposed, and far
 	if panels {
-		kernels.pack(w.a[:], tileRows, tileRows*t.depth+gap, p.a.data, p.a.colStep, t.depth, p.a.rows)
+		kernels.pack(w.a[:], tileRows, panel, p.a.at(lo, 0), p.a.colStep, t.depth, hi-lo)
 	}
-	for i := 0; i < p.c.rows; i += t.rows {
-		t.rows = min(tileRows, p.c.rows-i)
-		if t.rows < 3 {
-			t.rows = 1
-		}
+	for i := lo; i < hi; i += t.rows {
+		t.setRows(min(tileRows, hi-i))
+		t.cRow, t.startRow = p.c.rowStep, p.start.rowStep
 		switch {
 		case panels:
-			t.a, t.aRow, t.aStep = w.a[i/tileRows*(tileRows*t.depth+gap)+i%tileRows:], 1, tileRows
+			t.a, t.aRow, t.aStep = w.a[(i-lo)/tileRows*panel+(i-lo)%tileRows:], 1, tileRows
 		case p.a.colStep == 1 && p.a.rowStep%alias == 0:
 			kernels.pack(w.a[:], pitch, 0, p.a.at(i, 0), p.a.rowStep, t.rows, t.depth)
 			t.a, t.aRow, t.aStep = w.a[:], pitch, 1
 		default:
 			t.a, t.aRow, t.aStep = p.a.at(i, 0), p.a.rowStep, p.a.colStep
 		}
-		t.cRow, t.startRow = p.c.rowStep, p.start.rowStep
 		if t.rows == 1 {
 			t.aRow, t.cRow, t.startRow = 0, 0, 0
-		}
-		for g := range t.group {
-			t.group[g] = max(min(3*g, t.rows-3), 0)
 		}
 		c, start := p.c.at(i, 0), zeros[:]
 		for j := 0; j < p.c.cols; j += tileCols {
@@ -272,6 +266,20 @@ func (w *bench) computeRows(p product, packed int) {
 			}
 			kernels.tile(t)
 		}
+	}
+}
+
+// setRows makes a tile of n rows, or of one where they are fewer than three.
+func (t *tile) setRows(n int) {
+	if n < 3 {
+		n = 1
+	}
+	if n == t.rows {
+		return
+	}
+	t.rows = n
+	for g := range t.group {
+		t.group[g] = max(min(3*g, n-3), 0)
 	}
 }
 

@@ -198,11 +198,11 @@ masked:
 	ADDQ    R13, AX
 
 // FETCH512 fetches what the next tile of these rows will begin from or write, so that
-// neither has to wait for memory: its first 64 bytes in c, up to byte 191, which are
-// in two cache lines if c is not aligned.
+// neither has to wait for memory: the 128 bytes of c after these. A tile that is not
+// deep is a part of something small.
 #define FETCH512(a, b)                \
 	PREFETCHT0 128(AX)                \
-	PREFETCHT0 191(AX)                \
+	PREFETCHT0 192(AX)                \
 	ADDQ       R13, AX
 
 // STEP512 does one step of k, by row(element, register for it, row of the tile).
@@ -247,7 +247,11 @@ TEXT ·tileAVX512(SB), NOSPLIT, $0-8
 	SHRL  $16, AX
 	KMOVW AX, K2
 	ROWS512(FROM512, tile_start, tile_startRow)
+	CMPQ  tile_depth(DI), $64
+	JLT   near
 	ROWS512(FETCH512, tile_c, tile_cRow)
+
+near:
 	OPERANDS
 	GROUP(2, SI, R11, R9)
 	GROUP(3, SI, R11, R10)
@@ -281,12 +285,13 @@ done:
 
 // The vector kernels: slices of one length, 16 floats at a time.
 
-// EACH runs body over all blocks of slices of length n. loads and stores are lists of
+// WALK runs body over all blocks of slices of length n. loads and stores are lists of
 // the blocks to move; they get the name of the move. AX is the place of the block, in
 // bytes; CX counts what is left. The 0 to 15 floats that are left at the end go
 // through the same body, but are moved under MASK, which is all ones until then:
-// memory outside the slices is not touched, and what is not there reads as 0.
-#define EACH(n, loads, body, stores)  \
+// memory outside the slices is not touched, and what is not there reads as 0. Its
+// labels get the names loop, tail and done.
+#define WALK(loop, tail, done, n, loads, body, stores) \
 	MOVQ n, CX                        \
 	XORQ AX, AX                       \
 	BOTH(VPCMPEQD, MASK, MASK, MASK)  \
@@ -309,7 +314,10 @@ tail:                                 \
 	stores(STOREMASKED)               \
 done:
 
-// The lists for EACH: Y is a slice at DI, its block in B0; A, B and C are slices at SI,
+// EACH is WALK for a kernel that has only one.
+#define EACH(n, loads, body, stores) WALK(loop, tail, done, n, loads, body, stores)
+
+// The lists for WALK: Y is a slice at DI, its block in B0; A, B and C are slices at SI,
 // DX and R8, their blocks in B2, B4 and B6; YA is Y and A, and so on.
 #define NONE(move)
 #define Y(move) move((DI)(AX*1), B0)
@@ -400,20 +408,6 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-28
 	VZEROUPPER
 	RET
 
-// func dotAVX2(a, b []float32) float32
-//
-//	for i { lane[i%16] = fma(a[i], b[i], lane[i%16]) }; return total(lane)
-//
-// a: SI, B2; b: DX, B4; lanes: B0.
-TEXT ·dotAVX2(SB), NOSPLIT, $0-52
-	MOVQ a_base+0(FP), SI
-	MOVQ b_base+24(FP), DX
-	ZERO(B0)
-	EACH(a_len+8(FP), AB, BOTH(VFMADD231PS, B4, B2, B0), NONE)
-	TOTAL(VADDPS, B0, ret+48(FP))
-	VZEROUPPER
-	RET
-
 // func squaresAVX2(x []float32, center float32) float32
 //
 //	for i { d = x[i] − center; lane[i%16] = fma(d, d, lane[i%16]) }; return total(lane)
@@ -433,6 +427,11 @@ TEXT ·squaresAVX2(SB), NOSPLIT, $0-36
 	VZEROUPPER
 	RET
 
+// LOWEST makes r −∞: ones from bit 23 on.
+#define LOWEST(r)                     \
+	VPCMPEQD r, r, r                  \
+	VPSLLD   $23, r, r
+
 // func maximumAVX2(x []float32) float32
 //
 //	for i { if x[i] > lane[i%16] { lane[i%16] = x[i] } }; return the greatest lane
@@ -443,9 +442,8 @@ TEXT ·squaresAVX2(SB), NOSPLIT, $0-36
 	BOTH(VMAXPS, B0, B2, B0)
 
 TEXT ·maximumAVX2(SB), NOSPLIT, $0-28
-	MOVQ     x_base+0(FP), SI
-	VPCMPEQD Y4, Y4, Y4
-	VPSLLD   $23, Y4, Y4              // ones from bit 23 on are −∞
+	MOVQ x_base+0(FP), SI
+	LOWEST(Y4)
 	BOTH2(VMOVAPS, ONE(Y4), B0)
 	EACH(x_len+8(FP), A, MAXIMUM, NONE)
 	TOTAL(VMAXPS, B0, ret+24(FP))
@@ -501,22 +499,69 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-36
 	VZEROUPPER
 	RET
 
-// func softmaxBackwardAVX2(dp, p []float32, d, scale float32)
+// func softmaxAVX2(x []float32, cols int, scale float32)
 //
-//	for i { dp[i] = ((dp[i] − d)·p[i])·scale }
+//	for each row of x { sum = expSum(row, maximum(row), scale); row *= 1/sum }
 //
-// dp: DI, B0; p: SI, B2; d: Y4; scale: Y5.
+// Requires that x has whole rows, at least one.
+// The row: DI and SI; floats left: R9; the rest as in maximum, expSum and scale.
+TEXT ·softmaxAVX2(SB), NOSPLIT, $0-36
+	MOVQ         x_base+0(FP), DI
+	MOVQ         x_len+8(FP), R9
+
+row:
+	MOVQ         DI, SI
+	LOWEST(Y4)
+	BOTH2(VMOVAPS, ONE(Y4), B0)
+	WALK(maxLoop, maxTail, maxDone, cols+24(FP), A, MAXIMUM, NONE)
+	TOTAL(VMAXPS, B0, X0)
+	VBROADCASTSS X0, Y2
+	VBROADCASTSS scale+32(FP), Y3
+	ZERO(B4)
+	WALK(expLoop, expTail, expDone, cols+24(FP), Y, EXPSUM, Y)
+	TOTAL(VADDPS, B4, X0)
+	VMOVSS       CONSTANT(8), X2
+	VDIVSS       X0, X2, X2
+	VBROADCASTSS X2, Y2
+	WALK(loop, tail, done, cols+24(FP), Y, BOTH(VMULPS, ONE(Y2), B0, B0), Y)
+	MOVQ         cols+24(FP), CX
+	LEAQ         (DI)(CX*4), DI
+	SUBQ         CX, R9
+	JNZ          row
+	VZEROUPPER
+	RET
+
+// func softmaxBackwardAVX2(dp, p []float32, cols int, scale float32)
+//
+//	for each row {
+//		for i { lane[i%16] = fma(dp[i], p[i], lane[i%16]) }; d = total(lane)
+//		for i { dp[i] = ((dp[i] − d)·p[i])·scale }
+//	}
+//
+// Requires that dp and p have whole rows, at least one.
+// The row of dp: DI, B0; that of p: SI, B2; floats left: R9; lanes: B4; d: Y4; scale: Y6.
 #define SOFTMAXBACKWARD               \
 	BOTH(VSUBPS, ONE(Y4), B0, B0)     \
 	BOTH(VMULPS, B2, B0, B0)          \
-	BOTH(VMULPS, ONE(Y5), B0, B0)
+	BOTH(VMULPS, ONE(Y6), B0, B0)
 
-TEXT ·softmaxBackwardAVX2(SB), NOSPLIT, $0-56
+TEXT ·softmaxBackwardAVX2(SB), NOSPLIT, $0-60
 	MOVQ         dp_base+0(FP), DI
+	MOVQ         dp_len+8(FP), R9
 	MOVQ         p_base+24(FP), SI
-	VBROADCASTSS d+48(FP), Y4
-	VBROADCASTSS scale+52(FP), Y5
-	EACH(dp_len+8(FP), YA, SOFTMAXBACKWARD, Y)
+	VBROADCASTSS scale+56(FP), Y6
+
+row:
+	ZERO(B4)
+	WALK(dotLoop, dotTail, dotDone, cols+48(FP), YA, BOTH(VFMADD231PS, B2, B0, B4), NONE)
+	TOTAL(VADDPS, B4, X0)
+	VBROADCASTSS X0, Y4
+	WALK(loop, tail, done, cols+48(FP), YA, SOFTMAXBACKWARD, Y)
+	MOVQ         cols+48(FP), CX
+	LEAQ         (DI)(CX*4), DI
+	LEAQ         (SI)(CX*4), SI
+	SUBQ         CX, R9
+	JNZ          row
 	VZEROUPPER
 	RET
 

@@ -1,6 +1,9 @@
 package main
 
-import "math"
+import (
+	"math"
+	"slices"
+)
 
 // This file defines every inner loop of the program in the plainest Go. It is
 // two things at once: the code that runs on a processor without AVX2, and the
@@ -203,7 +206,7 @@ func maximumGo(x []float32) float32 {
 }
 
 // expSumGo: x = e^(scale·(x − max)), and Σ x. With max the greatest of x no
-// power is above 1; dividing by the sum makes it the softmax of scale·x.
+// power is above 1, and none overflows.
 func expSumGo(x []float32, max, scale float32) float32 {
 	var l lanes
 	for i, v := range x {
@@ -213,11 +216,24 @@ func expSumGo(x []float32, max, scale float32) float32 {
 	return l.total()
 }
 
-// softmaxBackwardGo: dp = scale·p·(dp − d), the gradient of the softmax's
-// argument, where p is its result, dp the gradient of p, and d = Σ dp·p.
-func softmaxBackwardGo(dp, p []float32, d, scale float32) {
-	for i := range dp {
-		dp[i] = float32((dp[i]-d)*p[i]) * scale
+// softmaxGo makes each row of x, which has cols elements, the softmax of scale·row:
+// e^(scale·row), divided by its sum.
+func softmaxGo(x []float32, cols int, scale float32) {
+	for row := range slices.Chunk(x, cols) {
+		sum := expSumGo(row, maximumGo(row), scale)
+		scaleGo(row, 1/sum)
+	}
+}
+
+// softmaxBackwardGo: row by row, dp = scale·p·(dp − Σ dp·p), the gradient of the
+// softmax's argument, where p is its result and dp the gradient of p.
+func softmaxBackwardGo(dp, p []float32, cols int, scale float32) {
+	for at := 0; at < len(p); at += cols {
+		dp, p := dp[at:at+cols], p[at:at+cols]
+		d := dotGo(dp, p)
+		for i := range dp {
+			dp[i] = float32((dp[i]-d)*p[i]) * scale
+		}
 	}
 }
 

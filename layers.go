@@ -361,8 +361,7 @@ func (l *CrossEntropy) forwardBackwardRows(lo, hi int) {
 
 // softmax turns x into probabilities, in place.
 func softmax(x []float32) []float32 {
-	sum := kernels.expSum(x, kernels.maximum(x), 1)
-	kernels.scale(x, 1/sum)
+	kernels.softmax(x, len(x), 1)
 	return x
 }
 
