@@ -5,11 +5,12 @@ package main
 // be worked off in parts, one after the other, whose gradients add up.
 //
 // Each gradient is a sum over the rows of the batch in their order. A part goes on
-// with the sum from where the one before has come, so the parts have the very
-// bits of the whole. Three things need care. The loss is a mean over all of the batch,
-// not over the part. Dropout has to toss the coins of the whole. And the word
-// embeddings have two sums, the MLM head's and that of the embeddings, of which the
-// second comes after the first is complete; so it waits for the last part.
+// with the sum from where the one before has come, so that the parts have the very bits
+// of the whole. (The loss that is reported may differ in its last digit.) Three things
+// need care. The loss is a mean over all of the batch, not over the part. Dropout has
+// to toss the coins of the whole. And the word embeddings have two sums, the MLM head's
+// and that of the embeddings, of which the second comes after the first is complete; so
+// it waits for the last part.
 
 // parts is what a batch in parts needs.
 type parts struct {

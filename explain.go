@@ -88,9 +88,9 @@ func (s *story) tokens() {
 	s.columns([]string{"token", "id", "segment", "position"}, rows[:]...)
 }
 
-// parts are the vectors of token r on its way into the encoder: those of its word,
-// segment and position, their sum, and that normalised; (H) each.
-func (e *Embeddings) parts(r int) [5][]float32 {
+// vectors are what token r becomes on its way into the encoder: its word's, its
+// segment's and its position's, their sum, and that normalised; (H) each.
+func (e *Embeddings) vectors(r int) [5][]float32 {
 	b, h := e.batch, e.Word.Shape[1]
 	return [5][]float32{
 		e.Word.row(b.Tokens[r]), e.Segment.row(b.Segments[r]), e.Position.row(b.Positions[r]),
@@ -105,7 +105,7 @@ func (s *story) embedding(at int) {
 		"their sum", "normalised",
 	}
 	width := max(narrowToken, utf8.RuneCountInString(names[0]))
-	for i, vector := range s.m.embeddings.parts(at) {
+	for i, vector := range s.m.embeddings.vectors(at) {
 		fmt.Fprintf(s, "   %-*s", width, names[i])
 		for _, v := range vector[:min(6, len(vector))] {
 			fmt.Fprintf(s, " %7.3f", v)
@@ -128,7 +128,7 @@ func (s *story) explainInput() {
 	var rows [6][]string
 	for i := range s.m.batch.Tokens {
 		rows[0] = append(rows[0], s.token(i, wideToken))
-		for k, vector := range s.m.embeddings.parts(i) {
+		for k, vector := range s.m.embeddings.vectors(i) {
 			rows[k+1] = append(rows[k+1], fmt.Sprintf("%.3f", vector[0]))
 		}
 	}

@@ -123,7 +123,7 @@ func (p product) cols(lo, hi int) product {
 // shared out in whole tiles; the other operand is packed by every worker, so
 // there have to be some tiles for that to pay.
 func matmul(c, a, b, start matrix) {
-	if a.rows != c.rows || b.cols != c.cols || a.cols != b.rows {
+	if a.rows != c.rows || b.cols != c.cols || a.cols != b.rows || a.cols == 0 {
 		panic("matmul: the shapes do not fit")
 	}
 	if c.rows == 0 || c.cols == 0 {
@@ -164,8 +164,8 @@ const blockDepth, blockCols, groupRows = 512, 256, 240
 
 // Some operands may as well be read where they lie, since the processor foresees what
 // comes next: rows that are no further apart than near, and the rows of an a that is
-// not transposed, unless they are a multiple of alias apart. Then all of them
-// would belong into the same few places of the first-level cache.
+// not transposed. But rows a multiple of alias apart all fall into the same few places
+// of the first-level cache, so they are packed.
 const near, alias = 512, 1024
 
 // pitch is from row to row in a packed a, and gap lies between its panels, so
@@ -188,7 +188,7 @@ func (p product) compute() {
 	w := benches.Get().(*bench)
 	defer benches.Put(w)
 	stepDepth, stepCols := evenly(p.a.cols, blockDepth, 1), evenly(p.c.cols, blockCols, kernels.tileCols)
-	for k := 0; k == 0 || k < p.a.cols; k += stepDepth {
+	for k := 0; k < p.a.cols; k += stepDepth {
 		depth := min(stepDepth, p.a.cols-k)
 		for j := 0; j < p.c.cols; j += stepCols {
 			block := p.cols(j, min(j+stepCols, p.c.cols))

@@ -333,16 +333,21 @@ done:
 #define YABC(move) Y(move)            \
 	ABC(move)
 
-// TOTAL folds the 16 lanes of a block by halves: 8, 4, 2, 1. It uses Y0 and Y1.
-#define TOTAL(op, block, result)      \
+// TOTAL folds the 16 lanes of a block by halves, 8, 4, 2, 1, to X0. It uses X1.
+#define TOTAL(op, block)              \
 	op           block(LOW), block(HIGH), Y0 \
 	VEXTRACTF128 $1, Y0, X1           \
 	op           X0, X1, X0           \
 	VPERMILPS    $14, X0, X1          \
 	op           X0, X1, X0           \
 	VPERMILPS    $1, X0, X1           \
-	op           X0, X1, X0           \
-	MOVSS        X0, result
+	op           X0, X1, X0
+
+// SUM is the total of sums. Adding 0 makes it 0 where it would be −0.
+#define SUM(block)                    \
+	TOTAL(VADDPS, block)              \
+	VXORPS X1, X1, X1                 \
+	VADDSS X1, X0, X0
 
 // ZERO sets a block to zero.
 #define ZERO(block) BOTH(VXORPS, block, block, block)
@@ -404,7 +409,8 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-28
 	MOVQ x_base+0(FP), SI
 	ZERO(B0)
 	EACH(x_len+8(FP), A, BOTH(VADDPS, B2, B0, B0), NONE)
-	TOTAL(VADDPS, B0, ret+24(FP))
+	SUM(B0)
+	VMOVSS X0, ret+24(FP)
 	VZEROUPPER
 	RET
 
@@ -423,7 +429,8 @@ TEXT ·squaresAVX2(SB), NOSPLIT, $0-36
 	VBROADCASTSS center+24(FP), Y4
 	ZERO(B0)
 	EACH(x_len+8(FP), A, SQUARES, NONE)
-	TOTAL(VADDPS, B0, ret+32(FP))
+	SUM(B0)
+	VMOVSS X0, ret+32(FP)
 	VZEROUPPER
 	RET
 
@@ -446,7 +453,8 @@ TEXT ·maximumAVX2(SB), NOSPLIT, $0-28
 	LOWEST(Y4)
 	BOTH2(VMOVAPS, ONE(Y4), B0)
 	EACH(x_len+8(FP), A, MAXIMUM, NONE)
-	TOTAL(VMAXPS, B0, ret+24(FP))
+	TOTAL(VMAXPS, B0)
+	VMOVSS X0, ret+24(FP)
 	VZEROUPPER
 	RET
 
@@ -495,7 +503,8 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-36
 	VBROADCASTSS scale+28(FP), Y3
 	ZERO(B4)
 	EACH(x_len+8(FP), Y, EXPSUM, Y)
-	TOTAL(VADDPS, B4, ret+32(FP))
+	SUM(B4)
+	VMOVSS X0, ret+32(FP)
 	VZEROUPPER
 	RET
 
@@ -514,12 +523,12 @@ row:
 	LOWEST(Y4)
 	BOTH2(VMOVAPS, ONE(Y4), B0)
 	WALK(maxLoop, maxTail, maxDone, cols+24(FP), A, MAXIMUM, NONE)
-	TOTAL(VMAXPS, B0, X0)
+	TOTAL(VMAXPS, B0)
 	VBROADCASTSS X0, Y2
 	VBROADCASTSS scale+32(FP), Y3
 	ZERO(B4)
 	WALK(expLoop, expTail, expDone, cols+24(FP), Y, EXPSUM, Y)
-	TOTAL(VADDPS, B4, X0)
+	SUM(B4)
 	VMOVSS       CONSTANT(8), X2
 	VDIVSS       X0, X2, X2
 	VBROADCASTSS X2, Y2
@@ -554,7 +563,7 @@ TEXT ·softmaxBackwardAVX2(SB), NOSPLIT, $0-60
 row:
 	ZERO(B4)
 	WALK(dotLoop, dotTail, dotDone, cols+48(FP), YA, BOTH(VFMADD231PS, B2, B0, B4), NONE)
-	TOTAL(VADDPS, B4, X0)
+	SUM(B4)
 	VBROADCASTSS X0, Y4
 	WALK(loop, tail, done, cols+48(FP), YA, SOFTMAXBACKWARD, Y)
 	MOVQ         cols+48(FP), CX
@@ -674,8 +683,10 @@ TEXT ·normalizeSumsAVX2(SB), NOSPLIT, $0-80
 	ZERO(B0)
 	ZERO(B8)
 	EACH(dy_len+8(FP), ABC, NORMALIZESUMS, NONE)
-	TOTAL(VADDPS, B0, sum+72(FP))
-	TOTAL(VADDPS, B8, dot+76(FP))
+	SUM(B0)
+	VMOVSS X0, sum+72(FP)
+	SUM(B8)
+	VMOVSS X0, dot+76(FP)
 	VZEROUPPER
 	RET
 

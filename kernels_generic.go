@@ -124,14 +124,16 @@ func normal(x float32) (distribution, density float32) {
 // lanes are the 16 partial sums of a row.
 type lanes [16]float32
 
-// total adds the lanes by halves.
+// total adds the lanes by halves, and 0, so that there is no −0: a product too small
+// for a float32 may leave one in a lane, but not where the assembly's last block adds
+// zeros for what is not there.
 func (l *lanes) total() float32 {
 	for half := 8; half > 0; half /= 2 {
 		for i := range half {
 			l[i] += l[i+half]
 		}
 	}
-	return l[0]
+	return l[0] + 0
 }
 
 // addGo: y += x.

@@ -150,6 +150,22 @@ func compareKernel(t *testing.T, name string, call func(k *kernelTable, s [][]fl
 	}
 }
 
+// A sum of products that are all too small for a float32 is 0 with one sign, whether
+// the last block is whole or not.
+func TestSumsOfNothingAreZero(t *testing.T) {
+	small := func(n int, x float32) []float32 { return slices.Repeat([]float32{x}, n) }
+	for n := range 50 {
+		for _, table := range kernelTables {
+			sum, dot := table.normalizeSums(small(n, -1e-30), small(n, 1), small(n, 1e-30))
+			squares := table.squares(small(n, 1e-30), 0)
+			compareBits(t, fmt.Sprintf("%s: length %d", table.name, n), []float32{dot, squares, table.sum(small(n, float32(math.Copysign(0, -1))))}, []float32{0, 0, 0})
+			if (sum < 0) != (n > 0) {
+				t.Errorf("%s: length %d: the sum is %v", table.name, n, sum)
+			}
+		}
+	}
+}
+
 // Whatever the bits, each kernel of each instruction set returns what its Go
 // version does.
 func FuzzKernels(f *testing.F) {
@@ -288,12 +304,14 @@ func TestFunctionsAreAccurate(t *testing.T) {
 	}
 }
 
-// A product is the triple loop, whatever its shape, its strides, what it starts
-// from and the instruction set.
+// A product is the triple loop, whatever its shape, its strides, what it starts from
+// and the instruction set. The last shapes are larger than a block and than a group
+// of rows, and have rows that are far, or a multiple of 4 KB, apart.
 func TestMatmulMatchesTripleLoop(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	defer func(k kernelTable) { kernels = k }(kernels)
-	for _, shape := range [][3]int{{1, 1, 1}, {2, 3, 4}, {12, 32, 8}, {13, 33, 9}, {5, 70, 300}, {70, 5, 3}, {100, 300, 20}, {40, 520, 260}} {
+	for _, shape := range [][3]int{{1, 1, 1}, {2, 3, 4}, {12, 32, 8}, {13, 33, 9}, {5, 70, 300}, {70, 5, 3}, {100, 300, 20}, {40, 520, 260},
+		{530, 33, 20}, {14, 20, 1024}, {250, 17, 600}} {
 		m, n, k := shape[0], shape[1], shape[2]
 		a, b, bias, before := make([]float32, m*k), make([]float32, k*n), make([]float32, n), make([]float32, m*n)
 		for _, x := range [][]float32{a, b, bias, before} {
