@@ -72,6 +72,7 @@ var demoQuestions = []string{
 // A story is the demo in progress, or explain.
 type story struct {
 	io.Writer
+	text    *Text // the demo's corpus
 	t       *Tokenizer
 	m       *Model
 	trainer *Trainer
@@ -83,27 +84,11 @@ func demo(c *call) error {
 	if err := c.parse(0); err != nil {
 		return err
 	}
-	text, err := ReadText(bytes.NewReader(corpusText))
+	s, err := newStory(c.stdout)
 	if err != nil {
 		return err
 	}
-	words, err := TrainVocabulary(CountWords(text, true), demoVocabulary)
-	if err != nil {
-		return err
-	}
-	s := &story{Writer: c.stdout}
-	if s.t, err = NewTokenizer(words, true); err != nil {
-		return err
-	}
-	settings := demoSettings()
-	if s.m, err = NewModel(demoConfig(len(words)), settings.Seed); err != nil {
-		return err
-	}
-	s.trainer = &Trainer{Model: s.m, Settings: settings}
-	if err := s.trainer.useCorpus(text, s.t); err != nil {
-		return err
-	}
-	s.tellTokens(text)
+	s.tellTokens()
 	s.tellEmbeddings()
 	s.tellExamples()
 	if err := s.train(c, *out); err != nil {
@@ -115,6 +100,29 @@ func demo(c *call) error {
 	}
 	s.tellNext(*out)
 	return nil
+}
+
+// newStory is the demo before its first step: the vocabulary of its corpus, a model
+// that knows nothing, and what it will be trained and tried on.
+func newStory(w io.Writer) (*story, error) {
+	text, err := ReadText(bytes.NewReader(corpusText))
+	if err != nil {
+		return nil, err
+	}
+	words, err := TrainVocabulary(CountWords(text, true), demoVocabulary)
+	if err != nil {
+		return nil, err
+	}
+	s := &story{Writer: w, text: text}
+	if s.t, err = NewTokenizer(words, true); err != nil {
+		return nil, err
+	}
+	settings := demoSettings()
+	if s.m, err = NewModel(demoConfig(len(words)), settings.Seed); err != nil {
+		return nil, err
+	}
+	s.trainer = &Trainer{Model: s.m, Settings: settings}
+	return s, s.trainer.useCorpus(text, s.t)
 }
 
 func (s *story) say(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
@@ -148,17 +156,19 @@ func (s *story) columns(names []string, rows ...[]string) {
 		if from > 0 {
 			s.say("")
 		}
-		s.say("%s", strings.Join(lines, "\n"))
+		for _, line := range lines {
+			s.say("%s", strings.TrimRight(line, " "))
+		}
 		from = to
 	}
 }
 
-func (s *story) tellTokens(text *Text) {
+func (s *story) tellTokens() {
 	sentences := 0
-	for _, d := range text.Documents {
+	for _, d := range s.text.Documents {
 		sentences += len(d)
 	}
-	s.say("BERT, pre-trained from scratch: %d parameters, %d short documents (%d\nsentences) about the harbour town of Tidewell, and nobody to label them.", len(s.m.Value), len(text.Documents), sentences)
+	s.say("BERT, pre-trained from scratch: %d parameters, %d short documents (%d\nsentences) about the harbour town of Tidewell, and nobody to label them.", len(s.m.Value), len(s.text.Documents), sentences)
 	s.say("\n1. Text becomes tokens. The vocabulary has %d pieces, learnt from the corpus.", len(s.t.Words))
 	s.say("   A  %s", demoA)
 	s.say("   B  %s\n", demoB)

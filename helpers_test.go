@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -90,14 +91,10 @@ func demoTokenizer(t testing.TB, text *Text) *Tokenizer {
 // demoTrainer is the demo's trainer before its first step.
 func demoTrainer(t testing.TB) (*Trainer, *Tokenizer) {
 	t.Helper()
-	text, err := ReadText(bytes.NewReader(corpusText))
+	s, err := newStory(io.Discard)
 	check(t, err)
-	tokenizer := demoTokenizer(t, text)
-	m, err := NewModel(demoConfig(len(tokenizer.Words)), 1)
-	check(t, err)
-	trainer := &Trainer{Model: m, Settings: demoSettings(), Tick: func(Report) {}, Report: func(Report) error { return nil }}
-	check(t, trainer.useCorpus(text, tokenizer))
-	return trainer, tokenizer
+	s.trainer.Tick, s.trainer.Report = func(Report) {}, func(Report) error { return nil }
+	return s.trainer, s.t
 }
 
 // golden is testdata/golden.json: a small model and three examples, for which

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -180,5 +181,25 @@ func TestNotes(t *testing.T) {
 	status, stdout, stderr = runHere(string(text)+"Caf\xe9.\n", "examples", "-corpus", "-", "-model", model)
 	if status != exitDone || strings.Count(stdout, "\n") < 20 || !strings.Contains(stderr, "1 bytes are not UTF-8") {
 		t.Errorf("examples: exit status %d, %q", status, stderr)
+	}
+}
+
+// The README shows what the demo says: as far as that is known before it has trained,
+// the very lines.
+func TestREADMEShowsTheDemo(t *testing.T) {
+	readme, err := os.ReadFile("README.md")
+	check(t, err)
+	var out strings.Builder
+	s, err := newStory(&out)
+	check(t, err)
+	s.tellTokens()
+	s.tellEmbeddings()
+	for line := range strings.Lines(out.String()) {
+		if line != "\n" && !strings.Contains(string(readme), "\n    "+line) {
+			t.Errorf("README.md has not the line %q", line)
+		}
+	}
+	if want := fmt.Sprintf("%d steps", s.trainer.Settings.Steps); !strings.Contains(string(readme), want) {
+		t.Errorf("README.md has not %q", want)
 	}
 }
