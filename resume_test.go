@@ -161,8 +161,8 @@ type diskUse struct {
 	checkpoints []string
 }
 
-// failingDisk makes the n-th operation on the disk fail, in a run whose folder is out.
-// It flushes nothing, to be quick.
+// failingDisk makes the n-th operation on the disk fail, in a run whose folder is out,
+// with an error like the system's. It flushes nothing, to be quick.
 func failingDisk(t *testing.T, n int, failure error, out string) *diskUse {
 	t.Helper()
 	sound, use := disk, new(diskUse)
@@ -176,32 +176,32 @@ func failingDisk(t *testing.T, n int, failure error, out string) *diskUse {
 	}
 	disk.create = func(dir, pattern string) (*os.File, error) {
 		if fails(filepath.Join(dir, strings.Replace(pattern, "*", "0", 1))) {
-			return nil, failure
+			return nil, &os.PathError{Op: "open", Path: filepath.Join(dir, pattern), Err: failure}
 		}
 		return sound.create(dir, pattern)
 	}
 	disk.mkdir = func(name string, mode os.FileMode) error {
 		if fails(name) {
-			return failure
+			return &os.PathError{Op: "mkdir", Path: name, Err: failure}
 		}
 		return sound.mkdir(name, mode)
 	}
 	disk.write = func(f *os.File, p []byte) (int, error) {
 		if fails(f.Name()) {
 			half, _ := sound.write(f, p[:len(p)/2]) // a full disk takes a part
-			return half, failure
+			return half, &os.PathError{Op: "write", Path: f.Name(), Err: failure}
 		}
 		return sound.write(f, p)
 	}
 	disk.sync = func(f *os.File) error {
 		if fails(f.Name()) {
-			return failure
+			return &os.PathError{Op: "sync", Path: f.Name(), Err: failure}
 		}
 		return nil
 	}
 	disk.rename = func(from, to string) error {
 		if fails(to) {
-			return failure
+			return &os.LinkError{Op: "rename", Old: from, New: to, Err: failure}
 		}
 		return sound.rename(from, to)
 	}
@@ -247,7 +247,7 @@ func TestEveryFailureOfTheDisk(t *testing.T) {
 		status, stderr := train(out)
 		disk = before
 		lines := strings.Split(strings.TrimSpace(stderr), "\n")
-		if last := lines[len(lines)-1]; status != exitFailed || !strings.Contains(last, use.failed+": "+failure.Error()) {
+		if last := lines[len(lines)-1]; status != exitFailed || last != "pretrain: "+use.failed+": "+failure.Error() {
 			t.Errorf("operation %d, on %s, fails with %q: exit status %d, %s", n, use.failed, failure, status, last)
 		}
 		equal(t, checkpointsIn(out), use.checkpoints)
