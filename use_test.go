@@ -186,15 +186,34 @@ func TestExplain(t *testing.T) {
 	}
 
 	m.see(ids, segments)
-	probs := m.encoder[0].attention.probs[n*n:] // (T, T) of the second head
-	percent := regexp.MustCompile(`\d+%`)
-	for i, word := range tokenizer.Tokens(ids) {
-		most := argmax(probs[i*n:][:n])
-		line := regexp.MustCompile(fmt.Sprintf(`(?m)^ +%d %s +%.0f%% %s %d .*$`, i, regexp.QuoteMeta(word), 100*probs[i*n+most], regexp.QuoteMeta(tokenizer.Words[ids[most]]), most)).FindString(steps[3])
-		shares := percent.FindAllString(line, -1)
-		equal(t, len(shares), 3+1)
-		near("the shares of "+word, number(shares[0])+number(shares[1])+number(shares[2])+number(shares[3]), 100, 2)
+	var normalised []string // the first numbers of token 1, then the first of each token
+	for _, y := range m.embeddings.y[m.Config.HiddenSize:][:6] {
+		normalised = append(normalised, fmt.Sprintf("%.3f", y))
 	}
+	normalised = append(normalised, "…")
+	for i := range n {
+		normalised = append(normalised, fmt.Sprintf("%.3f", m.embeddings.y[i*m.Config.HiddenSize]))
+	}
+	equal(t, row(2, "normalised"), normalised)
+
+	percent := regexp.MustCompile(`\d+%`)
+	looks := func(text string, probs []float32) { // (T, T)
+		t.Helper()
+		for i, word := range tokenizer.Tokens(ids) {
+			most := argmax(probs[i*n:][:n])
+			line := regexp.MustCompile(fmt.Sprintf(`(?m)^ +%d %s +%.0f%% %s %d .*$`, i, regexp.QuoteMeta(word), 100*probs[i*n+most], regexp.QuoteMeta(tokenizer.Words[ids[most]]), most)).FindString(text)
+			shares := percent.FindAllString(line, -1)
+			equal(t, len(shares), 3+1)
+			near("the shares of "+word, number(shares[0])+number(shares[1])+number(shares[2])+number(shares[3]), 100, 2)
+		}
+	}
+	probs := m.encoder[0].attention.probs // (A, T, T), and A is 2
+	looks(steps[3], probs[n*n:])
+	mean := make([]float32, n*n)
+	for i := range mean {
+		mean[i] = (probs[i] + probs[n*n+i]) / 2
+	}
+	looks(result("explain", "-model", folder, a, b), mean)
 	before, itself, after, others := row(3, "the token before"), row(3, "itself"), row(3, "the token after"), row(3, "others")
 	equal(t, len(others), m.Config.NumAttentionHeads)
 	for h := range others {
@@ -205,6 +224,31 @@ func TestExplain(t *testing.T) {
 		equal(t, strings.Contains(steps[4], "   "+line), true)
 	}
 	equal(t, strings.Contains(result("explain", "-model", folder, "The bread."), "nothing to guess"), true)
+}
+
+// A head that looks at the token before is not said to look at the one after. (Those
+// of a model that has learnt little look everywhere alike.)
+func TestHeadsLookBeforeAndAfter(t *testing.T) {
+	m := smallModel(t)
+	ids := []int32{1, 2, 3, 4}
+	n := len(ids)
+	m.see(ids, make([]int32, n))
+	a := m.encoder[0].attention
+	clear(a.probs)
+	for i := range n {
+		a.probs[i*n+max(i-1, 0)] = 1       // head 1: before, but for the first token
+		a.probs[n*n+i*n+min(i+1, n-1)] = 1 // head 2: after, but for the last
+		a.probs[2*n*n+i*n+i] = 1           // head 3: itself
+		a.probs[3*n*n+i*n+(i+2)%n] = 1     // head 4: elsewhere
+	}
+	var out bytes.Buffer
+	(&story{Writer: &out, m: m}).heads(a)
+	equal(t, strings.Fields(out.String()), strings.Fields(`
+		head 1 2 3 4
+		the token before 75% 0% 0% 0%
+		itself 25% 25% 100% 0%
+		the token after 0% 75% 0% 0%
+		others 0% 0% 0% 100%`))
 }
 
 // narrow fails if a line of text is too long for a terminal.
