@@ -90,6 +90,9 @@ func fill(c *call) error {
 	if err := c.parseUpTo(1, "model"); err != nil {
 		return err
 	}
+	if *best < 1 {
+		return usagef("-best is %d, want 1 or more", *best)
+	}
 	m, t, err := c.loadFor(*model, preTraining)
 	if err != nil {
 		return err
