@@ -186,6 +186,12 @@ func TestNotes(t *testing.T) {
 	if status != exitDone || strings.Count(stdout, "%") != 5 || !strings.Contains(stderr, "74 tokens, the model 64 positions: 10 tokens were cut off") {
 		t.Errorf("fill: exit status %d, %q, %q", status, stdout, stderr)
 	}
+	for _, text := range []string{strings.Repeat("bread ", 70) + "[MASK]", "The bread.\t" + strings.Repeat("bread ", 70) + "[MASK]"} {
+		status, stdout, stderr = runHere("", "fill", "-model", model, text)
+		if status != exitFailed || stdout != "" || !strings.Contains(stderr, "tokens were cut off\nfill: the [MASK] was cut off") {
+			t.Errorf("fill: exit status %d, %q, %q", status, stdout, stderr)
+		}
+	}
 	status, stdout, stderr = runHere("", "next", "-model", model, strings.Repeat("bread ", 70), "The bread.")
 	if status != exitDone || !strings.Contains(stdout, "Next") || !strings.Contains(stderr, "12 tokens were cut off") {
 		t.Errorf("next: exit status %d, %q, %q", status, stdout, stderr)
