@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -280,16 +281,20 @@ var flagOf = strings.NewReplacer(
 )
 
 // maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
-const maxParameters = 100_000_000_000
+const maxParameters = min(100_000_000_000, math.MaxInt)
 
-// parameters is how many a model of this configuration has.
-func (c Config) parameters() (n int) {
+// parameters is how many a model of this configuration has, be they too many for an int.
+func (c Config) parameters() (n int64) {
 	m, err := newModel(c)
 	if err != nil {
 		return 0
 	}
 	for _, p := range m.List {
-		n += p.size()
+		size := int64(1)
+		for _, d := range p.Shape {
+			size *= int64(d)
+		}
+		n += size
 	}
 	return n
 }
