@@ -263,10 +263,16 @@ func loadConfig(name string) (Config, error) {
 	return config.Config, wrap(name, err)
 }
 
-// wrap puts the name of the file before an error.
+// wrap puts the name of the file before an error. The system's errors have a name in
+// them already, which is that of a temporary file where one is written: it goes.
 func wrap(name string, err error) error {
-	if err == nil {
+	switch e := err.(type) {
+	case nil:
 		return nil
+	case *os.PathError:
+		err = e.Err
+	case *os.LinkError:
+		err = e.Err
 	}
 	return fmt.Errorf("%s: %w", name, err)
 }

@@ -50,14 +50,21 @@ func TestEverySentenceComesUp(t *testing.T) {
 // an epoch; another seed, or another epoch, gives others.
 func TestExamplesAreAFunctionOfTheSeed(t *testing.T) {
 	corpus, tokenizer := smallCorpus(t)
+	stream := func(seed uint64) *Stream {
+		return &Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: seed, MaxTokens: 20, ShortSeqProb: 0.1}
+	}
 	epochs := func(seed uint64) (first, second []Example) {
-		s := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: seed, MaxTokens: 20, ShortSeqProb: 0.1}
+		s := stream(seed)
 		return s.Epoch(), s.Epoch()
 	}
 	first, second := epochs(1)
 	again, _ := epochs(1)
 	other, _ := epochs(2)
 	equal(t, again, first)
+	middle, part := stream(1), make([]Example, len(first)-6)
+	middle.load(1)
+	middle.fill(part, 5) // to the last but one
+	equal(t, part, first[5:len(first)-1])
 	for _, examples := range [][]Example{second, other} {
 		if slices.EqualFunc(first, examples, func(a, b Example) bool { return slices.Equal(a.Tokens, b.Tokens) }) {
 			t.Error("another epoch or seed gives the same examples")

@@ -251,6 +251,9 @@ func examples(c *call) error {
 	if *maxSeq < minSeq {
 		return usagef("-max-seq is %d, want %d or more", *maxSeq, minSeq)
 	}
+	if !isShare(*shortSeqProb) {
+		return usagef("-short-seq-prob is %v, want 0 to 1", *shortSeqProb)
+	}
 	t, err := tokenizer()
 	if err != nil {
 		return err

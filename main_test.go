@@ -136,13 +136,28 @@ func TestErrors(t *testing.T) {
 		{exitFailed, "a vocabulary of 10 words is too small", []string{"pretrain", "-corpus", corpus, "-out", out, "-vocab-size", "10"}},
 		{exitFailed, noMask + ": [MASK] is missing", []string{"pretrain", "-corpus", corpus, "-out", out, "-vocab", noMask}},
 		{exitFailed, twice + ": line 7 repeats line 6", []string{"pretrain", "-corpus", corpus, "-out", out, "-vocab", twice}},
-		{exitFailed, "hidden_size 128 is not a multiple of num_attention_heads 3", []string{"pretrain", "-corpus", corpus, "-out", out, "-heads", "3"}},
 		{exitFailed, "exists already", []string{"pretrain", "-corpus", corpus, "-out", model}},
 		{exitFailed, "bad.jsonl: example 1: token_type_ids has 0 numbers", []string{"pretrain", "-examples", bad, "-init", model, "-out", out}},
 		{exitUsage, "-steps is 0", []string{"pretrain", "-corpus", corpus, "-out", out, "-steps", "0"}},
 		{exitUsage, "-out is missing", []string{"pretrain", "-corpus", corpus}},
 		{exitUsage, "either -corpus or -examples", []string{"pretrain", "-out", out}},
 		{exitUsage, "-size is \"huge\"", []string{"pretrain", "-corpus", corpus, "-out", out, "-size", "huge"}},
+		{exitUsage, "-hidden 128 is not a multiple of -heads 3", []string{"pretrain", "-corpus", corpus, "-out", out, "-heads", "3"}},
+		{exitUsage, "-hidden is -8, want 1 to", []string{"pretrain", "-corpus", corpus, "-out", out, "-hidden", "-8"}},
+		{exitUsage, "-layers is -1, want 1 to", []string{"pretrain", "-corpus", corpus, "-out", out, "-layers", "-1"}},
+		{exitUsage, "-intermediate is -1, want 1 to", []string{"pretrain", "-corpus", corpus, "-out", out, "-intermediate", "-1"}},
+		{exitUsage, "-positions is 2000000, want 1 to", []string{"pretrain", "-corpus", corpus, "-out", out, "-positions", "2000000"}},
+		{exitUsage, "-vocab-size is 200000000, want 1 to", []string{"pretrain", "-corpus", corpus, "-out", out, "-vocab-size", "200000000"}},
+		{exitUsage, "-dropout is 1, want at least 0 and below 1", []string{"pretrain", "-corpus", corpus, "-out", out, "-dropout", "1"}},
+		{exitUsage, "-dropout is NaN", []string{"pretrain", "-corpus", corpus, "-out", out, "-init", model, "-dropout", "NaN"}},
+		{exitUsage, "-initializer-range is NaN", []string{"pretrain", "-corpus", corpus, "-out", out, "-initializer-range", "NaN"}},
+		{exitUsage, "the model would have", []string{"pretrain", "-corpus", corpus, "-out", out, "-vocab", filepath.Join(model, vocabFile), "-hidden", "65536", "-layers", "1024"}},
+		{exitUsage, "-warmup is -5, want 0 to -steps, 2000, or -1 for a tenth", []string{"pretrain", "-corpus", corpus, "-out", out, "-warmup", "-5"}},
+		{exitUsage, "-short-seq-prob is NaN", []string{"pretrain", "-corpus", corpus, "-out", out, "-short-seq-prob", "NaN"}},
+		{exitUsage, "-short-seq-prob is NaN, want 0 to 1", []string{"examples", "-corpus", corpus, "-model", model, "-short-seq-prob", "NaN"}},
+		{exitUsage, "-size is 0, want 1 or more", []string{"vocab", "-corpus", corpus, "-out", out, "-size", "0"}},
+		{exitUsage, "-best is 0, want 1 or more", []string{"fill", "-model", model, "-best", "0", "The [MASK]."}},
+		{exitUsage, "-best is -3, want 1 or more", []string{"fill", "-model", model, "-best", "-3", "The [MASK]."}},
 		{exitUsage, "-max-seq is 65, want 5 to the model's 64 positions", []string{"pretrain", "-corpus", corpus, "-out", out, "-init", model, "-max-seq", "65"}},
 		{exitUsage, "invalid value \"x\" for flag -steps", []string{"pretrain", "-steps", "x"}},
 		{exitUsage, "flag provided but not defined: -nope", []string{"eval", "-nope"}},
@@ -171,6 +186,12 @@ func TestNotes(t *testing.T) {
 	status, stdout, stderr := runHere("", "fill", "-model", model, "The [MASK] "+strings.Repeat("bread ", 70))
 	if status != exitDone || strings.Count(stdout, "%") != 5 || !strings.Contains(stderr, "74 tokens, the model 64 positions: 10 tokens were cut off") {
 		t.Errorf("fill: exit status %d, %q, %q", status, stdout, stderr)
+	}
+	for _, text := range []string{strings.Repeat("bread ", 70) + "[MASK]", "The bread.\t" + strings.Repeat("bread ", 70) + "[MASK]"} {
+		status, stdout, stderr = runHere("", "fill", "-model", model, text)
+		if status != exitFailed || stdout != "" || !strings.Contains(stderr, "tokens were cut off\nfill: the [MASK] was cut off") {
+			t.Errorf("fill: exit status %d, %q, %q", status, stdout, stderr)
+		}
 	}
 	status, stdout, stderr = runHere("", "next", "-model", model, strings.Repeat("bread ", 70), "The bread.")
 	if status != exitDone || !strings.Contains(stdout, "Next") || !strings.Contains(stderr, "12 tokens were cut off") {

@@ -8,11 +8,13 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -228,7 +230,7 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 			m, t, err := c.loadFor(*from, preTraining)
 			if err == nil && c.given()["dropout"] {
 				m.Config.HiddenDropout, m.Config.AttentionDropout = *dropout, *dropout
-				err = m.Config.Check()
+				err = checkFlags(m.Config)
 			}
 			return m, t, err
 		}
@@ -247,7 +249,7 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 		}
 		config.HiddenDropout, config.AttentionDropout = *dropout, *dropout
 		config.VocabSize = *vocabSize
-		if err := config.Check(); err != nil { // before a vocabulary is trained
+		if err := checkFlags(config); err != nil { // before a vocabulary is trained
 			return nil, nil, err
 		}
 		t, err := c.vocabularyFor(names, *vocabFile, *vocabSize, !*cased)
@@ -256,24 +258,43 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 		}
 		config.VocabSize = len(t.Words)
 		if n := config.parameters(); n > maxParameters {
-			return nil, nil, fmt.Errorf("the model would have %d parameters, want at most %d", n, maxParameters)
+			return nil, nil, usagef("the model would have %d parameters, want at most %d", n, maxParameters)
 		}
 		m, err := NewModel(config, seed)
 		return m, t, err
 	}
 }
 
-// maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
-const maxParameters = 100_000_000_000
+// checkFlags is Check for a configuration that the flags have made: what it says of a
+// field is true of the flag.
+func checkFlags(config Config) error {
+	if err := config.Check(); err != nil {
+		return usageError(flagOf.Replace(err.Error()))
+	}
+	return nil
+}
 
-// parameters is how many a model of this configuration has.
-func (c Config) parameters() (n int) {
+// flagOf replaces the names of config.json by those of the flags.
+var flagOf = strings.NewReplacer(
+	"num_hidden_layers", "-layers", "hidden_size", "-hidden", "num_attention_heads", "-heads", "intermediate_size", "-intermediate",
+	"max_position_embeddings", "-positions", "vocab_size", "-vocab-size", "hidden_dropout_prob", "-dropout", "initializer_range", "-initializer-range",
+)
+
+// maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
+const maxParameters = min(100_000_000_000, math.MaxInt)
+
+// parameters is how many a model of this configuration has, be they too many for an int.
+func (c Config) parameters() (n int64) {
 	m, err := newModel(c)
 	if err != nil {
 		return 0
 	}
 	for _, p := range m.List {
-		n += p.size()
+		size := int64(1)
+		for _, d := range p.Shape {
+			size *= int64(d)
+		}
+		n += size
 	}
 	return n
 }

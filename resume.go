@@ -129,7 +129,7 @@ func (k *keeper) removeOld() error {
 			return wrap(name, err)
 		}
 		if err := os.RemoveAll(aside); err != nil {
-			return err
+			return wrap(name, err)
 		}
 	}
 	return nil

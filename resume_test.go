@@ -152,16 +152,18 @@ func TestKilledAnyTime(t *testing.T) {
 	t.Logf("killed %d times, %d ended", killed, ended)
 }
 
-// diskUse tells how many operations there were on the disk, and which file or folder
-// the one that failed was about, by the name that it has in the end.
+// diskUse tells how many operations there were on the disk, which file or folder the
+// one that failed was about, by the name that it has in the end, and which checkpoints
+// there were until then.
 type diskUse struct {
-	count  int
-	failed string
+	count       int
+	failed      string
+	checkpoints []string
 }
 
-// failingDisk makes the n-th operation on the disk fail. It flushes nothing, to be
-// quick.
-func failingDisk(t *testing.T, n int, failure error) *diskUse {
+// failingDisk makes the n-th operation on the disk fail, in a run whose folder is out,
+// with an error like the system's. It flushes nothing, to be quick.
+func failingDisk(t *testing.T, n int, failure error, out string) *diskUse {
 	t.Helper()
 	sound, use := disk, new(diskUse)
 	t.Cleanup(func() { disk = sound })
@@ -169,37 +171,37 @@ func failingDisk(t *testing.T, n int, failure error) *diskUse {
 		if use.count++; use.count != n {
 			return false
 		}
-		use.failed = nameInTheEnd(name)
+		use.failed, use.checkpoints = nameInTheEnd(name), checkpointsIn(out)
 		return true
 	}
 	disk.create = func(dir, pattern string) (*os.File, error) {
 		if fails(filepath.Join(dir, strings.Replace(pattern, "*", "0", 1))) {
-			return nil, failure
+			return nil, &os.PathError{Op: "open", Path: filepath.Join(dir, pattern), Err: failure}
 		}
 		return sound.create(dir, pattern)
 	}
 	disk.mkdir = func(name string, mode os.FileMode) error {
 		if fails(name) {
-			return failure
+			return &os.PathError{Op: "mkdir", Path: name, Err: failure}
 		}
 		return sound.mkdir(name, mode)
 	}
 	disk.write = func(f *os.File, p []byte) (int, error) {
 		if fails(f.Name()) {
 			half, _ := sound.write(f, p[:len(p)/2]) // a full disk takes a part
-			return half, failure
+			return half, &os.PathError{Op: "write", Path: f.Name(), Err: failure}
 		}
 		return sound.write(f, p)
 	}
 	disk.sync = func(f *os.File) error {
 		if fails(f.Name()) {
-			return failure
+			return &os.PathError{Op: "sync", Path: f.Name(), Err: failure}
 		}
 		return nil
 	}
 	disk.rename = func(from, to string) error {
 		if fails(to) {
-			return failure
+			return &os.LinkError{Op: "rename", Old: from, New: to, Err: failure}
 		}
 		return sound.rename(from, to)
 	}
@@ -223,7 +225,7 @@ func nameInTheEnd(name string) string {
 func TestEveryFailureOfTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	once := filepath.Join(dir, "once")
-	use := failingDisk(t, 0, nil)
+	use := failingDisk(t, 0, nil, "")
 	train := func(out string) (int, string) {
 		status, _, stderr := runHere("", smallRun(t, dir, "-out", out, "-steps", "9", "-save-every", "3", "-log-every", "9", "-resume")...)
 		return status, stderr
@@ -241,14 +243,15 @@ func TestEveryFailureOfTheDisk(t *testing.T) {
 		failure := []error{syscall.ENOSPC, syscall.EROFS}[n%2]
 		out := filepath.Join(dir, fmt.Sprint(n))
 		before := disk
-		use := failingDisk(t, n, failure)
+		use := failingDisk(t, n, failure, out)
 		status, stderr := train(out)
 		disk = before
 		lines := strings.Split(strings.TrimSpace(stderr), "\n")
-		if last := lines[len(lines)-1]; status != exitFailed || !strings.Contains(last, use.failed+": "+failure.Error()) {
+		if last := lines[len(lines)-1]; status != exitFailed || last != "pretrain: "+use.failed+": "+failure.Error() {
 			t.Errorf("operation %d, on %s, fails with %q: exit status %d, %s", n, use.failed, failure, status, last)
 		}
-		for _, name := range checkpointsIn(out) {
+		equal(t, checkpointsIn(out), use.checkpoints)
+		for _, name := range use.checkpoints {
 			if _, err := loadCheckpoint(name); err != nil {
 				t.Errorf("operation %d fails: %v", n, err)
 			}

@@ -241,6 +241,9 @@ func (h headerReader) tensor() (t tensor, err error) {
 			list, err = h.numbers()
 			t.Shape = make([]int, len(list))
 			for i, n := range list {
+				if n > math.MaxInt { // of 32 bits
+					return fmt.Errorf("shape %v is too large", list)
+				}
 				t.Shape[i] = int(n)
 			}
 		case "data_offsets":

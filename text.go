@@ -89,7 +89,7 @@ type scanner struct {
 	emit    func(block)
 	invalid int // bytes that were not UTF-8
 
-	lines, size          int // of the block so far, its bytes
+	size                 int // of the block so far, in bytes
 	block                block
 	held                 []block // until it is known whether it is prose
 	known, prose         bool

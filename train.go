@@ -46,7 +46,7 @@ func (s *Settings) complete() {
 	if s.ShortSeq == 0 {
 		s.ShortSeq = s.MaxSeq
 	}
-	if s.Warmup < 0 {
+	if s.Warmup == -1 {
 		s.Warmup = s.Steps / 10
 	}
 }
@@ -65,14 +65,14 @@ func (s *Settings) Check() error {
 		return fmt.Errorf("-max-seq is %d, want %d or more", s.MaxSeq, minSeq)
 	case s.ShortSeq < minSeq || s.ShortSeq > s.MaxSeq:
 		return fmt.Errorf("-short-seq is %d, want %d to -max-seq, %d", s.ShortSeq, minSeq, s.MaxSeq)
-	case !(s.ShortPart >= 0 && s.ShortPart <= 1):
+	case !isShare(s.ShortPart):
 		return fmt.Errorf("-short-part is %v, want 0 to 1", s.ShortPart)
-	case !(s.ShortSeqProb >= 0 && s.ShortSeqProb <= 1):
+	case !isShare(s.ShortSeqProb):
 		return fmt.Errorf("-short-seq-prob is %v, want 0 to 1", s.ShortSeqProb)
 	case !(s.LearningRate >= 0 && s.LearningRate <= 1):
 		return fmt.Errorf("-lr is %v, want 0 to 1", s.LearningRate)
-	case s.Warmup > s.Steps:
-		return fmt.Errorf("-warmup is %d, want at most -steps, %d", s.Warmup, s.Steps)
+	case s.Warmup < 0 || s.Warmup > s.Steps:
+		return fmt.Errorf("-warmup is %d, want 0 to -steps, %d, or -1 for a tenth", s.Warmup, s.Steps)
 	case s.Schedule != "linear" && s.Schedule != "constant":
 		return fmt.Errorf("-schedule is %q, want linear or constant", s.Schedule)
 	case !(s.Beta2 >= 0 && s.Beta2 < 1):
@@ -86,6 +86,9 @@ func (s *Settings) Check() error {
 	}
 	return nil
 }
+
+// isShare is false of NaN, too.
+func isShare(x float64) bool { return x >= 0 && x <= 1 }
 
 // Rate is the learning rate after t steps: it rises to LearningRate over the
 // warm-up, then falls to 0 (or stays). With warm = Warmup and total = Steps,

@@ -83,7 +83,6 @@ type task struct {
 	config   Config // of the model for it
 	cases    []Case // to train on
 	test     []Case // labelled sentences to test on
-	heldOut  int    // examples that are not trained on
 	pairs    bool   // of sentences
 	evaluate func(m *Model) (score float64, report scoreReport)
 }

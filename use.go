@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 )
 
@@ -90,6 +91,9 @@ func fill(c *call) error {
 	if err := c.parseUpTo(1, "model"); err != nil {
 		return err
 	}
+	if *best < 1 {
+		return usagef("-best is %d, want 1 or more", *best)
+	}
 	m, t, err := c.loadFor(*model, preTraining)
 	if err != nil {
 		return err
@@ -101,7 +105,10 @@ func fill(c *call) error {
 		}
 		masks := m.Fill(t, ids, segments, *best)
 		if len(masks) == 0 {
-			return fmt.Errorf("there is no [MASK] in the text")
+			if slices.Contains(slices.Concat(t.Encode(a), t.Encode(b)), t.mask) {
+				return errors.New("the [MASK] was cut off with the end of the text")
+			}
+			return errors.New("there is no [MASK] in the text")
 		}
 		if *asJSON {
 			return json.NewEncoder(out).Encode(map[string]any{"tokens": t.Tokens(ids), "masks": masks})

@@ -127,84 +127,167 @@ func TestModelsAtWork(t *testing.T) {
 	}
 }
 
-// explain shows numbers that fit together: the tokenizer's ids, vectors that add up,
-// shares that make a whole, and what fill and next say.
-func TestExplain(t *testing.T) {
-	folder, _ := trained(t)
-	const a, b = "The bread is in the [MASK].", "The boat is on the sea, and Nora bakes."
-	result := func(args ...string) string {
-		t.Helper()
-		status, stdout, stderr := runHere("", args...)
-		if status != exitDone || stderr != "" {
-			t.Fatalf("%v: exit status %d: %s", args, status, stderr)
-		}
-		return stdout
+// An explanation is what explain writes for two sentences, step by step, and the model
+// that it is about, after it has seen the same.
+type explanation struct {
+	model  string
+	steps  []string // from 1
+	m      *Model
+	t      *Tokenizer
+	ids    []int32
+	tokens []string
+}
+
+const sentenceA, sentenceB = "The bread is in the [MASK].", "The boat is on the sea, and Nora bakes."
+
+// resultOf is what a command writes that has nothing to complain about.
+func resultOf(t *testing.T, args ...string) string {
+	t.Helper()
+	status, stdout, stderr := runHere("", args...)
+	if status != exitDone || stderr != "" {
+		t.Fatalf("%v: exit status %d: %s", args, status, stderr)
 	}
-	text := result("explain", "-model", folder, "-layer", "1", "-head", "2", a, b)
+	return stdout
+}
+
+func explained(t *testing.T, more ...string) *explanation {
+	t.Helper()
+	e := &explanation{}
+	e.model, _ = trained(t)
+	text := resultOf(t, append([]string{"explain", "-model", e.model}, append(more, sentenceA, sentenceB)...)...)
 	narrow(t, text)
-	steps := regexp.MustCompile(`(?m)^\d\. `).Split(text, -1)
-	equal(t, len(steps), 1+4)
-	row := func(step int, name string) (cells []string) { // that lines may have parted
-		for line := range strings.Lines(steps[step]) {
-			if rest, ok := strings.CutPrefix(line, "   "+name+" "); ok {
-				cells = append(cells, strings.Fields(rest)...)
-			}
+	e.steps = regexp.MustCompile(`(?m)^\d\. `).Split(text, -1)
+	equal(t, len(e.steps), 1+4)
+	var err error
+	e.m, e.t, err = LoadModel(e.model)
+	check(t, err)
+	ids, segments := e.t.Pair(e.t.Encode(sentenceA), e.t.Encode(sentenceB))
+	e.ids, e.tokens = ids, e.t.Tokens(ids)
+	e.m.see(ids, segments)
+	return e
+}
+
+// row are the cells of a row, which lines may have parted.
+func (e *explanation) row(step int, name string) (cells []string) {
+	for line := range strings.Lines(e.steps[step]) {
+		if rest, ok := strings.CutPrefix(line, "   "+name+" "); ok {
+			cells = append(cells, strings.Fields(rest)...)
 		}
-		return cells
 	}
-	number := func(cell string) float64 {
-		t.Helper()
+	return cells
+}
+
+// sumOfCells is what numbers or percentages add up to.
+func sumOfCells(t *testing.T, cells ...string) (sum float64) {
+	t.Helper()
+	for _, cell := range cells {
 		v, err := strconv.ParseFloat(strings.TrimSuffix(cell, "%"), 64)
 		check(t, err)
-		return v
+		sum += v
 	}
-	near := func(what string, got, want, tolerance float64) {
-		t.Helper()
-		if !(math.Abs(got-want) <= tolerance) {
-			t.Errorf("%s add up to %v, want %v", what, got, want)
-		}
-	}
+	return sum
+}
 
-	m, tokenizer, err := LoadModel(folder)
-	check(t, err)
-	ids, segments := tokenizer.Pair(tokenizer.Encode(a), tokenizer.Encode(b))
-	n := len(ids)
-	equal(t, row(1, "token"), tokenizer.Tokens(ids))
-	equal(t, row(1, "id"), strings.Fields(strings.Trim(fmt.Sprint(ids), "[]")))
-	equal(t, row(1, "segment")[n-1], "B")
-	equal(t, row(1, "position")[n-1], fmt.Sprint(n-1))
+// explain shows the tokenizer's ids, vectors that add up and are then normalised, and
+// what fill and next say.
+func TestExplain(t *testing.T) {
+	e := explained(t)
+	n, h, y := len(e.ids), e.m.Config.HiddenSize, e.m.embeddings.y
+	equal(t, e.row(1, "token"), e.tokens)
+	equal(t, e.row(1, "id"), strings.Fields(strings.Trim(fmt.Sprint(e.ids), "[]")))
+	equal(t, e.row(1, "segment")[n-1], "B")
+	equal(t, e.row(1, "position")[n-1], fmt.Sprint(n-1))
 
 	for _, names := range [][4]string{
 		{`token "the"`, "segment A", "position 1", "their sum"},
 		{"token     ", "+ segment", "+ position", "= sum"},
 	} {
-		token, segment, position, sum := row(2, names[0]), row(2, names[1]), row(2, names[2]), row(2, names[3])
+		token, segment, position, sum := e.row(2, names[0]), e.row(2, names[1]), e.row(2, names[2]), e.row(2, names[3])
 		equal(t, len(sum) == 7 || len(sum) == n, true) // six numbers and …, or one of each token
 		for i := range min(6, len(sum)) {
-			near(names[0]+"'s vectors", number(token[i])+number(segment[i])+number(position[i]), number(sum[i]), 0.0021)
+			if got, want := sumOfCells(t, token[i], segment[i], position[i]), sumOfCells(t, sum[i]); !(math.Abs(got-want) <= 0.0021) {
+				t.Errorf("%s's vectors add up to %v, want %v", names[0], got, want)
+			}
 		}
 	}
+	var normalised []string // six numbers of token 1 and …, then one of each token
+	for _, v := range y[h:][:6] {
+		normalised = append(normalised, fmt.Sprintf("%.3f", v))
+	}
+	normalised = append(normalised, "…")
+	for i := range n {
+		normalised = append(normalised, fmt.Sprintf("%.3f", y[i*h]))
+	}
+	equal(t, e.row(2, "normalised"), normalised)
 
-	m.see(ids, segments)
-	probs := m.encoder[0].attention.probs[n*n:] // (T, T) of the second head
+	for line := range strings.Lines(resultOf(t, "fill", "-model", e.model, sentenceA+"\t"+sentenceB) + resultOf(t, "next", "-model", e.model, sentenceA, sentenceB)) {
+		equal(t, strings.Contains(e.steps[4], "   "+line), true)
+	}
+	equal(t, strings.Contains(resultOf(t, "explain", "-model", e.model, "The bread."), "nothing to guess"), true)
+}
+
+// explain shows where one head looks, or all on average: shares that make a whole, and
+// the greatest of them first.
+func TestExplainAttention(t *testing.T) {
 	percent := regexp.MustCompile(`\d+%`)
-	for i, word := range tokenizer.Tokens(ids) {
-		most := argmax(probs[i*n:][:n])
-		line := regexp.MustCompile(fmt.Sprintf(`(?m)^ +%d %s +%.0f%% %s %d .*$`, i, regexp.QuoteMeta(word), 100*probs[i*n+most], regexp.QuoteMeta(tokenizer.Words[ids[most]]), most)).FindString(steps[3])
-		shares := percent.FindAllString(line, -1)
-		equal(t, len(shares), 3+1)
-		near("the shares of "+word, number(shares[0])+number(shares[1])+number(shares[2])+number(shares[3]), 100, 2)
+	for _, c := range []struct {
+		args  []string
+		heads []int // that are shown, from 0
+	}{
+		{nil, []int{0, 1}},
+		{[]string{"-layer", "1", "-head", "1"}, []int{0}},
+		{[]string{"-layer", "1", "-head", "2"}, []int{1}},
+	} {
+		e := explained(t, c.args...)
+		n := len(e.ids)
+		for i, token := range e.tokens {
+			probs := make([]float32, n)
+			for _, head := range c.heads {
+				for j, share := range e.m.encoder[0].attention.probs[(head*n+i)*n:][:n] { // of (A, T, T)
+					probs[j] += share / float32(len(c.heads))
+				}
+			}
+			most := argmax(probs)
+			line := regexp.MustCompile(fmt.Sprintf(`(?m)^ +%d %s +%.0f%% %s %d .*$`, i, regexp.QuoteMeta(token), 100*probs[most], regexp.QuoteMeta(e.tokens[most]), most)).FindString(e.steps[3])
+			shares := percent.FindAllString(line, -1)
+			equal(t, len(shares), 3+1)
+			if sum := sumOfCells(t, shares...); math.Abs(sum-100) > 2 {
+				t.Errorf("%v: the shares of %s add up to %v", c.args, token, sum)
+			}
+		}
+		before, itself, after, others := e.row(3, "the token before"), e.row(3, "itself"), e.row(3, "the token after"), e.row(3, "others")
+		equal(t, len(others), e.m.Config.NumAttentionHeads)
+		for h := range others {
+			if sum := sumOfCells(t, before[h], itself[h], after[h], others[h]); math.Abs(sum-100) > 2 {
+				t.Errorf("the shares of head %d add up to %v", h+1, sum)
+			}
+		}
 	}
-	before, itself, after, others := row(3, "the token before"), row(3, "itself"), row(3, "the token after"), row(3, "others")
-	equal(t, len(others), m.Config.NumAttentionHeads)
-	for h := range others {
-		near("a head's shares", number(before[h])+number(itself[h])+number(after[h])+number(others[h]), 100, 2)
-	}
+}
 
-	for line := range strings.Lines(result("fill", "-model", folder, a+"\t"+b) + result("next", "-model", folder, a, b)) {
-		equal(t, strings.Contains(steps[4], "   "+line), true)
+// A head that looks at the token before is not said to look at the one after. (Those
+// of a model that has learnt little look everywhere alike.)
+func TestHeadsLookBeforeAndAfter(t *testing.T) {
+	m := smallModel(t)
+	ids := []int32{1, 2, 3, 4}
+	n := len(ids)
+	m.see(ids, make([]int32, n))
+	a := m.encoder[0].attention
+	clear(a.probs)
+	for i := range n {
+		a.probs[i*n+max(i-1, 0)] = 1       // head 1: before, but for the first token
+		a.probs[n*n+i*n+min(i+1, n-1)] = 1 // head 2: after, but for the last
+		a.probs[2*n*n+i*n+i] = 1           // head 3: itself
+		a.probs[3*n*n+i*n+(i+2)%n] = 1     // head 4: elsewhere
 	}
-	equal(t, strings.Contains(result("explain", "-model", folder, "The bread."), "nothing to guess"), true)
+	var out bytes.Buffer
+	(&story{Writer: &out, m: m}).heads(a)
+	equal(t, strings.Fields(out.String()), strings.Fields(`
+		head 1 2 3 4
+		the token before 75% 0% 0% 0%
+		itself 25% 25% 100% 0%
+		the token after 0% 75% 0% 0%
+		others 0% 0% 0% 100%`))
 }
 
 // narrow fails if a line of text is too long for a terminal.

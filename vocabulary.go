@@ -354,6 +354,9 @@ func vocab(c *call) error {
 	default:
 		return usagef("-score is %q, want count or likelihood", *score)
 	}
+	if settings.Size < 1 {
+		return usagef("-size is %d, want 1 or more", settings.Size)
+	}
 	if settings.Alphabet < 1 {
 		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
 	}
