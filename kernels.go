@@ -137,7 +137,7 @@ func matmul(c, a, b, start matrix) {
 		parallel(tiles, min(24, max(tiles/workers, 1)), sharedRows)
 	} else {
 		tiles := (c.cols + kernels.tileCols - 1) / kernels.tileCols
-		parallel(tiles, min(4, max(tiles/workers, 1)), sharedCols)
+		parallel(tiles, min(8, max(tiles/workers, 1)), sharedCols)
 	}
 }
 
