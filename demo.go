@@ -313,7 +313,7 @@ func (s *story) tellTransfer() error {
 // tellNext is what to do with the model.
 func (s *story) tellNext(out string) {
 	s.say("\n7. The model is saved in %s, as Hugging Face saves one. Try next:\n", out)
-	s.say("   go run . explain -model %s \"Nora bakes.\" \"The [MASK] is warm.\"", out)
+	s.say("   go run . explain -model %s \"Nora bakes bread.\" \"The [MASK] is warm.\"", out)
 	s.say("   go run . fill -model %s \"Otto blows the [MASK].\"", out)
 	s.say("   go run . next -model %s \"Ben milks the cows.\" \"Then the milk is warm.\"", out)
 	s.say("   go run . finetune -model %s -task classify -train task.tsv -out run/topics", out)
