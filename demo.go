@@ -34,7 +34,7 @@ var taskText []byte
 // find out how sooner than four.
 func demoSettings() Settings {
 	s := defaultSettings()
-	s.Steps, s.Batch, s.MaxSeq, s.LogEvery = 11000, 12, 75, 1100
+	s.Steps, s.Batch, s.MaxSeq, s.LogEvery = 11000, 10, 75, 1100
 	s.ShortSeq, s.ShortPart, s.ShortSeqProb = 24, 0.1, 0.7
 	s.LearningRate, s.Warmup, s.Beta2, s.WeightDecay = 4e-3, 1700, 0.98, 0.2
 	return s
@@ -46,7 +46,7 @@ func demoConfig(vocabSize int) Config {
 	c := defaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = vocabSize, 64, 2, 8
 	c.IntermediateSize, c.MaxPositionEmbeddings = 128, 128
-	c.HiddenDropout, c.AttentionDropout, c.InitializerRange = 0, 0, 0.06
+	c.HiddenDropout, c.AttentionDropout, c.InitializerRange = 0, 0, 0.08
 	return c
 }
 
