@@ -101,8 +101,8 @@ func (m matrix) part(i, j, rows, cols int) matrix {
 // side by side in c and in start.
 type product struct{ c, a, b, start matrix }
 
-// rows and cols are the parts of a product that need only these rows of a, or
-// these columns of b.
+// rows, cols and depth are the parts of a product that need only these rows of a,
+// columns of b, or terms of each sum.
 func (p product) rows(lo, hi int) product {
 	p.c, p.a = p.c.part(lo, 0, hi-lo, p.c.cols), p.a.part(lo, 0, hi-lo, p.a.cols)
 	if p.start.data != nil {
@@ -116,6 +116,11 @@ func (p product) cols(lo, hi int) product {
 	if p.start.data != nil {
 		p.start = p.start.part(0, lo, p.start.rows, hi-lo)
 	}
+	return p
+}
+
+func (p product) depth(lo, hi int) product {
+	p.a, p.b = p.a.part(0, lo, p.a.rows, hi-lo), p.b.part(lo, 0, hi-lo, p.b.cols)
 	return p
 }
 
@@ -137,7 +142,7 @@ func matmul(c, a, b, start matrix) {
 		parallel(tiles, min(24, max(tiles/workers, 1)), sharedRows)
 	} else {
 		tiles := (c.cols + kernels.tileCols - 1) / kernels.tileCols
-		parallel(tiles, min(8, max(tiles/workers, 1)), sharedCols)
+		parallel(tiles, min(32, max(tiles/workers, 1)), sharedCols)
 	}
 }
 
@@ -157,45 +162,51 @@ func sharedCols(lo, hi int) {
 
 // Both operands are read many times, and the processor is quick only at memory that is
 // in its caches. So a block of b of blockDepth × blockCols, copied to where its rows are
-// side by side ("packed"), stays in the second-level cache while the rows of a go by.
-// It is deep, since each c is read and written once for each block. groupRows of a are
-// packed at a time. Columns and rows are multiples of every tile's.
-const blockDepth, blockCols, groupRows = 512, 256, 240
+// side by side ("packed"), stays in the larger caches while the rows of a go by. It is
+// deep, since each c is read and written once for each block. An a that is transposed
+// is packed too, groupRows at a time. Columns and rows are multiples of every tile's.
+const blockDepth, blockCols, groupRows = 512, 512, 1020
 
 // Some operands may as well be read where they lie, since the processor foresees what
 // comes next: rows that are no further apart than near, and the rows of an a that is
 // not transposed. But rows a multiple of alias apart all fall into the same few places
-// of the first-level cache, so they are packed.
-const near, alias = 512, 1024
+// of the first-level cache, so they are packed, a tile's at a time.
+const near, alias = 256, 1024
 
-// pitch is from row to row in a packed a, and gap lies between its panels, so
-// that neither is a multiple of alias.
-const pitch, gap = blockDepth + 16, 16
+// gap lies between panels, and from row to row of a tile's a it is pitch, so that
+// neither is a multiple of alias.
+const gap, pitch = 16, blockDepth + 16
 
-// A bench is what a worker needs for a product: room for a block of b and for a
-// group of rows of a, and the tile that it is at.
+// A bench is what a worker needs for a product: room for a block of b, for a group of
+// rows of a, and for a tile's rows of a; and the tile that it is at.
 type bench struct {
-	b [blockDepth * blockCols]float32
-	a [pitch * groupRows]float32
+	b    [(blockDepth + gap) * blockCols]float32
+	a    [(blockDepth + gap) * groupRows]float32
+	rows [pitch * 12]float32
 	tile
 }
 
 var benches = sync.Pool{New: func() any { return new(bench) }}
 
-// compute computes the product on the calling goroutine, block by block: of the
-// depth, each going on from where the last one stopped, and of the columns.
+// compute computes the product on the calling goroutine, block by block: of the depth,
+// each going on from where the last one stopped; of the rows, if a has to be packed;
+// and of the columns.
 func (p product) compute() {
 	w := benches.Get().(*bench)
 	defer benches.Put(w)
 	stepDepth, stepCols := evenly(p.a.cols, blockDepth, 1), evenly(p.c.cols, blockCols, kernels.tileCols)
+	stepRows := p.c.rows
+	if p.a.far() {
+		stepRows = evenly(p.c.rows, groupRows, kernels.tileRows)
+	}
 	for k := 0; k < p.a.cols; k += stepDepth {
-		depth := min(stepDepth, p.a.cols-k)
-		for j := 0; j < p.c.cols; j += stepCols {
-			block := p.cols(j, min(j+stepCols, p.c.cols))
-			block.a, block.b = p.a.part(0, k, p.a.rows, depth), block.b.part(k, 0, depth, block.c.cols)
-			packed := w.packB(block.b)
-			for i := 0; i < p.c.rows; i += groupRows {
-				w.computeRows(&block, i, min(i+groupRows, p.c.rows), packed)
+		deep := p.depth(k, min(k+stepDepth, p.a.cols))
+		for i := 0; i < p.c.rows; i += stepRows {
+			group := deep.rows(i, min(i+stepRows, p.c.rows))
+			a := w.packA(group.a)
+			for j := 0; j < p.c.cols; j += stepCols {
+				block := group.cols(j, min(j+stepCols, p.c.cols))
+				w.computeBlock(&block, a, w.packB(block.b))
 			}
 		}
 		p.start = p.c
@@ -209,49 +220,55 @@ func evenly(n, most, unit int) int {
 	return max((n+parts*unit-1)/(parts*unit), 1) * unit
 }
 
-// packB packs a block of b into panels, each a tile wide. The first columns may be
-// read where they lie: if the rows are near, and the last one has memory for a
-// whole tile (what is in the columns beyond b does not matter). It returns from
-// which column on they are packed.
-func (w *bench) packB(b matrix) (packed int) {
-	width := kernels.tileCols
-	if b.colStep != 1 {
-		for j := 0; j < b.cols; j += width {
-			kernels.transpose(w.b[j*b.rows:], width, b.at(0, j), b.colStep, min(width, b.cols-j), b.rows)
-		}
-		return 0
-	}
-	for b.rowStep <= near && packed < b.cols && (b.rows-1)*b.rowStep+packed+width <= cap(b.data) {
-		packed += width
-	}
-	if packed < b.cols {
-		kernels.pack(w.b[packed*b.rows:], width, width*b.rows, b.at(0, packed), b.rowStep, b.rows, b.cols-packed)
-	}
-	return packed
+// An operand is a or b as tiles read it: in panels of as many rows of a, or columns of
+// b, as a tile has. They begin panel elements apart; within the first one element
+// (i, j) lies where the matrix says.
+type operand struct {
+	matrix
+	panel int
 }
 
-// computeRows goes through the rows lo to hi of c tile by tile, for a block of b that
-// is packed from column packed on.
-func (w *bench) computeRows(p *product, lo, hi, packed int) {
+// far tells whether a is transposed, and has to be packed.
+func (a matrix) far() bool { return a.rowStep == 1 && a.colStep > near }
+
+// packA packs a group of rows of a if it is far.
+func (w *bench) packA(a matrix) operand {
+	height := kernels.tileRows
+	if !a.far() {
+		return operand{a, height * a.rowStep}
+	}
+	panel := height*a.cols + gap
+	kernels.pack(w.a[:], height, panel, a.data, a.colStep, a.cols, a.rows)
+	return operand{matrix{w.a[:], a.rows, a.cols, 1, height}, panel}
+}
+
+// packB packs a block of b, unless its rows are near and the last one has memory for
+// whole tiles (what is in the columns beyond b does not matter).
+func (w *bench) packB(b matrix) operand {
+	width := kernels.tileCols
+	panel, whole := width*b.rows+gap, (b.cols+width-1)/width*width
+	switch {
+	case b.colStep != 1:
+		for j := 0; j < b.cols; j += width {
+			kernels.transpose(w.b[j/width*panel:], width, b.at(0, j), b.colStep, min(width, b.cols-j), b.rows)
+		}
+	case b.rowStep <= near && (b.rows-1)*b.rowStep+whole <= cap(b.data):
+		return operand{b, width}
+	default:
+		kernels.pack(w.b[:], width, panel, b.data, b.rowStep, b.rows, b.cols)
+	}
+	return operand{matrix{w.b[:], b.rows, b.cols, width, 1}, panel}
+}
+
+// computeBlock goes through the rows of c tile by tile.
+func (w *bench) computeBlock(p *product, a, b operand) {
 	tileRows, tileCols := kernels.tileRows, kernels.tileCols
 	t := &w.tile
-	t.depth = p.a.cols
-	panel, panels := tileRows*t.depth+gap, p.a.rowStep == 1 && p.a.colStep > near // transposed, and far
-	if panels {
-		kernels.pack(w.a[:], tileRows, panel, p.a.at(lo, 0), p.a.colStep, t.depth, hi-lo)
-	}
-	for i := lo; i < hi; i += t.rows {
-		t.setRows(min(tileRows, hi-i))
+	t.depth, t.bRow = a.cols, b.rowStep
+	for i := 0; i < p.c.rows; i += t.rows {
+		t.setRows(min(tileRows, p.c.rows-i))
+		next := w.takeRows(a, i)
 		t.cRow, t.startRow = p.c.rowStep, p.start.rowStep
-		switch {
-		case panels:
-			t.a, t.aRow, t.aStep = w.a[(i-lo)/tileRows*panel+(i-lo)%tileRows:], 1, tileRows
-		case p.a.colStep == 1 && p.a.rowStep%alias == 0:
-			kernels.pack(w.a[:], pitch, 0, p.a.at(i, 0), p.a.rowStep, t.rows, t.depth)
-			t.a, t.aRow, t.aStep = w.a[:], pitch, 1
-		default:
-			t.a, t.aRow, t.aStep = p.a.at(i, 0), p.a.rowStep, p.a.colStep
-		}
 		if t.rows == 1 {
 			t.aRow, t.cRow, t.startRow = 0, 0, 0
 		}
@@ -261,12 +278,34 @@ func (w *bench) computeRows(p *product, lo, hi, packed int) {
 				start = p.start.at(i, j)
 			}
 			t.cols, t.c, t.start = min(tileCols, p.c.cols-j), c[j:], start
-			if t.b, t.bRow = w.b[j*t.depth:], tileCols; j < packed {
-				t.b, t.bRow = p.b.at(0, j), p.b.rowStep
+			t.b = b.data[j/tileCols*b.panel:]
+			t.next = next[max(min(j/tileCols*fetched, t.depth-fetched), 0):]
+			t.nextC = tileCols
+			if j+tileCols >= p.c.cols {
+				t.nextC = tileRows*p.c.rowStep - j
 			}
 			kernels.tile(t)
 		}
 	}
+}
+
+// takeRows makes the tile begin at row i of a. It returns the rows of the tiles below,
+// for those of this row to fetch; after the last ones the first come again.
+func (w *bench) takeRows(a operand, i int) (next []float32) {
+	t, panel := &w.tile, i/kernels.tileRows
+	t.a, t.aRow, t.aStep = a.data[panel*a.panel+i%kernels.tileRows*a.rowStep:], a.rowStep, a.colStep
+	t.nextRow = t.aRow
+	if t.aRow == 1 { // a panel is as long as all its rows
+		t.nextRow = t.depth
+	}
+	if t.aStep == 1 && t.aRow%alias == 0 {
+		kernels.pack(w.rows[:], pitch, 0, t.a, t.aRow, t.rows, t.depth)
+		t.a, t.aRow = w.rows[:], pitch
+	}
+	if i+kernels.tileRows >= a.rows {
+		return a.data
+	}
+	return a.data[(panel+1)*a.panel:]
 }
 
 // setRows makes a tile of n rows, or of one where they are fewer than three.

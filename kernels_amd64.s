@@ -85,8 +85,12 @@
 // a whole tile the last groups are the same rows, computed more than once. Columns
 // that are not there are masked when start is loaded and c is stored.
 //
+// Memory is idle meanwhile, so the tile fetches what later ones will need: rows of
+// their c and a, one every few steps of k.
+//
 // t: DI. depth: CX. b: DX, its step BX. a: SI, R8, R9 and R10 are its groups, R11
-// the step to the next row, R12 that along k. AX and R13: start or c, and its step.
+// the step to the next row, R12 that along k. AX and R13: start or c, and its step;
+// while k runs, the c to fetch. R14 and R15: the a to fetch, and its step.
 
 // GROUP makes r point to the first row of group g of a matrix.
 #define GROUP(g, matrix, step, r)     \
@@ -106,6 +110,35 @@
 	SHLQ $2, R11                      \
 	SHLQ $2, R12                      \
 	GROUP(1, SI, R11, R8)
+
+// AHEAD loads what t says of the rows to fetch.
+#define AHEAD                         \
+	MOVQ tile_c(DI), AX               \
+	MOVQ tile_nextC(DI), R13          \
+	LEAQ (AX)(R13*4), AX              \
+	MOVQ tile_cRow(DI), R13           \
+	MOVQ tile_next(DI), R14           \
+	MOVQ tile_nextRow(DI), R15        \
+	SHLQ $2, R13                      \
+	SHLQ $2, R15                      \
+	MOVQ CX, left-8(SP)
+
+// FETCH fetches a row of each, and makes CX the steps until the next one: depth/2ⁿ.
+#define FETCH(n)                      \
+	PREFETCHT0 (AX)                   \
+	PREFETCHT0 64(AX)                 \
+	PREFETCHT0 (R14)                  \
+	PREFETCHT0 64(R14)                \
+	PREFETCHT0 128(R14)               \
+	PREFETCHT0 192(R14)               \
+	ADDQ       R13, AX                \
+	ADDQ       R15, R14               \
+	MOVQ       tile_depth(DI), CX     \
+	SHRQ       $n, CX                 \
+	INCQ       CX                     \
+	CMPQ       left-8(SP), CX         \
+	CMOVQLT    left-8(SP), CX         \
+	SUBQ       CX, left-8(SP)
 
 // ROWS256 moves the six rows of a tile, from start or to c.
 #define ROWS256(move, base, step)     \
@@ -129,7 +162,7 @@
 //
 // 6 rows of 16: the tile is B0 to B10, b B12, elements of a Y14 and Y15, where the
 // mask is before and after; R9 columns are not there.
-TEXT ·tileAVX2(SB), NOSPLIT, $0-8
+TEXT ·tileAVX2(SB), NOSPLIT, $8-8
 	MOVQ  t+0(FP), DI
 	MOVQ  $16, R9
 	SUBQ  tile_cols(DI), R9
@@ -138,9 +171,14 @@ TEXT ·tileAVX2(SB), NOSPLIT, $0-8
 	OPERANDS
 	TESTQ CX, CX
 	JZ    done
+	AHEAD
+
+fetch:
+	FETCH(3)
 
 loop:
 	LOAD((DX), B12)
+	PREFETCHT0 (DX)(BX*8)
 	ROW256((SI), Y14, B0)
 	ROW256((SI)(R11*1), Y15, B2)
 	ROW256((SI)(R11*2), Y14, B4)
@@ -152,6 +190,8 @@ loop:
 	ADDQ BX, DX
 	DECQ CX
 	JNZ  loop
+	CMPQ left-8(SP), $0
+	JNE  fetch
 
 done:
 	TESTQ R9, R9
@@ -197,14 +237,6 @@ masked:
 	VMOVUPS b, K2, 64(AX)             \
 	ADDQ    R13, AX
 
-// FETCH512 fetches what the next tile of these rows will begin from or write, so that
-// neither has to wait for memory: the 128 bytes of c after these. A tile that is not
-// deep is a part of something small.
-#define FETCH512(a, b)                \
-	PREFETCHT0 128(AX)                \
-	PREFETCHT0 192(AX)                \
-	ADDQ       R13, AX
-
 // STEP512 does one step of k, by row(element, register for it, row of the tile).
 #define STEP512(row)                  \
 	row((SI), Z26, Z0, Z1)            \
@@ -237,7 +269,7 @@ masked:
 //
 // 12 rows of 32: the tile is Z0 to Z23, b Z24 and Z25, elements of a Z26 to Z29.
 // If there are no more than 16 columns, only the left half is computed.
-TEXT ·tileAVX512(SB), NOSPLIT, $0-8
+TEXT ·tileAVX512(SB), NOSPLIT, $8-8
 	MOVQ  t+0(FP), DI
 	MOVQ  $32, CX
 	SUBQ  tile_cols(DI), CX
@@ -247,11 +279,6 @@ TEXT ·tileAVX512(SB), NOSPLIT, $0-8
 	SHRL  $16, AX
 	KMOVW AX, K2
 	ROWS512(FROM512, tile_start, tile_startRow)
-	CMPQ  tile_depth(DI), $64
-	JLT   near
-	ROWS512(FETCH512, tile_c, tile_cRow)
-
-near:
 	OPERANDS
 	GROUP(2, SI, R11, R9)
 	GROUP(3, SI, R11, R10)
@@ -259,6 +286,11 @@ near:
 	JZ    done
 	CMPQ  tile_cols(DI), $16
 	JLE   half
+
+	AHEAD
+
+fetch:
+	FETCH(4)
 
 	// b comes from the second-level cache and is fetched eight steps ahead: the
 	// hardware's own prefetching stops at each page.
@@ -270,6 +302,8 @@ loop:
 	STEP512(BOTH512)
 	DECQ       CX
 	JNZ        loop
+	CMPQ       left-8(SP), $0
+	JNE        fetch
 	JMP        done
 
 half:
@@ -364,9 +398,7 @@ done:
 #define HORNER(i, x, p) WITH(VFMADD213PS, CONSTANT(i), x, p)
 
 // func addAVX2(y, x []float32)
-//
 //	for i { y[i] += x[i] }
-//
 // y: DI, B0; x: SI, B2.
 TEXT ·addAVX2(SB), NOSPLIT, $0-48
 	MOVQ y_base+0(FP), DI
@@ -376,9 +408,7 @@ TEXT ·addAVX2(SB), NOSPLIT, $0-48
 	RET
 
 // func mulAddAVX2(y, a, b []float32)
-//
 //	for i { y[i] = fma(a[i], b[i], y[i]) }
-//
 // y: DI, B0; a: SI, B2; b: DX, B4.
 TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
 	MOVQ y_base+0(FP), DI
@@ -389,9 +419,7 @@ TEXT ·mulAddAVX2(SB), NOSPLIT, $0-72
 	RET
 
 // func scaleAVX2(y []float32, s float32)
-//
 //	for i { y[i] *= s }
-//
 // y: DI, B0; s: Y2.
 TEXT ·scaleAVX2(SB), NOSPLIT, $0-28
 	MOVQ         y_base+0(FP), DI
@@ -401,9 +429,7 @@ TEXT ·scaleAVX2(SB), NOSPLIT, $0-28
 	RET
 
 // func sumAVX2(x []float32) float32
-//
 //	for i { lane[i%16] += x[i] }; return total(lane)
-//
 // x: SI, B2; lanes: B0.
 TEXT ·sumAVX2(SB), NOSPLIT, $0-28
 	MOVQ x_base+0(FP), SI
@@ -415,9 +441,7 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-28
 	RET
 
 // func squaresAVX2(x []float32, center float32) float32
-//
 //	for i { d = x[i] − center; lane[i%16] = fma(d, d, lane[i%16]) }; return total(lane)
-//
 // x: SI, B2, and d, 0 where no x is; lanes: B0; center: Y4.
 #define SQUARES                       \
 	BOTH(VSUBPS, ONE(Y4), B2, B2)     \
@@ -440,9 +464,7 @@ TEXT ·squaresAVX2(SB), NOSPLIT, $0-36
 	VPSLLD   $23, r, r
 
 // func maximumAVX2(x []float32) float32
-//
 //	for i { if x[i] > lane[i%16] { lane[i%16] = x[i] } }; return the greatest lane
-//
 // x: SI, B2, −∞ where no x is; lanes: B0; −∞: Y4.
 #define MAXIMUM                       \
 	BOTH4(VBLENDVPS, MASK, B2, ONE(Y4), B2) \
@@ -486,9 +508,7 @@ TEXT ·maximumAVX2(SB), NOSPLIT, $0-28
 	BOTH(VANDPS, B10, B0, B0)
 
 // func expSumAVX2(x []float32, max, scale float32) float32
-//
 //	for i { x[i] = exp((x[i] − max)·scale); lane[i%16] += x[i] }; return total(lane)
-//
 // x: DI, B0; lanes: B4; max: Y2; scale: Y3.
 #define EXPSUM                        \
 	BOTH(VSUBPS, ONE(Y2), B0, B0)     \
@@ -509,9 +529,7 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-36
 	RET
 
 // func softmaxAVX2(x []float32, cols int, scale float32)
-//
 //	for each row of x { sum = expSum(row, maximum(row), scale); row *= 1/sum }
-//
 // Requires that x has whole rows, at least one.
 // The row: DI and SI; floats left: R9; the rest as in maximum, expSum and scale.
 TEXT ·softmaxAVX2(SB), NOSPLIT, $0-36
@@ -541,12 +559,10 @@ row:
 	RET
 
 // func softmaxBackwardAVX2(dp, p []float32, cols int, scale float32)
-//
 //	for each row {
 //		for i { lane[i%16] = fma(dp[i], p[i], lane[i%16]) }; d = total(lane)
 //		for i { dp[i] = ((dp[i] − d)·p[i])·scale }
 //	}
-//
 // Requires that dp and p have whole rows, at least one.
 // The row of dp: DI, B0; that of p: SI, B2; floats left: R9; lanes: B4; d: Y4; scale: Y6.
 #define SOFTMAXBACKWARD               \
@@ -605,9 +621,7 @@ row:
 	BOTH4(VBLENDVPS, B10, B8, B6, B8)
 
 // func geluAVX2(y, x []float32)
-//
 //	for i { y[i] = x[i]·Φ(x[i]) }
-//
 // y: DI, B0; x: SI, B2.
 #define GELU                          \
 	NORMAL                            \
@@ -621,9 +635,7 @@ TEXT ·geluAVX2(SB), NOSPLIT, $0-48
 	RET
 
 // func geluBackwardAVX2(dx, dy, x []float32)
-//
 //	for i { dx[i] = dy[i]·fma(x[i], φ(x[i]), Φ(x[i])) }
-//
 // dx: DI, B0; x: SI, B2; dy: DX, B4.
 #define GELUBACKWARD                  \
 	NORMAL                            \
@@ -640,9 +652,7 @@ TEXT ·geluBackwardAVX2(SB), NOSPLIT, $0-72
 	RET
 
 // func normalizeAVX2(y, xhat, x, gain, bias []float32, mean, rstd float32)
-//
 //	for i { xhat[i] = (x[i] − mean)·rstd; y[i] = fma(xhat[i], gain[i], bias[i]) }
-//
 // x: SI, B2; gain: DX, B4; bias: R8, B6; mean: Y8; rstd: Y9; xhat: R9, B2; y: DI, B6.
 #define NORMALIZE                     \
 	BOTH(VSUBPS, ONE(Y8), B2, B2)     \
@@ -666,10 +676,8 @@ TEXT ·normalizeAVX2(SB), NOSPLIT, $0-128
 	RET
 
 // func normalizeSumsAVX2(dy, gain, xhat []float32) (sum, dot float32)
-//
 //	for i { g = dy[i]·gain[i]; s[i%16] += g; d[i%16] = fma(g, xhat[i], d[i%16]) }
 //	return total(s), total(d)
-//
 // dy: SI, B2, and g; gain: DX, B4; xhat: R8, B6; s: B0; d: B8.
 #define NORMALIZESUMS                 \
 	BOTH(VMULPS, B4, B2, B2)          \
@@ -691,9 +699,7 @@ TEXT ·normalizeSumsAVX2(SB), NOSPLIT, $0-80
 	RET
 
 // func normalizeBackwardAVX2(dx, dy, gain, xhat []float32, mean, dot, rstd float32)
-//
 //	for i { dx[i] = fma(−dot, xhat[i], dy[i]·gain[i] − mean)·rstd }
-//
 // dx: DI, B0; dy: SI, B2; gain: DX, B4; xhat: R8, B6; mean: Y8; dot: Y9; rstd: Y10.
 #define NORMALIZEBACKWARD             \
 	BOTH(VMULPS, B4, B2, B0)          \
@@ -714,9 +720,7 @@ TEXT ·normalizeBackwardAVX2(SB), NOSPLIT, $0-108
 	RET
 
 // func dropoutAVX2(y, x []float32, first, key, threshold uint32, scale float32)
-//
 //	for i { y[i] = hash((first + i) ^ key)>>1 < threshold ? 0 : x[i]·scale }
-//
 // y: DI, B0, and before it the hash; x: SI, B2; the place first + i: B4; key: Y8;
 // threshold: Y9; scale: Y10; 16: Y11; the factors of the hash: Y12 and Y13.
 #define DROPOUT                       \
@@ -754,14 +758,12 @@ TEXT ·dropoutAVX2(SB), NOSPLIT, $0-64
 	RET
 
 // func adamwAVX2(p, g, m, v []float32, c *adamwConstants)
-//
 //	for i {
 //		g' = clip·g[i]
 //		m[i] = fma(β₁, m[i], g'·(1−β₁))
 //		v[i] = fma(β₂, v[i], g'²·(1−β₂))
 //		p[i] = fma(−rate, m[i]/fma(√v[i], root, ε), p[i]·shrink)
 //	}
-//
 // p: DI, B0; m: SI, B2; v: DX, B4; g: R8, B6; c: R9; what is added to m, then the
 // divisor and the quotient: B8.
 #define ADAMW                         \
@@ -789,9 +791,7 @@ TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 	RET
 
 // func packAVX2(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
-//
 //	for r, c { dst[c/width·panel + r·width + c%width] = src[r·srcRow + c] }
-//
 // dst: DI, its step along r R11, from panel to panel R12; src: SI, its step R8; rows
 // left: BX; columns left in the row: DX, in the panel: CX. A row of a panel begins at
 // R9 in src and at R10 in dst; AX walks along it. R13 is two rows below R9: what lies
@@ -874,13 +874,11 @@ done:
 	VMOVUPS    Y9, at4
 
 // func transposeBlocksAVX2(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
-//
 //	for r := 0; r < rows; r += 8 {
 //		for c := 0; c < cols; c += 8 {
 //			dst[c·dstRow + r:] = the 8×8 block at src[r·srcRow + c:], transposed
 //		}
 //	}
-//
 // Requires that rows and cols are multiples of 8, and not 0.
 // src: SI, and R10 four rows on; srcRow: R8, ×3 R9; rows left: BX; cols: CX, left: DX;
 // dst: DI, and R13 four rows on; dstRow: R11, ×3 R12. AX walks along src, DI down dst.

@@ -364,16 +364,22 @@ func transposeGo(dst []float32, dstRow int, src []float32, srcRow, rows, cols in
 // There are at most tileRows × tileCols outputs. The assembly does rows by threes,
 // so there are at least three, or one and its steps to the next row are 0. Every
 // row of b has tileCols floats, whatever cols is.
+//
+// While it computes, it may fetch into the cache what later tiles will need: the c of
+// the tile that begins nextC floats on, and for each of its rows fetched floats of
+// next. That changes no number, so there may be nothing there.
 type tile struct {
 	rows, cols, depth int
 	c, a, b, start    []float32
 	cRow, startRow    int
 	aRow, aStep       int
 	bRow              int
+	next              []float32
+	nextRow, nextC    int
 	group             [4]int // the first rows of groups of three that make up the tile
 }
 
-const tileRowsGo, tileColsGo = 4, 4
+const tileRowsGo, tileColsGo, fetched = 4, 4, 64
 
 // tileGo computes a tile. Four columns go side by side because each step of a
 // chain has to wait for the one before.

@@ -311,7 +311,7 @@ func TestMatmulMatchesTripleLoop(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 4))
 	defer func(k kernelTable) { kernels = k }(kernels)
 	for _, shape := range [][3]int{{1, 1, 1}, {2, 3, 4}, {12, 32, 8}, {13, 33, 9}, {5, 70, 300}, {70, 5, 3}, {100, 300, 20}, {40, 520, 260},
-		{530, 33, 20}, {14, 20, 1024}, {250, 17, 600}} {
+		{530, 33, 20}, {14, 20, 1024}, {250, 17, 600}, {1030, 260, 2}} {
 		m, n, k := shape[0], shape[1], shape[2]
 		a, b, bias, before := make([]float32, m*k), make([]float32, k*n), make([]float32, n), make([]float32, m*n)
 		for _, x := range [][]float32{a, b, bias, before} {
@@ -328,10 +328,17 @@ func TestMatmulMatchesTripleLoop(t *testing.T) {
 			var got [][]float32
 			for _, table := range kernelTables {
 				kernels = table
-				c := append([]float32(nil), before...)
-				cm := rowMajor(c, m, n)
-				matmul(cm, am, bm, []matrix{{}, repeated(bias, m), cm}[kind/4])
-				got = append(got, c)
+				for _, alone := range []bool{false, true} {
+					c := append([]float32(nil), before...)
+					cm := rowMajor(c, m, n)
+					start := []matrix{{}, repeated(bias, m), cm}[kind/4]
+					if alone {
+						product{cm, am, bm, start}.compute()
+					} else {
+						matmul(cm, am, bm, start)
+					}
+					got = append(got, c)
+				}
 			}
 			for i := range m {
 				for j := range n {
@@ -341,7 +348,7 @@ func TestMatmulMatchesTripleLoop(t *testing.T) {
 					}
 					for x := range got {
 						if !sameBits(got[x][i*n+j], want) {
-							t.Fatalf("%s: shape %v, kind %d: element (%d, %d) is %v, want %v", kernelTables[x].name, shape, kind, i, j, got[x][i*n+j], want)
+							t.Fatalf("%s: shape %v, kind %d: element (%d, %d) is %v, want %v", kernelTables[x/2].name, shape, kind, i, j, got[x][i*n+j], want)
 						}
 					}
 				}
