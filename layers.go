@@ -33,10 +33,11 @@ func (b *buffer) room(n int) []float32 {
 	return b.floats
 }
 
-// Grains: how much a worker takes at a time is at least this.
+// Grains: how much a worker takes at a time is at least this. Columns are many, as
+// memory is four times as fast when read in one go as in pieces of 128 bytes.
 const (
 	rowGrain     = 16   // rows
-	columnGrain  = 32   // columns
+	columnGrain  = 1024 // columns
 	elementGrain = 4096 // elements
 )
 
@@ -108,7 +109,7 @@ func (l *Linear) backward(dy, dx []float32, start matrix) {
 	w, dw := rowMajor(l.weight.Value, out, in), rowMajor(l.weight.Grad, out, in)
 	matmul(rowMajor(dx, n, in), dyn, w, start)
 	matmul(dw, dyn.T(), x, dw)
-	parallel(out, columnGrain, l.addBiasGrad)
+	parallel(out, max(columnGrain, out/workers), l.addBiasGrad)
 }
 
 func (l *Linear) addBiasGradColumns(lo, hi int) {
