@@ -139,7 +139,7 @@ func matmul(c, a, b, start matrix) {
 	shared.product = product{c, a, b, start}
 	if c.rows > c.cols {
 		tiles := (c.rows + kernels.tileRows - 1) / kernels.tileRows
-		parallel(tiles, min(24, max(tiles/workers, 1)), sharedRows)
+		parallel(tiles, min(128, max(tiles/workers, 1)), sharedRows)
 	} else {
 		tiles := (c.cols + kernels.tileCols - 1) / kernels.tileCols
 		parallel(tiles, min(32, max(tiles/workers, 1)), sharedCols)
