@@ -121,7 +121,7 @@ func BenchmarkKernel(b *testing.B) {
 	const n = 768
 	for _, kc := range kernelCases {
 		count, ok := traffic[kc.name]
-		if !ok { // transpose is a part of the products
+		if !ok { // transpose and pack are parts of the products
 			continue
 		}
 		for k := range kernelTables {

@@ -98,7 +98,7 @@ func (m matrix) part(i, j, rows, cols int) matrix {
 // A product is c = start + a·b. An element is one chain of fused multiply-adds
 // over ascending k that begins at start: a bias (repeated), what is in c
 // already (c itself), or nothing (the zero matrix). The elements of a row lie
-// side by side in c and in start.
+// side by side in c and in start; in b, those of a row or of a column.
 type product struct{ c, a, b, start matrix }
 
 // rows, cols and depth are the parts of a product that need only these rows of a,
@@ -124,9 +124,9 @@ func (p product) depth(lo, hi int) product {
 	return p
 }
 
-// matmul computes c = start + a·b on all workers. The longer side of c is
-// shared out in whole tiles; the other operand is packed by every worker, so
-// there have to be some tiles for that to pay.
+// matmul computes c = start + a·b on all workers. The longer side of c is shared out
+// in whole tiles. For each part the other operand is packed anew, so there are few
+// parts: one for each worker, unless that would be more than so many tiles.
 func matmul(c, a, b, start matrix) {
 	if a.rows != c.rows || b.cols != c.cols || a.cols != b.rows || a.cols == 0 {
 		panic("matmul: the shapes do not fit")
@@ -164,7 +164,8 @@ func sharedCols(lo, hi int) {
 // in its caches. So a block of b of blockDepth × blockCols, copied to where its rows are
 // side by side ("packed"), stays in the larger caches while the rows of a go by. It is
 // deep, since each c is read and written once for each block. An a that is transposed
-// is packed too, groupRows at a time. Columns and rows are multiples of every tile's.
+// is packed too, groupRows at a time. blockCols and groupRows are multiples of the
+// columns and rows of every tile.
 const blockDepth, blockCols, groupRows = 512, 512, 1020
 
 // Some operands may as well be read where they lie, since the processor foresees what
@@ -173,27 +174,27 @@ const blockDepth, blockCols, groupRows = 512, 512, 1020
 // of the first-level cache, so they are packed, a tile's at a time.
 const near, alias = 256, 1024
 
-// gap lies between panels, and from row to row of a tile's a it is pitch, so that
-// neither is a multiple of alias.
+// Packed panels have gap floats between them, and a tile's packed rows are pitch apart,
+// so that neither are a multiple of alias apart, at the usual depths.
 const gap, pitch = 16, blockDepth + 16
 
-// A bench is what a worker needs for a product: room for a block of b, for a group of
-// rows of a, and for a tile's rows of a; and the tile that it is at.
-type bench struct {
-	b    [(blockDepth + gap) * blockCols]float32
-	a    [(blockDepth + gap) * groupRows]float32
-	rows [pitch * 12]float32
-	tile
+// A workbench is what a worker needs for a product: room for a block of b, for a group
+// of rows of a, and for a tile's rows of a; and the tile that it is at.
+type workbench struct {
+	b     [(blockDepth + gap) * blockCols]float32
+	a     [(blockDepth + gap) * groupRows]float32
+	aRows [pitch * 12]float32
+	tile  tile
 }
 
-var benches = sync.Pool{New: func() any { return new(bench) }}
+var workbenches = sync.Pool{New: func() any { return new(workbench) }}
 
-// compute computes the product on the calling goroutine, block by block: of the depth,
-// each going on from where the last one stopped; of the rows, if a has to be packed;
-// and of the columns.
+// compute computes the product on the calling goroutine: for each part of the depth,
+// going on from where the last one stopped; for each group of rows (one, unless a has to
+// be packed); for each block of columns.
 func (p product) compute() {
-	w := benches.Get().(*bench)
-	defer benches.Put(w)
+	w := workbenches.Get().(*workbench)
+	defer workbenches.Put(w)
 	stepDepth, stepCols := evenly(p.a.cols, blockDepth, 1), evenly(p.c.cols, blockCols, kernels.tileCols)
 	stepRows := p.c.rows
 	if p.a.far() {
@@ -206,17 +207,16 @@ func (p product) compute() {
 			a := w.packA(group.a)
 			for j := 0; j < p.c.cols; j += stepCols {
 				block := group.cols(j, min(j+stepCols, p.c.cols))
-				w.computeBlock(&block, a, w.packB(block.b))
+				w.computeBlock(block.c, block.start, a, w.packB(block.b))
 			}
 		}
 		p.start = p.c
 	}
 }
 
-// evenly is how large parts of n are that are about equal, at most most, and whole
-// units.
-func evenly(n, most, unit int) int {
-	parts := max((n+most-1)/most, 1)
+// evenly is the size of parts of n that are about equal: whole units, at most limit.
+func evenly(n, limit, unit int) int {
+	parts := max((n+limit-1)/limit, 1)
 	return max((n+parts*unit-1)/(parts*unit), 1) * unit
 }
 
@@ -228,11 +228,11 @@ type operand struct {
 	panel int
 }
 
-// far tells whether a is transposed, and has to be packed.
+// far tells whether a is transposed and its columns so far apart that it has to be packed.
 func (a matrix) far() bool { return a.rowStep == 1 && a.colStep > near }
 
 // packA packs a group of rows of a if it is far.
-func (w *bench) packA(a matrix) operand {
+func (w *workbench) packA(a matrix) operand {
 	height := kernels.tileRows
 	if !a.far() {
 		return operand{a, height * a.rowStep}
@@ -244,7 +244,7 @@ func (w *bench) packA(a matrix) operand {
 
 // packB packs a block of b, unless its rows are near and the last one has memory for
 // whole tiles (what is in the columns beyond b does not matter).
-func (w *bench) packB(b matrix) operand {
+func (w *workbench) packB(b matrix) operand {
 	width := kernels.tileCols
 	panel, whole := width*b.rows+gap, (b.cols+width-1)/width*width
 	switch {
@@ -260,47 +260,46 @@ func (w *bench) packB(b matrix) operand {
 	return operand{matrix{w.b[:], b.rows, b.cols, width, 1}, panel}
 }
 
-// computeBlock goes through the rows of c tile by tile.
-func (w *bench) computeBlock(p *product, a, b operand) {
+// computeBlock computes a block of c, tile by tile, row by row.
+func (w *workbench) computeBlock(c, start matrix, a, b operand) {
 	tileRows, tileCols := kernels.tileRows, kernels.tileCols
 	t := &w.tile
 	t.depth, t.bRow = a.cols, b.rowStep
-	for i := 0; i < p.c.rows; i += t.rows {
-		t.setRows(min(tileRows, p.c.rows-i))
-		next := w.takeRows(a, i)
-		t.cRow, t.startRow = p.c.rowStep, p.start.rowStep
+	for i := 0; i < c.rows; i += t.rows {
+		t.setRows(min(tileRows, c.rows-i))
+		next := w.setA(a, i)
+		t.cRow, t.startRow = c.rowStep, start.rowStep
 		if t.rows == 1 {
 			t.aRow, t.cRow, t.startRow = 0, 0, 0
 		}
-		c, start := p.c.at(i, 0), zeros[:]
-		for j := 0; j < p.c.cols; j += tileCols {
-			if p.start.data != nil {
-				start = p.start.at(i, j)
+		for j := 0; j < c.cols; j += tileCols {
+			t.start = zeros[:]
+			if start.data != nil {
+				t.start = start.at(i, j)
 			}
-			t.cols, t.c, t.start = min(tileCols, p.c.cols-j), c[j:], start
-			t.b = b.data[j/tileCols*b.panel:]
+			t.cols, t.c, t.b = min(tileCols, c.cols-j), c.at(i, j), b.data[j/tileCols*b.panel:]
 			t.next = next[max(min(j/tileCols*fetched, t.depth-fetched), 0):]
 			t.nextC = tileCols
-			if j+tileCols >= p.c.cols {
-				t.nextC = tileRows*p.c.rowStep - j
+			if j+tileCols >= c.cols {
+				t.nextC = tileRows*c.rowStep - j
 			}
 			kernels.tile(t)
 		}
 	}
 }
 
-// takeRows makes the tile begin at row i of a. It returns the rows of the tiles below,
-// for those of this row to fetch; after the last ones the first come again.
-func (w *bench) takeRows(a operand, i int) (next []float32) {
+// setA makes the tile begin at row i of a. It returns the rows below, which the tiles
+// of this row fetch meanwhile; after the last come the first, for the next block.
+func (w *workbench) setA(a operand, i int) (next []float32) {
 	t, panel := &w.tile, i/kernels.tileRows
 	t.a, t.aRow, t.aStep = a.data[panel*a.panel+i%kernels.tileRows*a.rowStep:], a.rowStep, a.colStep
 	t.nextRow = t.aRow
-	if t.aRow == 1 { // a panel is as long as all its rows
+	if t.aRow == 1 { // side by side: a packed panel is as long as its rows together
 		t.nextRow = t.depth
 	}
 	if t.aStep == 1 && t.aRow%alias == 0 {
-		kernels.pack(w.rows[:], pitch, 0, t.a, t.aRow, t.rows, t.depth)
-		t.a, t.aRow = w.rows[:], pitch
+		kernels.pack(w.aRows[:], pitch, 0, t.a, t.aRow, t.rows, t.depth)
+		t.a, t.aRow = w.aRows[:], pitch
 	}
 	if i+kernels.tileRows >= a.rows {
 		return a.data
@@ -312,9 +311,6 @@ func (w *bench) takeRows(a operand, i int) (next []float32) {
 func (t *tile) setRows(n int) {
 	if n < 3 {
 		n = 1
-	}
-	if n == t.rows {
-		return
 	}
 	t.rows = n
 	for g := range t.group {

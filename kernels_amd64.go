@@ -2,7 +2,11 @@
 
 package main
 
-import "golang.org/x/sys/cpu"
+import (
+	"math"
+
+	"golang.org/x/sys/cpu"
+)
 
 // The kernels in assembly. Each returns the bits of its namesake in
 // kernels_generic.go, where it is explained.
@@ -85,6 +89,7 @@ func transposeAVX2(dst []float32, dstRow int, src []float32, srcRow, rows, cols 
 var constants = [...]float32{
 	log2E, -ln2High, -ln2Low, exp6, exp5, exp4, exp3, exp2, 1, expLowest, // 0 to 9
 	-0.5, tailScale, tail6, tail5, tail4, tail3, tail2, tail1, inverseSqrt2Pi, // 10 to 18
+	float32(math.Inf(-1)), math.Float32frombits(1<<31 - 1), // 19, 20: −∞, and all bits but the sign
 }
 
 // places are the places of 16 floats in a block, the size of a block, and the

@@ -86,7 +86,8 @@
 // that are not there are masked when start is loaded and c is stored.
 //
 // Memory is idle meanwhile, so the tile fetches what later ones will need: rows of
-// their c and a, one every few steps of k.
+// their c and a, one every few steps of k. b comes from the second-level cache and is
+// fetched eight steps ahead: the hardware's own prefetching stops at each page.
 //
 // t: DI. depth: CX. b: DX, its step BX. a: SI, R8, R9 and R10 are its groups, R11
 // the step to the next row, R12 that along k. AX and R13: start or c, and its step;
@@ -123,7 +124,8 @@
 	SHLQ $2, R15                      \
 	MOVQ CX, left-8(SP)
 
-// FETCH fetches a row of each, and makes CX the steps until the next one: depth/2ⁿ.
+// FETCH fetches a row of each, and makes CX the steps until the next one: depth/2ⁿ + 1,
+// or what is left.
 #define FETCH(n)                      \
 	PREFETCHT0 (AX)                   \
 	PREFETCHT0 64(AX)                 \
@@ -169,8 +171,6 @@ TEXT ·tileAVX2(SB), NOSPLIT, $8-8
 	ALLBUT(R9)
 	ROWS256(LOADMASKED, tile_start, tile_startRow)
 	OPERANDS
-	TESTQ CX, CX
-	JZ    done
 	AHEAD
 
 fetch:
@@ -193,7 +193,6 @@ loop:
 	CMPQ left-8(SP), $0
 	JNE  fetch
 
-done:
 	TESTQ R9, R9
 	JNZ   masked
 	ROWS256(STORE, tile_c, tile_cRow)
@@ -282,8 +281,6 @@ TEXT ·tileAVX512(SB), NOSPLIT, $8-8
 	OPERANDS
 	GROUP(2, SI, R11, R9)
 	GROUP(3, SI, R11, R10)
-	TESTQ CX, CX
-	JZ    done
 	CMPQ  tile_cols(DI), $16
 	JLE   half
 
@@ -292,8 +289,6 @@ TEXT ·tileAVX512(SB), NOSPLIT, $8-8
 fetch:
 	FETCH(4)
 
-	// b comes from the second-level cache and is fetched eight steps ahead: the
-	// hardware's own prefetching stops at each page.
 loop:
 	VMOVUPS    (DX), Z24
 	VMOVUPS    64(DX), Z25
@@ -458,11 +453,6 @@ TEXT ·squaresAVX2(SB), NOSPLIT, $0-36
 	VZEROUPPER
 	RET
 
-// LOWEST makes r −∞: ones from bit 23 on.
-#define LOWEST(r)                     \
-	VPCMPEQD r, r, r                  \
-	VPSLLD   $23, r, r
-
 // func maximumAVX2(x []float32) float32
 //	for i { if x[i] > lane[i%16] { lane[i%16] = x[i] } }; return the greatest lane
 // x: SI, B2, −∞ where no x is; lanes: B0; −∞: Y4.
@@ -471,8 +461,8 @@ TEXT ·squaresAVX2(SB), NOSPLIT, $0-36
 	BOTH(VMAXPS, B0, B2, B0)
 
 TEXT ·maximumAVX2(SB), NOSPLIT, $0-28
-	MOVQ x_base+0(FP), SI
-	LOWEST(Y4)
+	MOVQ         x_base+0(FP), SI
+	VBROADCASTSS CONSTANT(19), Y4
 	BOTH2(VMOVAPS, ONE(Y4), B0)
 	EACH(x_len+8(FP), A, MAXIMUM, NONE)
 	TOTAL(VMAXPS, B0)
@@ -485,7 +475,7 @@ TEXT ·maximumAVX2(SB), NOSPLIT, $0-28
 //	n = round(x·log₂e)             B6
 //	r = x − n·ln 2                 B8
 //	p = e^r, by Horner's rule      B10
-//	x = x < expLowest ? 0 : p·2ⁿ   (n·2²³ plus the bits of 1 are the bits of 2ⁿ)
+//	x = x < expLowest ? 0 : p·2ⁿ   (n·2²³ plus the bits of 1, in Y13, are the bits of 2ⁿ)
 #define EXP                           \
 	WITH(VMULPS, CONSTANT(0), B0, B6)   \
 	BOTH(VROUNDPS, ONE($8), B6, B6)   \
@@ -538,7 +528,7 @@ TEXT ·softmaxAVX2(SB), NOSPLIT, $0-36
 
 row:
 	MOVQ         DI, SI
-	LOWEST(Y4)
+	VBROADCASTSS CONSTANT(19), Y4
 	BOTH2(VMOVAPS, ONE(Y4), B0)
 	WALK(maxLoop, maxTail, maxDone, cols+24(FP), A, MAXIMUM, NONE)
 	TOTAL(VMAXPS, B0)
@@ -600,8 +590,7 @@ row:
 	WITH(VMULPS, CONSTANT(10), B2, B0)  \
 	BOTH(VMULPS, B2, B0, B0)          \
 	EXP                               \
-	VPCMPEQD     Y12, Y12, Y12        \
-	VPSRLD       $1, Y12, Y12         \
+	VBROADCASTSS CONSTANT(20), Y12    \
 	BOTH(VANDPS, B2, ONE(Y12), B6)    \
 	VBROADCASTSS CONSTANT(11), Y13    \
 	VBROADCASTSS CONSTANT(8), Y12     \

@@ -15,7 +15,7 @@ import (
 //     none of them reorders a chain.
 //   - A sum along a row runs in 16 lanes, element i in lane i mod 16, and the
 //     lanes are added by halves: 8, 4, 2, 1. AVX2 holds the lanes in two
-//     registers, AVX-512 in one, Go in an array.
+//     registers, Go in an array.
 //   - exp and the normal distribution are polynomials of fused operations.
 //     Division and square root are IEEE's, so they are exact everywhere.
 //
@@ -357,7 +357,7 @@ func transposeGo(dst []float32, dstRow int, src []float32, srcRow, rows, cols in
 //
 //	c[i·cRow + j] = start[i·startRow + j] + Σₖ a[i·aRow + k·aStep]·b[k·bRow + j]
 //
-// for rows × cols outputs and k from 0 to depth, as a chain of fused
+// for rows × cols outputs and k from 0 to depth − 1, as a chain of fused
 // multiply-adds that begins at start. Two steps let a be read as it lies or
 // transposed; startRow = 0 repeats one row, as a bias does; start may be c.
 //
@@ -365,9 +365,9 @@ func transposeGo(dst []float32, dstRow int, src []float32, srcRow, rows, cols in
 // so there are at least three, or one and its steps to the next row are 0. Every
 // row of b has tileCols floats, whatever cols is.
 //
-// While it computes, it may fetch into the cache what later tiles will need: the c of
-// the tile that begins nextC floats on, and for each of its rows fetched floats of
-// next. That changes no number, so there may be nothing there.
+// While it computes, it may fetch into the cache what later tiles will need: rows of
+// the c that begins nextC floats on, and fetched floats of rows nextRow apart in next.
+// That changes no number, so it may reach beyond the slices.
 type tile struct {
 	rows, cols, depth int
 	c, a, b, start    []float32
