@@ -44,7 +44,7 @@ func (t *Trainer) gradient() (score Score) {
 		t.parts.dsum = append(t.parts.dsum, e.dsum...)
 	}
 	e.batch, e.dsum, e.addGrads = &t.batch, t.parts.dsum, add
-	parallel(m.Config.HiddenSize, columnGrain, add)
+	parallelColumns(m.Config.HiddenSize, add)
 	return score
 }
 

@@ -81,7 +81,7 @@ func (e *Embeddings) Backward(dy []float32) {
 	e.dy, e.dnorm = dy, grow(e.dnorm, n*h)
 	parallel(n, rowGrain, e.dropGrads)
 	e.dsum = e.norm.Backward(e.dnorm)
-	parallel(h, columnGrain, e.addGrads)
+	parallelColumns(h, e.addGrads)
 }
 
 func (e *Embeddings) dropoutGradRows(lo, hi int) {

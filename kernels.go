@@ -125,8 +125,8 @@ func (p product) depth(lo, hi int) product {
 }
 
 // matmul computes c = start + a·b on all workers. The longer side of c is shared out
-// in whole tiles. For each part the other operand is packed anew, so there are few
-// parts: one for each worker, unless that would be more than so many tiles.
+// in whole tiles. For each part the other operand is packed anew, so the parts are
+// large: one for each worker, unless it would be longer than about 1,000 elements.
 func matmul(c, a, b, start matrix) {
 	if a.rows != c.rows || b.cols != c.cols || a.cols != b.rows || a.cols == 0 {
 		panic("matmul: the shapes do not fit")
@@ -294,7 +294,7 @@ func (w *workbench) setA(a operand, i int) (next []float32) {
 	t, panel := &w.tile, i/kernels.tileRows
 	t.a, t.aRow, t.aStep = a.data[panel*a.panel+i%kernels.tileRows*a.rowStep:], a.rowStep, a.colStep
 	t.nextRow = t.aRow
-	if t.aRow == 1 { // side by side: a packed panel is as long as its rows together
+	if t.aRow == 1 { // in a panel, which is as long as so many rows (if a is near, in vain)
 		t.nextRow = t.depth
 	}
 	if t.aStep == 1 && t.aRow%alias == 0 {
