@@ -246,7 +246,7 @@ func (m *Model) Answer(t *Tokenizer, q *Question, l Limits, threshold float64) A
 		})
 	}
 	none := best == 0 || float64(scores[0])-float64(scores[best]) > threshold
-	softmax(scores)
+	softmax(scores, 1)
 	a := Answer{Score: scores[0], NoAnswer: scores[0]}
 	if !none {
 		text, spans := q.Passage.Text, q.Passage.spans

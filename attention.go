@@ -77,7 +77,9 @@ func (a *Attention) forwardHeads(lo, hi int) {
 		probs, work, first := a.square(s, head)
 
 		product{c: probs, a: q, b: k.T()}.compute() // scores, before 1/√D
-		kernels.softmax(probs.data, probs.cols, a.scale)
+		for i := range probs.rows {
+			softmax(probs.row(i), a.scale)
+		}
 		product{c: a.window(a.context, s, head), a: a.dropped(probs, work, first), b: v}.compute()
 	}
 }
@@ -115,7 +117,9 @@ func (a *Attention) backwardHeads(lo, hi int) {
 		dscores := work
 		product{c: dscores, a: dcontext, b: v.T()}.compute() // gradient of dropped
 		a.dropout.apply(dscores.data, dscores.data, first)   // of probs
-		kernels.softmaxBackward(dscores.data, probs.data, probs.cols, a.scale)
+		for i := range probs.rows {
+			softmaxBackward(dscores.row(i), probs.row(i), a.scale)
+		}
 		product{c: a.window(a.dq.floats, s, head), a: dscores, b: k}.compute()
 		product{c: a.window(a.dk.floats, s, head), a: dscores.T(), b: q}.compute()
 	}

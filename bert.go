@@ -386,7 +386,7 @@ func (m *Model) Fill(t *Tokenizer, ids, segments []int32, n int) []Guesses {
 	logits, _ := m.predict(example)
 	order := make([]int, m.Config.VocabSize)
 	for row := range slices.Chunk(logits, len(order)) {
-		softmax(row)
+		softmax(row, 1)
 		for i := range order {
 			order[i] = i
 		}
@@ -405,7 +405,7 @@ func (m *Model) Fill(t *Tokenizer, ids, segments []int32, n int) []Guesses {
 // IsNext returns the probability that the second sentence follows the first.
 func (m *Model) IsNext(ids, segments []int32) float32 {
 	_, logits := m.predict(Example{Tokens: ids, Segments: segments})
-	return softmax(logits)[0]
+	return softmax(logits, 1)[0]
 }
 
 // predict is Forward for a single example, without dropout.

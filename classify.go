@@ -207,7 +207,7 @@ func quoted(labels []string) string {
 func (m *Model) Classify(cases []Case) [][]float32 {
 	var all [][]float32
 	m.eachLogits(cases, func(_ int, logits []float32) {
-		all = append(all, softmax(slices.Clone(logits)))
+		all = append(all, softmax(slices.Clone(logits), 1))
 	})
 	return all
 }

@@ -213,7 +213,7 @@ func (a *Attention) shares(token, head int) []float32 {
 	mean := make([]float32, a.starts[1])
 	for h := first; h <= last; h++ {
 		probs, _, _ := a.square(0, h-1)
-		kernels.add(mean, probs.at(token, 0)[:probs.cols])
+		kernels.add(mean, probs.row(token))
 	}
 	kernels.scale(mean, 1/float32(last-first+1))
 	return mean

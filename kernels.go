@@ -17,10 +17,10 @@ var kernelTables = append([]kernelTable{{
 	mulAdd:            mulAddGo,
 	scale:             scaleGo,
 	sum:               sumGo,
+	dot:               dotGo,
 	squares:           squaresGo,
 	maximum:           maximumGo,
 	expSum:            expSumGo,
-	softmax:           softmaxGo,
 	softmaxBackward:   softmaxBackwardGo,
 	gelu:              geluGo,
 	geluBackward:      geluBackwardGo,
@@ -45,11 +45,11 @@ type kernelTable struct {
 	mulAdd             func(y, a, b []float32)
 	scale              func(y []float32, s float32)
 	sum                func(x []float32) float32
+	dot                func(a, b []float32) float32
 	squares            func(x []float32, center float32) float32
 	maximum            func(x []float32) float32
 	expSum             func(x []float32, max, scale float32) float32
-	softmax            func(x []float32, cols int, scale float32)
-	softmaxBackward    func(dp, p []float32, cols int, scale float32)
+	softmaxBackward    func(dp, p []float32, dot, scale float32)
 	gelu               func(y, x []float32)
 	geluBackward       func(dx, dy, x []float32)
 	normalize          func(y, xhat, x, gain, bias []float32, mean, rstd float32)
@@ -89,6 +89,9 @@ func (m matrix) T() matrix {
 func (m matrix) at(i, j int) []float32 {
 	return m.data[i*m.rowStep+j*m.colStep:]
 }
+
+// row is row i of a matrix whose rows' elements lie side by side.
+func (m matrix) row(i int) []float32 { return m.at(i, 0)[:m.cols] }
 
 // part is the window of rows × cols elements that begins at (i, j).
 func (m matrix) part(i, j, rows, cols int) matrix {

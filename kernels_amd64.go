@@ -24,6 +24,9 @@ func scaleAVX2(y []float32, s float32)
 func sumAVX2(x []float32) float32
 
 //go:noescape
+func dotAVX2(a, b []float32) float32
+
+//go:noescape
 func squaresAVX2(x []float32, center float32) float32
 
 //go:noescape
@@ -33,10 +36,7 @@ func maximumAVX2(x []float32) float32
 func expSumAVX2(x []float32, max, scale float32) float32
 
 //go:noescape
-func softmaxAVX2(x []float32, cols int, scale float32)
-
-//go:noescape
-func softmaxBackwardAVX2(dp, p []float32, cols int, scale float32)
+func softmaxBackwardAVX2(dp, p []float32, dot, scale float32)
 
 //go:noescape
 func geluAVX2(y, x []float32)
@@ -112,10 +112,10 @@ func assembly() []kernelTable {
 		mulAdd:            mulAddAVX2,
 		scale:             scaleAVX2,
 		sum:               sumAVX2,
+		dot:               dotAVX2,
 		squares:           squaresAVX2,
 		maximum:           maximumAVX2,
 		expSum:            expSumAVX2,
-		softmax:           softmaxAVX2,
 		softmaxBackward:   softmaxBackwardAVX2,
 		gelu:              geluAVX2,
 		geluBackward:      geluBackwardAVX2,

@@ -314,13 +314,12 @@ done:
 
 // The vector kernels: slices of one length, 16 floats at a time.
 
-// WALK runs body over all blocks of slices of length n. loads and stores are lists of
+// EACH runs body over all blocks of slices of length n. loads and stores are lists of
 // the blocks to move; they get the name of the move. AX is the place of the block, in
 // bytes; CX counts what is left. The 0 to 15 floats that are left at the end go
 // through the same body, but are moved under MASK, which is all ones until then:
-// memory outside the slices is not touched, and what is not there reads as 0. Its
-// labels get the names loop, tail and done.
-#define WALK(loop, tail, done, n, loads, body, stores) \
+// memory outside the slices is not touched, and what is not there reads as 0.
+#define EACH(n, loads, body, stores)  \
 	MOVQ n, CX                        \
 	XORQ AX, AX                       \
 	BOTH(VPCMPEQD, MASK, MASK, MASK)  \
@@ -343,10 +342,7 @@ tail:                                 \
 	stores(STOREMASKED)               \
 done:
 
-// EACH is WALK for a kernel that has only one.
-#define EACH(n, loads, body, stores) WALK(loop, tail, done, n, loads, body, stores)
-
-// The lists for WALK: Y is a slice at DI, its block in B0; A, B and C are slices at SI,
+// The lists for EACH: Y is a slice at DI, its block in B0; A, B and C are slices at SI,
 // DX and R8, their blocks in B2, B4 and B6; YA is Y and A, and so on.
 #define NONE(move)
 #define Y(move) move((DI)(AX*1), B0)
@@ -435,6 +431,19 @@ TEXT ·sumAVX2(SB), NOSPLIT, $0-28
 	VZEROUPPER
 	RET
 
+// func dotAVX2(a, b []float32) float32
+//	for i { lane[i%16] = fma(a[i], b[i], lane[i%16]) }; return total(lane)
+// a: SI, B2; b: DX, B4; lanes: B0.
+TEXT ·dotAVX2(SB), NOSPLIT, $0-52
+	MOVQ a_base+0(FP), SI
+	MOVQ b_base+24(FP), DX
+	ZERO(B0)
+	EACH(a_len+8(FP), AB, BOTH(VFMADD231PS, B4, B2, B0), NONE)
+	SUM(B0)
+	VMOVSS X0, ret+48(FP)
+	VZEROUPPER
+	RET
+
 // func squaresAVX2(x []float32, center float32) float32
 //	for i { d = x[i] − center; lane[i%16] = fma(d, d, lane[i%16]) }; return total(lane)
 // x: SI, B2, and d, 0 where no x is; lanes: B0; center: Y4.
@@ -518,65 +527,20 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-36
 	VZEROUPPER
 	RET
 
-// func softmaxAVX2(x []float32, cols int, scale float32)
-//	for each row of x { sum = expSum(row, maximum(row), scale); row *= 1/sum }
-// Requires that x has whole rows, at least one.
-// The row: DI and SI; floats left: R9; the rest as in maximum, expSum and scale.
-TEXT ·softmaxAVX2(SB), NOSPLIT, $0-36
-	MOVQ         x_base+0(FP), DI
-	MOVQ         x_len+8(FP), R9
-
-row:
-	MOVQ         DI, SI
-	VBROADCASTSS CONSTANT(19), Y4
-	BOTH2(VMOVAPS, ONE(Y4), B0)
-	WALK(maxLoop, maxTail, maxDone, cols+24(FP), A, MAXIMUM, NONE)
-	TOTAL(VMAXPS, B0)
-	VBROADCASTSS X0, Y2
-	VBROADCASTSS scale+32(FP), Y3
-	ZERO(B4)
-	WALK(expLoop, expTail, expDone, cols+24(FP), Y, EXPSUM, Y)
-	SUM(B4)
-	VMOVSS       CONSTANT(8), X2
-	VDIVSS       X0, X2, X2
-	VBROADCASTSS X2, Y2
-	WALK(loop, tail, done, cols+24(FP), Y, BOTH(VMULPS, ONE(Y2), B0, B0), Y)
-	MOVQ         cols+24(FP), CX
-	LEAQ         (DI)(CX*4), DI
-	SUBQ         CX, R9
-	JNZ          row
-	VZEROUPPER
-	RET
-
-// func softmaxBackwardAVX2(dp, p []float32, cols int, scale float32)
-//	for each row {
-//		for i { lane[i%16] = fma(dp[i], p[i], lane[i%16]) }; d = total(lane)
-//		for i { dp[i] = ((dp[i] − d)·p[i])·scale }
-//	}
-// Requires that dp and p have whole rows, at least one.
-// The row of dp: DI, B0; that of p: SI, B2; floats left: R9; lanes: B4; d: Y4; scale: Y6.
+// func softmaxBackwardAVX2(dp, p []float32, dot, scale float32)
+//	for i { dp[i] = ((dp[i] − dot)·p[i])·scale }
+// dp: DI, B0; p: SI, B2; dot: Y4; scale: Y6.
 #define SOFTMAXBACKWARD               \
 	BOTH(VSUBPS, ONE(Y4), B0, B0)     \
 	BOTH(VMULPS, B2, B0, B0)          \
 	BOTH(VMULPS, ONE(Y6), B0, B0)
 
-TEXT ·softmaxBackwardAVX2(SB), NOSPLIT, $0-60
+TEXT ·softmaxBackwardAVX2(SB), NOSPLIT, $0-56
 	MOVQ         dp_base+0(FP), DI
-	MOVQ         dp_len+8(FP), R9
 	MOVQ         p_base+24(FP), SI
-	VBROADCASTSS scale+56(FP), Y6
-
-row:
-	ZERO(B4)
-	WALK(dotLoop, dotTail, dotDone, cols+48(FP), YA, BOTH(VFMADD231PS, B2, B0, B4), NONE)
-	SUM(B4)
-	VBROADCASTSS X0, Y4
-	WALK(loop, tail, done, cols+48(FP), YA, SOFTMAXBACKWARD, Y)
-	MOVQ         cols+48(FP), CX
-	LEAQ         (DI)(CX*4), DI
-	LEAQ         (SI)(CX*4), SI
-	SUBQ         CX, R9
-	JNZ          row
+	VBROADCASTSS dot+48(FP), Y4
+	VBROADCASTSS scale+52(FP), Y6
+	EACH(dp_len+8(FP), YA, SOFTMAXBACKWARD, Y)
 	VZEROUPPER
 	RET
 
@@ -781,6 +745,7 @@ TEXT ·adamwAVX2(SB), NOSPLIT, $0-104
 
 // func packAVX2(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
 //	for r, c { dst[c/width·panel + r·width + c%width] = src[r·srcRow + c] }
+// Requires at least one row and one column.
 // dst: DI, its step along r R11, from panel to panel R12; src: SI, its step R8; rows
 // left: BX; columns left in the row: DX, in the panel: CX. A row of a panel begins at
 // R9 in src and at R10 in dst; AX walks along it. R13 is two rows below R9: what lies
@@ -794,8 +759,6 @@ TEXT ·packAVX2(SB), NOSPLIT, $0-88
 	MOVQ  rows+72(FP), BX
 	SHLQ  $2, R8
 	SHLQ  $2, R12
-	TESTQ BX, BX
-	JZ    done
 
 row:
 	MOVQ cols+80(FP), DX
@@ -849,8 +812,6 @@ next:
 	LEAQ (DI)(R11*4), DI
 	DECQ BX
 	JNZ  row
-
-done:
 	VZEROUPPER
 	RET
 

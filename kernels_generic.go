@@ -1,9 +1,6 @@
 package main
 
-import (
-	"math"
-	"slices"
-)
+import "math"
 
 // This file defines every inner loop of the program in the plainest Go. It is
 // two things at once: the code that runs on a processor without AVX2, and the
@@ -218,24 +215,11 @@ func expSumGo(x []float32, max, scale float32) float32 {
 	return l.total()
 }
 
-// softmaxGo makes each row of x, which has cols elements, the softmax of scale·row:
-// e^(scale·row), divided by its sum.
-func softmaxGo(x []float32, cols int, scale float32) {
-	for row := range slices.Chunk(x, cols) {
-		sum := expSumGo(row, maximumGo(row), scale)
-		scaleGo(row, 1/sum)
-	}
-}
-
-// softmaxBackwardGo: row by row, dp = scale·p·(dp − Σ dp·p), the gradient of the
-// softmax's argument, where p is its result and dp the gradient of p.
-func softmaxBackwardGo(dp, p []float32, cols int, scale float32) {
-	for at := 0; at < len(p); at += cols {
-		dp, p := dp[at:at+cols], p[at:at+cols]
-		d := dotGo(dp, p)
-		for i := range dp {
-			dp[i] = float32((dp[i]-d)*p[i]) * scale
-		}
+// softmaxBackwardGo: dp = scale·p·(dp − dot), the gradient of a softmax's argument. p is
+// its result, dp that of p's gradient, and dot is Σ dp·p.
+func softmaxBackwardGo(dp, p []float32, dot, scale float32) {
+	for i := range dp {
+		dp[i] = float32((dp[i]-dot)*p[i]) * scale
 	}
 }
 

@@ -20,21 +20,12 @@ var kernelCases = []struct {
 	{"mulAdd", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 { k.mulAdd(s[0], s[1], s[2]); return nil }},
 	{"scale", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 { k.scale(s[0], a); return nil }},
 	{"sum", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 { return []float32{k.sum(s[0])} }},
+	{"dot", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 { return []float32{k.dot(s[0], s[1])} }},
 	{"squares", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 { return []float32{k.squares(s[0], a)} }},
 	{"maximum", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 { return []float32{k.maximum(s[0])} }},
 	{"expSum", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 { return []float32{k.expSum(s[0], a, b)} }},
-	{"softmax", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 {
-		for cols := len(s[0]); cols > 0; cols /= 3 {
-			n := len(s[0]) / cols * cols
-			k.softmax(s[0][:n], cols, a)
-		}
-		return nil
-	}},
 	{"softmaxBackward", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 {
-		for cols := len(s[0]); cols > 0; cols /= 3 {
-			n := len(s[0]) / cols * cols
-			k.softmaxBackward(s[0][:n], s[1][:n], cols, a)
-		}
+		k.softmaxBackward(s[0], s[1], a, b)
 		return nil
 	}},
 	{"gelu", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 { k.gelu(s[0], s[1]); return nil }},

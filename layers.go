@@ -365,10 +365,17 @@ func (l *CrossEntropy) forwardBackwardRows(lo, hi int) {
 	}
 }
 
-// softmax turns x into probabilities, in place.
-func softmax(x []float32) []float32 {
-	kernels.softmax(x, len(x), 1)
+// softmax makes of x, in place, e^(scale·x) / Σ e^(scale·x): numbers between 0 and 1
+// that add up to 1.
+func softmax(x []float32, scale float32) []float32 {
+	sum := kernels.expSum(x, kernels.maximum(x), scale)
+	kernels.scale(x, 1/sum)
 	return x
+}
+
+// softmaxBackward makes of dp, the gradient of p = softmax(x, scale), that of x, in place.
+func softmaxBackward(dp, p []float32, scale float32) {
+	kernels.softmaxBackward(dp, p, kernels.dot(dp, p), scale)
 }
 
 // ln returns the natural logarithm of x > 0, the same on every machine: with
