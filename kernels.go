@@ -166,10 +166,14 @@ func sharedCols(lo, hi int) {
 // Both operands are read many times, and the processor is quick only at memory that is
 // in its caches. So a block of b of blockDepth × blockCols, copied to where its rows are
 // side by side ("packed"), stays in the larger caches while the rows of a go by. It is
-// deep, since each c is read and written once for each block. An a that is transposed
-// is packed too, groupRows at a time. blockCols and groupRows are multiples of the
-// columns and rows of every tile.
-const blockDepth, blockCols, groupRows = 512, 512, 1020
+// deep, since each c is read and written once for each block. An a that is transposed is
+// packed too, groupRows at a time; they have to stay in the caches as well, so blocks are
+// then only groupDepth deep. blockCols and groupRows are multiples of the columns and
+// rows of every tile.
+const (
+	blockDepth, blockCols = 512, 512
+	groupDepth, groupRows = 256, 504
+)
 
 // Some operands may as well be read where they lie, since the processor foresees what
 // comes next: rows that are no further apart than near, and the rows of an a that is
@@ -182,35 +186,54 @@ const near, alias = 256, 1024
 const gap, pitch = 16, blockDepth + 16
 
 // A workbench is what a worker needs for a product: room for a block of b, for a group
-// of rows of a, and for a tile's rows of a; and the tile that it is at.
+// of rows of a, and for a tile's rows of a; the tile that it is at; and what tiles fetch.
 type workbench struct {
 	b     [(blockDepth + gap) * blockCols]float32
-	a     [(blockDepth + gap) * groupRows]float32
+	a     [(groupDepth + gap) * groupRows]float32
 	aRows [pitch * 12]float32
 	tile  tile
+	ahead ahead
 }
 
 var workbenches = sync.Pool{New: func() any { return new(workbench) }}
 
-// compute computes the product on the calling goroutine: for each part of the depth,
-// going on from where the last one stopped; for each group of rows (one, unless a has to
-// be packed); for each block of columns.
+// compute computes the product on the calling goroutine, block by block. A block waits
+// until the next one is known, because its tiles fetch what that will need.
 func (p product) compute() {
 	w := workbenches.Get().(*workbench)
 	defer workbenches.Put(w)
-	stepDepth, stepCols := evenly(p.a.cols, blockDepth, 1), evenly(p.c.cols, blockCols, kernels.tileCols)
-	stepRows := p.c.rows
-	if p.a.far() {
-		stepRows = evenly(p.c.rows, groupRows, kernels.tileRows)
+	var block product
+	var a, b operand
+	for next := range p.blocks {
+		w.computeBlock(block, a, b, next)
+		if next.a.differs(block.a) {
+			a = w.packA(next.a)
+		}
+		if next.b.differs(block.b) {
+			b = w.packB(next.b)
+		}
+		block = next
 	}
+	w.computeBlock(block, a, b, product{})
+}
+
+// blocks yields the parts of a product that are computed one after another: for each part
+// of the depth, going on from where the last one stopped; for each group of rows (one,
+// unless a has to be packed); for each block of columns.
+func (p product) blocks(yield func(product) bool) {
+	stepDepth, stepRows := evenly(p.a.cols, blockDepth, 1), p.c.rows
+	if p.a.far() {
+		stepDepth, stepRows = evenly(p.a.cols, groupDepth, 1), evenly(p.c.rows, groupRows, kernels.tileRows)
+	}
+	stepCols := evenly(p.c.cols, blockCols, kernels.tileCols)
 	for k := 0; k < p.a.cols; k += stepDepth {
 		deep := p.depth(k, min(k+stepDepth, p.a.cols))
 		for i := 0; i < p.c.rows; i += stepRows {
 			group := deep.rows(i, min(i+stepRows, p.c.rows))
-			a := w.packA(group.a)
 			for j := 0; j < p.c.cols; j += stepCols {
-				block := group.cols(j, min(j+stepCols, p.c.cols))
-				w.computeBlock(block.c, block.start, a, w.packB(block.b))
+				if !yield(group.cols(j, min(j+stepCols, p.c.cols))) {
+					return
+				}
 			}
 		}
 		p.start = p.c
@@ -233,6 +256,11 @@ type operand struct {
 
 // far tells whether a is transposed and its columns so far apart that it has to be packed.
 func (a matrix) far() bool { return a.rowStep == 1 && a.colStep > near }
+
+// differs tells whether a block's operand is there, and another one than the last block's.
+func (m matrix) differs(last matrix) bool {
+	return m.data != nil && (last.data == nil || &m.data[0] != &last.data[0])
+}
 
 // packA packs a group of rows of a if it is far.
 func (w *workbench) packA(a matrix) operand {
@@ -264,16 +292,24 @@ func (w *workbench) packB(b matrix) operand {
 }
 
 // computeBlock computes a block of c, tile by tile, row by row.
-func (w *workbench) computeBlock(c, start matrix, a, b operand) {
+func (w *workbench) computeBlock(block product, a, b operand, next product) {
+	c, start, t := block.c, block.start, &w.tile
 	tileRows, tileCols := kernels.tileRows, kernels.tileCols
-	t := &w.tile
 	t.depth, t.bRow = a.cols, b.rowStep
+	w.ahead = ahead{}
+	transposed := block.a.rowStep == 1
+	if transposed {
+		w.ahead.block(next, block)
+	}
 	for i := 0; i < c.rows; i += t.rows {
 		t.setRows(min(tileRows, c.rows-i))
-		next := w.setA(a, i)
+		w.setA(a, i)
 		t.cRow, t.startRow = c.rowStep, start.rowStep
 		if t.rows == 1 {
 			t.aRow, t.cRow, t.startRow = 0, 0, 0
+		}
+		if below := i + tileRows; !transposed && below < c.rows {
+			w.ahead.rows(block.a, below)
 		}
 		for j := 0; j < c.cols; j += tileCols {
 			t.start = zeros[:]
@@ -281,33 +317,62 @@ func (w *workbench) computeBlock(c, start matrix, a, b operand) {
 				t.start = start.at(i, j)
 			}
 			t.cols, t.c, t.b = min(tileCols, c.cols-j), c.at(i, j), b.data[j/tileCols*b.panel:]
-			t.next = next[max(min(j/tileCols*fetched, t.depth-fetched), 0):]
 			t.nextC = tileCols
 			if j+tileCols >= c.cols {
 				t.nextC = tileRows*c.rowStep - j
 			}
+			w.ahead.piece(t)
 			kernels.tile(t)
 		}
 	}
 }
 
-// setA makes the tile begin at row i of a. It returns the rows below, which the tiles
-// of this row fetch meanwhile; after the last come the first, for the next block.
-func (w *workbench) setA(a operand, i int) (next []float32) {
-	t, panel := &w.tile, i/kernels.tileRows
-	t.a, t.aRow, t.aStep = a.data[panel*a.panel+i%kernels.tileRows*a.rowStep:], a.rowStep, a.colStep
-	t.nextRow = t.aRow
-	if t.aRow == 1 { // in a panel, which is as long as so many rows (if a is near, in vain)
-		t.nextRow = t.depth
-	}
+// setA makes the tile begin at row i of a.
+func (w *workbench) setA(a operand, i int) {
+	t, height := &w.tile, kernels.tileRows
+	t.a, t.aRow, t.aStep = a.data[i/height*a.panel+i%height*a.rowStep:], a.rowStep, a.colStep
 	if t.aStep == 1 && t.aRow%alias == 0 {
 		kernels.pack(w.aRows[:], pitch, 0, t.a, t.aRow, t.rows, t.depth)
 		t.a, t.aRow = w.aRows[:], pitch
 	}
-	if i+kernels.tileRows >= a.rows {
-		return a.data
+}
+
+// An ahead is what tiles fetch into the caches while they compute, piece by piece: what
+// is left of one matrix, then another.
+type ahead struct {
+	now, then matrix
+	row, col  int // where the next piece of now begins
+}
+
+// rows makes it the rows of a from i on, as many as a tile has.
+func (f *ahead) rows(a matrix, i int) {
+	*f = ahead{now: a.part(i, 0, min(kernels.tileRows, a.rows-i), a.cols)}
+}
+
+// block makes it what the next block will read and this one does not. That is for a
+// transposed a, whose rows need no fetching: it was packed, or they lie side by side.
+func (f *ahead) block(next, this product) {
+	if next.a.differs(this.a) {
+		f.now = next.a.T()
 	}
-	return a.data[(panel+1)*a.panel:]
+	if next.b.differs(this.b) {
+		f.now, f.then = next.b, f.now
+	}
+}
+
+// piece makes a tile fetch the next piece, fetchRows rows of fetchCols floats; after the
+// last one, that one again.
+func (f *ahead) piece(t *tile) {
+	if f.now.data == nil {
+		return
+	}
+	t.next, t.nextRow = f.now.at(f.row, f.col), f.now.rowStep
+	if f.row += fetchRows; f.row >= f.now.rows {
+		f.row, f.col = 0, f.col+fetchCols
+	}
+	if f.col >= f.now.cols {
+		*f = ahead{now: f.then}
+	}
 }
 
 // setRows makes a tile of n rows, or of one where they are fewer than three.

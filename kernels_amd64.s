@@ -85,13 +85,14 @@
 // a whole tile the last groups are the same rows, computed more than once. Columns
 // that are not there are masked when start is loaded and c is stored.
 //
-// Memory is idle meanwhile, so the tile fetches what later ones will need: rows of
-// their c and a, one every few steps of k. b comes from the second-level cache and is
-// fetched eight steps ahead: the hardware's own prefetching stops at each page.
+// Memory is idle meanwhile, so the tile fetches what later ones will need: rows of the
+// c after this one, and of t.next, one each every few steps of k. b comes from the
+// second-level cache and is fetched eight steps ahead: the hardware's own prefetching
+// stops at each page.
 //
 // t: DI. depth: CX. b: DX, its step BX. a: SI, R8, R9 and R10 are its groups, R11
 // the step to the next row, R12 that along k. AX and R13: start or c, and its step;
-// while k runs, the c to fetch. R14 and R15: the a to fetch, and its step.
+// while k runs, the c to fetch. R14 and R15: t.next and its step.
 
 // GROUP makes r point to the first row of group g of a matrix.
 #define GROUP(g, matrix, step, r)     \
@@ -124,9 +125,9 @@
 	SHLQ $2, R15                      \
 	MOVQ CX, left-8(SP)
 
-// FETCH fetches a row of each, and makes CX the steps until the next one: depth/2ⁿ + 1,
+// FETCH fetches a row of each, and makes CX the steps until the next one: depth/16 + 1,
 // or what is left.
-#define FETCH(n)                      \
+#define FETCH                         \
 	PREFETCHT0 (AX)                   \
 	PREFETCHT0 64(AX)                 \
 	PREFETCHT0 (R14)                  \
@@ -136,7 +137,7 @@
 	ADDQ       R13, AX                \
 	ADDQ       R15, R14               \
 	MOVQ       tile_depth(DI), CX     \
-	SHRQ       $n, CX                 \
+	SHRQ       $4, CX                 \
 	INCQ       CX                     \
 	CMPQ       left-8(SP), CX         \
 	CMOVQLT    left-8(SP), CX         \
@@ -174,7 +175,7 @@ TEXT ·tileAVX2(SB), NOSPLIT, $8-8
 	AHEAD
 
 fetch:
-	FETCH(3)
+	FETCH
 
 loop:
 	LOAD((DX), B12)
@@ -287,7 +288,7 @@ TEXT ·tileAVX512(SB), NOSPLIT, $8-8
 	AHEAD
 
 fetch:
-	FETCH(4)
+	FETCH
 
 loop:
 	VMOVUPS    (DX), Z24

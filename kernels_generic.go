@@ -349,9 +349,10 @@ func transposeGo(dst []float32, dstRow int, src []float32, srcRow, rows, cols in
 // so there are at least three, or one and its steps to the next row are 0. Every
 // row of b has tileCols floats, whatever cols is.
 //
-// While it computes, it may fetch into the cache what later tiles will need: rows of
-// the c that begins nextC floats on, and fetched floats of rows nextRow apart in next.
-// That changes no number, so it may reach beyond the slices.
+// While it computes, it may fetch into the cache what later tiles will need: fetchRows
+// rows, of the c that begins nextC floats on and of next, where they are nextRow apart
+// and fetchCols are fetched of each. That changes no number, so it may reach beyond the
+// slices.
 type tile struct {
 	rows, cols, depth int
 	c, a, b, start    []float32
@@ -363,7 +364,8 @@ type tile struct {
 	group             [4]int // the first rows of groups of three that make up the tile
 }
 
-const tileRowsGo, tileColsGo, fetched = 4, 4, 64
+const tileRowsGo, tileColsGo = 4, 4
+const fetchRows, fetchCols = 16, 64
 
 // tileGo computes a tile. Four columns go side by side because each step of a
 // chain has to wait for the one before.
