@@ -11,7 +11,7 @@ import "math"
 // each of A heads, which sees D = H/A of their floats, a token gathers the
 // values of all tokens, weighted by how well its query fits their keys:
 //
-//	scores = q·kᵀ/√D    probs = softmax(scores)    context = dropout(probs)·v
+//	scores = q·kᵀ    probs = softmax(scores/√D)    context = dropout(probs)·v
 //
 // One head of one sequence of T tokens is one task for a worker.
 type Attention struct {
@@ -76,7 +76,7 @@ func (a *Attention) forwardHeads(lo, hi int) {
 		q, k, v := a.window(a.query.y, s, head), a.window(a.key.y, s, head), a.window(a.value.y, s, head)
 		probs, work, first := a.square(s, head)
 
-		product{c: probs, a: q, b: k.T()}.compute() // scores, before 1/√D
+		product{c: probs, a: q, b: k.T()}.compute() // scores
 		for i := range probs.rows {
 			softmax(probs.row(i), a.scale)
 		}

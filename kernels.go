@@ -108,17 +108,13 @@ type product struct{ c, a, b, start matrix }
 // columns of b, or terms of each sum.
 func (p product) rows(lo, hi int) product {
 	p.c, p.a = p.c.part(lo, 0, hi-lo, p.c.cols), p.a.part(lo, 0, hi-lo, p.a.cols)
-	if p.start.data != nil {
-		p.start = p.start.part(lo, 0, hi-lo, p.start.cols)
-	}
+	p.start = p.start.part(lo, 0, hi-lo, p.start.cols)
 	return p
 }
 
 func (p product) cols(lo, hi int) product {
 	p.c, p.b = p.c.part(0, lo, p.c.rows, hi-lo), p.b.part(0, lo, p.b.rows, hi-lo)
-	if p.start.data != nil {
-		p.start = p.start.part(0, lo, p.start.rows, hi-lo)
-	}
+	p.start = p.start.part(0, lo, p.start.rows, hi-lo)
 	return p
 }
 
@@ -129,9 +125,10 @@ func (p product) depth(lo, hi int) product {
 
 // matmul computes c = start + a·b on all workers. The longer side of c is shared out
 // in whole tiles. For each part the other operand is packed anew, so the parts are
-// large: one for each worker, unless it would be longer than about 1,000 elements.
+// large: one for each worker, unless that were more than 128 tiles down, or 32 across.
 func matmul(c, a, b, start matrix) {
-	if a.rows != c.rows || b.cols != c.cols || a.cols != b.rows || a.cols == 0 {
+	fits := start.data == nil || start.rows == c.rows && start.cols == c.cols
+	if !fits || a.rows != c.rows || b.cols != c.cols || a.cols != b.rows || a.cols == 0 {
 		panic("matmul: the shapes do not fit")
 	}
 	if c.rows == 0 || c.cols == 0 {
@@ -149,7 +146,8 @@ func matmul(c, a, b, start matrix) {
 	}
 }
 
-// shared is the product that all workers are at.
+// shared is the product that all workers are at. It is not in a closure, which would be
+// garbage after each product.
 var shared struct {
 	sync.Mutex
 	product
@@ -177,12 +175,12 @@ const (
 
 // Some operands may as well be read where they lie, since the processor foresees what
 // comes next: rows that are no further apart than near, and the rows of an a that is
-// not transposed. But rows a multiple of alias apart all fall into the same few places
-// of the first-level cache, so they are packed, a tile's at a time.
+// not transposed. But rows a multiple of alias (4 KB) apart all fall into the same few
+// places of the first-level cache, so they are packed, a tile's at a time.
 const near, alias = 256, 1024
 
 // Packed panels have gap floats between them, and a tile's packed rows are pitch apart,
-// so that neither are a multiple of alias apart, at the usual depths.
+// so that neither is a multiple of alias apart, at the usual depths.
 const gap, pitch = 16, blockDepth + 16
 
 // A workbench is what a worker needs for a product: room for a block of b, for a group
@@ -198,11 +196,14 @@ type workbench struct {
 var workbenches = sync.Pool{New: func() any { return new(workbench) }}
 
 // compute computes the product on the calling goroutine, block by block. A block waits
-// until the next one is known, because its tiles fetch what that will need.
+// until the next one is known, because its tiles may fetch what that will need.
 func (p product) compute() {
 	w := workbenches.Get().(*workbench)
 	defer workbenches.Put(w)
-	var block product
+	if p.start.data == nil {
+		p.start.data = zeros[:] // whose steps are 0
+	}
+	var block product // the first is empty
 	var a, b operand
 	for next := range p.blocks {
 		w.computeBlock(block, a, b, next)
@@ -257,7 +258,8 @@ type operand struct {
 // far tells whether a is transposed and its columns so far apart that it has to be packed.
 func (a matrix) far() bool { return a.rowStep == 1 && a.colStep > near }
 
-// differs tells whether a block's operand is there, and another one than the last block's.
+// differs tells whether a block's operand is there, and another one than the last block's:
+// of one product's blocks, those that begin at the same element are the same.
 func (m matrix) differs(last matrix) bool {
 	return m.data != nil && (last.data == nil || &m.data[0] != &last.data[0])
 }
@@ -291,11 +293,12 @@ func (w *workbench) packB(b matrix) operand {
 	return operand{matrix{w.b[:], b.rows, b.cols, width, 1}, panel}
 }
 
-// computeBlock computes a block of c, tile by tile, row by row.
+// computeBlock computes a block of c, tile by tile, row by row. a and b are the block's
+// as tiles read them.
 func (w *workbench) computeBlock(block product, a, b operand, next product) {
 	c, start, t := block.c, block.start, &w.tile
 	tileRows, tileCols := kernels.tileRows, kernels.tileCols
-	t.depth, t.bRow = a.cols, b.rowStep
+	t.depth, t.bRow = block.a.cols, b.rowStep
 	w.ahead = ahead{}
 	transposed := block.a.rowStep == 1
 	if transposed {
@@ -312,12 +315,9 @@ func (w *workbench) computeBlock(block product, a, b operand, next product) {
 			w.ahead.rows(block.a, below)
 		}
 		for j := 0; j < c.cols; j += tileCols {
-			t.start = zeros[:]
-			if start.data != nil {
-				t.start = start.at(i, j)
-			}
-			t.cols, t.c, t.b = min(tileCols, c.cols-j), c.at(i, j), b.data[j/tileCols*b.panel:]
-			t.nextC = tileCols
+			t.c, t.start = c.at(i, j), start.at(i, j)
+			t.cols, t.b = min(tileCols, c.cols-j), b.data[j/tileCols*b.panel:]
+			t.nextC = tileCols // to the right, or else to the rows below
 			if j+tileCols >= c.cols {
 				t.nextC = tileRows*c.rowStep - j
 			}

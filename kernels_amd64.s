@@ -82,7 +82,7 @@
 // registers of b and, for each row, one element of a that is multiplied with both.
 //
 // Rows come in groups of three, whose first rows are t.group; with fewer rows than
-// a whole tile the last groups are the same rows, computed more than once. Columns
+// a whole tile the groups overlap, and some rows are computed more than once. Columns
 // that are not there are masked when start is loaded and c is stored.
 //
 // Memory is idle meanwhile, so the tile fetches what later ones will need: rows of the
@@ -90,8 +90,8 @@
 // second-level cache and is fetched eight steps ahead: the hardware's own prefetching
 // stops at each page.
 //
-// t: DI. depth: CX. b: DX, its step BX. a: SI, R8, R9 and R10 are its groups, R11
-// the step to the next row, R12 that along k. AX and R13: start or c, and its step;
+// t: DI. depth: CX. b: DX, its step BX. a: SI, R8, R9 and R10 are its groups (with
+// AVX2 there are two, SI and R8), R11 the step to the next row, R12 that along k. AX and R13: start or c, and its step;
 // while k runs, the c to fetch. R14 and R15: t.next and its step.
 
 // GROUP makes r point to the first row of group g of a matrix.
@@ -125,8 +125,8 @@
 	SHLQ $2, R15                      \
 	MOVQ CX, left-8(SP)
 
-// FETCH fetches a row of each, and makes CX the steps until the next one: depth/16 + 1,
-// or what is left.
+// FETCH fetches a row of each (of t.next, fetchCols floats), and makes CX the steps until
+// the next one: depth/fetchRows + 1, or what is left.
 #define FETCH                         \
 	PREFETCHT0 (AX)                   \
 	PREFETCHT0 64(AX)                 \
@@ -268,7 +268,8 @@ masked:
 // func tileAVX512(t *tile)
 //
 // 12 rows of 32: the tile is Z0 to Z23, b Z24 and Z25, elements of a Z26 to Z29.
-// If there are no more than 16 columns, only the left half is computed.
+// If there are no more than 16 columns, only the left half is computed, and nothing
+// fetched.
 TEXT ·tileAVX512(SB), NOSPLIT, $8-8
 	MOVQ  t+0(FP), DI
 	MOVQ  $32, CX

@@ -204,8 +204,8 @@ func maximumGo(x []float32) float32 {
 	return l[0]
 }
 
-// expSumGo: x = e^(scale·(x − max)), and Σ x. With max the greatest of x no
-// power is above 1, and none overflows.
+// expSumGo: x = e^(scale·(x − max)), and Σ x. With max the greatest of x and
+// scale > 0 no power is above 1, and none overflows.
 func expSumGo(x []float32, max, scale float32) float32 {
 	var l lanes
 	for i, v := range x {
@@ -215,8 +215,8 @@ func expSumGo(x []float32, max, scale float32) float32 {
 	return l.total()
 }
 
-// softmaxBackwardGo: dp = scale·p·(dp − dot), the gradient of a softmax's argument. p is
-// its result, dp that of p's gradient, and dot is Σ dp·p.
+// softmaxBackwardGo: dp = scale·p·(dp − dot). Where dp is the gradient of
+// p = softmax(scale·x) and dot is Σ dp·p, that is the gradient of x.
 func softmaxBackwardGo(dp, p []float32, dot, scale float32) {
 	for i := range dp {
 		dp[i] = float32((dp[i]-dot)*p[i]) * scale
@@ -346,13 +346,12 @@ func transposeGo(dst []float32, dstRow int, src []float32, srcRow, rows, cols in
 // transposed; startRow = 0 repeats one row, as a bias does; start may be c.
 //
 // There are at most tileRows × tileCols outputs. The assembly does rows by threes,
-// so there are at least three, or one and its steps to the next row are 0. Every
-// row of b has tileCols floats, whatever cols is.
+// so there are at least three; or there is one, and aRow, cRow and startRow are 0.
+// Every row of b has tileCols floats, whatever cols is.
 //
-// While it computes, it may fetch into the cache what later tiles will need: fetchRows
-// rows, of the c that begins nextC floats on and of next, where they are nextRow apart
-// and fetchCols are fetched of each. That changes no number, so it may reach beyond the
-// slices.
+// While it computes, it may fetch into the cache what later tiles will need: up to
+// fetchRows rows of next, nextRow apart, fetchCols floats of each; and as many of the c
+// that begins nextC floats on. That changes no number, so it may reach beyond the slices.
 type tile struct {
 	rows, cols, depth int
 	c, a, b, start    []float32
