@@ -244,7 +244,7 @@ func (p product) blocks(yield func(product) bool) {
 // evenly is the size of parts of n that are about equal: whole units, at most limit.
 func evenly(n, limit, unit int) int {
 	parts := max((n+limit-1)/limit, 1)
-	return max((n+parts*unit-1)/(parts*unit), 1) * unit
+	return (n + parts*unit - 1) / (parts * unit) * unit
 }
 
 // An operand is a or b as tiles read it: in panels of as many rows of a, or columns of
