@@ -91,8 +91,9 @@
 // stops at each page.
 //
 // t: DI. depth: CX. b: DX, its step BX. a: SI, R8, R9 and R10 are its groups (with
-// AVX2 there are two, SI and R8), R11 the step to the next row, R12 that along k. AX and R13: start or c, and its step;
-// while k runs, the c to fetch. R14 and R15: t.next and its step.
+// AVX2 there are two, SI and R8), R11 the step to the next row, R12 that along k. AX
+// and R13: start or c, and its step; while k runs, the c to fetch. R14 and R15: t.next
+// and its step.
 
 // GROUP makes r point to the first row of group g of a matrix.
 #define GROUP(g, matrix, step, r)     \
