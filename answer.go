@@ -14,6 +14,65 @@ import (
 // Questions and answers: SQuAD's files, long passages cut into windows, and the
 // answer as a part of the passage's own text.
 
+// AnswerHead gives each token two scores: that the answer begins with it, and
+// that it ends with it. The softmax of each is over the tokens of a sequence;
+// [CLS] stands for "the answer is not here".
+//
+//	(begin, end) = Linear(x)
+type AnswerHead struct {
+	output *Linear // (H) → 2
+	loss   *CrossEntropy
+
+	starts  []int
+	logits  []float32 // (2, N): of the beginning, of the end; becomes their gradient
+	dlogits []float32 // (N, 2)
+}
+
+func newAnswerHead(ps *Parameters, c *Config) *AnswerHead {
+	return &AnswerHead{output: newLinear(ps, "qa_outputs", c.HiddenSize, 2), loss: newCrossEntropy()}
+}
+
+// Forward: (N, H) → (2, N).
+func (l *AnswerHead) Forward(x []float32, starts []int) []float32 {
+	y := l.output.Forward(x) // (N, 2)
+	n := len(y) / 2
+	l.starts, l.logits = starts, grow(l.logits, 2*n)
+	for i := range n {
+		l.logits[i], l.logits[n+i] = y[2*i], y[2*i+1]
+	}
+	return l.logits
+}
+
+// Loss is the mean over the sequences of (−ln p(begin) − ln p(end))/2. The labels
+// of a sequence are its tokens at which the answer begins and ends.
+func (l *AnswerHead) Loss(labels []int32) (loss float64, correct int) {
+	n, sequences := len(l.logits)/2, len(l.starts)-1
+	weight := 1 / float32(2*sequences)
+	for s := range sequences {
+		right := 0
+		for k := range 2 { // of the beginning, of the end
+			row := l.logits[k*n+l.starts[s] : k*n+l.starts[s+1]]
+			sum, best := l.loss.ForwardBackward(row, labels[2*s+k:2*s+k+1], weight)
+			loss += float64(sum / 2)
+			right += best
+		}
+		correct += right / 2
+	}
+	return loss, correct
+}
+
+// Backward is Forward read upwards.
+func (l *AnswerHead) Backward(dx []float32) {
+	n := len(l.logits) / 2
+	l.dlogits = grow(l.dlogits, 2*n)
+	for i := range n {
+		l.dlogits[2*i], l.dlogits[2*i+1] = l.logits[i], l.logits[n+i]
+	}
+	kernels.add(dx, l.output.Backward(l.dlogits))
+}
+
+func (l *AnswerHead) first() *Param { return l.output.weight }
+
 // A Passage is a text that questions are asked about.
 type Passage struct {
 	Text  string

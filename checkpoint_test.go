@@ -1,173 +1,426 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
-	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
-// savedModel saves a small model with its vocabulary and returns the folder.
-func savedModel(t testing.TB) (dir string, m *Model) {
+// killAfter is a variable of the environment: the program, as the test binary, kills
+// itself as soon as what has this name has been renamed to it.
+const killAfter = "BERT_TEST_KILL_AFTER"
+
+func init() {
+	if os.Getenv(asProgram) != "" {
+		disk.sync = func(*os.File) error { return nil } // what a kill leaves needs none
+	}
+	if name := os.Getenv(killAfter); name != "" {
+		rename := disk.rename
+		disk.rename = func(from, to string) error {
+			err := rename(from, to)
+			if filepath.Base(to) == name {
+				if p, err := os.FindProcess(os.Getpid()); err == nil {
+					p.Kill() // kill -9: nothing is finished or cleaned up
+				}
+				select {}
+			}
+			return err
+		}
+	}
+}
+
+// smallRun is the command for a training of 30 steps with a very small model.
+func smallRun(t testing.TB, dir string, more ...string) []string {
 	t.Helper()
-	m = smallModel(t)
-	words := specialTokens[:5:5]
-	for len(words) < m.Config.VocabSize {
-		words = append(words, fmt.Sprint("word", len(words)))
+	corpus, vocabulary := filepath.Join(dir, "corpus.txt"), filepath.Join(dir, "vocab.txt")
+	if !exists(corpus) {
+		check(t, os.WriteFile(corpus, corpusText[:8000], 0o666))
+		words := append(specialTokens[:5:5], strings.Fields("a b e i o t . the ##e ##s ##t")...)
+		check(t, writeFile(vocabulary, func(w io.Writer) error { return WriteVocabulary(w, words) }))
 	}
-	tokenizer, err := NewTokenizer(words, true)
-	check(t, err)
-	dir = filepath.Join(t.TempDir(), "model")
-	check(t, SaveModel(dir, m, tokenizer))
-	return dir, m
+	return append([]string{"pretrain", "-corpus", corpus, "-vocab", vocabulary, "-hidden", "4", "-heads", "1", "-layers", "1", "-intermediate", "4", "-positions", "16",
+		"-max-seq", "16", "-short-seq", "8", "-short-part", "0.3", "-batch", "2", "-lr", "1e-2", "-steps", "30", "-log-every", "10"}, more...)
 }
 
-// changeFile replaces what stands in a file of a model folder.
-func changeFile(t testing.TB, dir, name string, change func(string) string) {
+func modelSum(t testing.TB, dir string) string {
 	t.Helper()
-	name = filepath.Join(dir, name)
-	data, err := os.ReadFile(name)
+	sum, err := fileSum(filepath.Join(dir, modelFile))
 	check(t, err)
-	check(t, os.WriteFile(name, []byte(change(string(data))), 0o666))
+	return sum
 }
 
-func replace(from, to string) func(string) string {
-	return func(s string) string {
-		if !strings.Contains(s, from) {
-			panic(from + " does not stand there")
+// 30 steps at once, and 15, kill -9, and 15 more, on one thread and then on two,
+// give the same model, and the same metrics but for the speed.
+func TestResumeIsExact(t *testing.T) {
+	dir := t.TempDir()
+	once, twice := filepath.Join(dir, "once"), filepath.Join(dir, "twice")
+	run := func(status int, env, out string, more ...string) {
+		t.Helper()
+		args := smallRun(t, dir, append([]string{"-out", out, "-save-every", "5", "-dropout", "0.1"}, more...)...)
+		if got, _, stderr := runProgram(t, strings.Fields(env), "", args...); got != status {
+			t.Fatalf("exit status %d, want %d: %s", got, status, stderr)
 		}
-		return strings.Replace(s, from, to, 1)
 	}
+	run(exitDone, "", once)
+	const killed = -1
+	run(killed, "GOMAXPROCS=1 "+killAfter+"=checkpoint-15", twice, "-resume") // there is none yet
+	if exists(filepath.Join(twice, modelFile)) || !exists(filepath.Join(twice, "checkpoint-15")) {
+		t.Fatal("the run was not killed after checkpoint-15")
+	}
+	run(exitDone, "GOMAXPROCS=2", twice, "-resume")
+	equal(t, modelSum(t, twice), modelSum(t, once))
+	equal(t, metricsWithoutSpeed(t, twice), metricsWithoutSpeed(t, once))
+	equal(t, len(checkpointsIn(twice)), keptCheckpoints)
+	run(exitDone, "", twice, "-resume") // which finds nothing left to do
+	equal(t, modelSum(t, twice), modelSum(t, once))
 }
 
-// A model folder that is not sound is refused, with what is wrong in which file.
-func TestBadModelsAreRefused(t *testing.T) {
-	for _, c := range []struct {
-		file   string
-		change func(string) string
-		want   string
-	}{
-		{configFile, replace(`"hidden_size": 20`, `"hidden_size": 22`), "hidden_size 22 is not a multiple of num_attention_heads 4"},
-		{configFile, replace(`"hidden_size": 20`, `"hidden_size": 24`), "tensor bert.embeddings.word_embeddings.weight has shape [37 20], want [37 24]"},
-		{configFile, replace(`"hidden_size": 20`, `"hidden_size": 1000000000000`), "hidden_size is 1000000000000, want 1 to 65536"},
-		{configFile, replace(`"num_attention_heads": 4`, `"num_attention_heads": 0`), "num_attention_heads is 0, want 1 to"},
-		{configFile, replace(`"num_hidden_layers": 2`, `"num_hidden_layers": 3`), "tensor bert.encoder.layer.2.attention.self.query.weight is missing"},
-		{configFile, replace(`"vocab_size": 37`, `"vocab_size": 36`), "has 37 words, config.json has vocab_size 36"},
-		{configFile, replace(`"gelu"`, `"relu"`), `hidden_act is "relu", want "gelu"`},
-		{configFile, replace(`"bert"`, `"gpt2"`), `model_type is "gpt2", want "bert"`},
-		{configFile, replace(`1e-12`, `-1`), "layer_norm_eps is -1"},
-		{configFile, func(string) string { return "{" }, "unexpected end of JSON"},
-		{vocabFile, replace("[MASK]", "mask"), "[MASK] is missing"},
-		{vocabFile, replace("word7\n", "word6\n"), `line 8 repeats line 7, "word6"`},
-		{tokenizerConfigFile, func(string) string { return "[]" }, "cannot unmarshal"},
-		{modelFile, func(string) string { return "" }, "the file has 0 bytes"},
-		{modelFile, func(s string) string { return s[:100] }, "the file was cut short"},
-		{modelFile, func(s string) string { return s[:len(s)-1] }, "it was cut short"},
-		{modelFile, func(s string) string { return "\xff\xff\xff\xff\xff\xff\xff\x7f" + s[8:] }, "the header is said to have 9223372036854775807 bytes"},
-		{modelFile, func(s string) string { return s[:8] + "?" + s[9:] }, "header: it does not begin with {"},
-		{modelFile, replace(`"F32"`, `"F64"`), "want 5920 bytes for shape [37 20] of F64"},
-		{modelFile, replace(`[0,2960]`, `[4,2960]`), "want 2960 bytes for shape [37 20]"},
-		{modelFile, replace(`[37,20]`, `[-7,20]`), "found -7, want a whole number"},
-		{modelFile, replace(`cls.predictions.bias`, `cls.predictions.blas`), "tensor cls.predictions.bias is missing"},
-	} {
-		dir, _ := savedModel(t)
-		changeFile(t, dir, c.file, c.change)
-		_, _, err := LoadModel(dir)
-		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
-			t.Errorf("%s: the error is %v, want a line with %q", c.file, err, c.want)
-		}
-	}
-	for _, file := range []string{configFile, vocabFile, modelFile} {
-		dir, _ := savedModel(t)
-		check(t, os.Remove(filepath.Join(dir, file)))
-		if _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), file) {
-			t.Errorf("without %s the error is %v", file, err)
-		}
-	}
-}
-
-// A file with the names of older models, or of an encoder saved alone, is read,
-// tied tensors in it and all.
-func TestOldNamesAreRead(t *testing.T) {
-	dir, m := savedModel(t)
-	var file bytes.Buffer
-	var list []*Param
-	for _, p := range m.List {
-		old := *p
-		old.Name = strings.TrimPrefix(old.Name, "bert.")
-		if strings.Contains(old.Name, "LayerNorm") {
-			old.Name = strings.NewReplacer("weight", "gamma", "bias", "beta").Replace(old.Name)
-		}
-		list = append(list, &old)
-	}
-	tied := *m.embeddings.Word
-	tied.Name = "cls.predictions.decoder.weight"
-	check(t, writeSafetensors(&file, append(list, &tied)))
-	check(t, os.WriteFile(filepath.Join(dir, modelFile), file.Bytes(), 0o666))
-	loaded, _, err := LoadModel(dir)
+// metricsWithoutSpeed is metrics.jsonl but for what depends on the time.
+func metricsWithoutSpeed(t testing.TB, dir string) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, metricsFile))
 	check(t, err)
-	equal(t, loaded.Value, m.Value)
+	var all strings.Builder
+	for _, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		fields := map[string]any{}
+		check(t, json.Unmarshal([]byte(line), &fields))
+		delete(fields, "tokens_per_second")
+		fmt.Fprintln(&all, fields)
+	}
+	return all.String()
 }
 
-// Writing a file that fails leaves the old one, and nothing else.
-func TestWriteFileIsAllOrNothing(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "file")
-	check(t, os.WriteFile(name, []byte("old"), 0o666))
-	err := writeFile(name, func(w io.Writer) error {
-		fmt.Fprint(w, "half of the ne")
-		return os.ErrClosed
-	})
-	if err == nil || !strings.Contains(err.Error(), name) {
-		t.Errorf("the error is %v, want one that names the file", err)
-	}
-	data, err := os.ReadFile(name)
-	check(t, err)
-	equal(t, string(data), "old")
-	entries, err := os.ReadDir(filepath.Dir(name))
-	check(t, err)
-	equal(t, len(entries), 1)
-}
+// killRounds is how often TestKilledAnyTime kills.
+const killRounds = 100
 
-// No file makes the reader go wrong: what it accepts lies inside the file.
-func FuzzSafetensors(f *testing.F) {
-	var file bytes.Buffer
-	check(f, writeSafetensors(&file, []*Param{{Name: "a", Shape: []int{2, 2}, Value: make([]float32, 4)}, {Name: "b", Shape: []int{1}, Value: make([]float32, 1)}}))
-	f.Add(file.Bytes())
-	for _, header := range []string{`{}`, `{"a":{"dtype":"F32","shape":[9223372036854775807,4],"data_offsets":[0,16]}}`, `{"a":{"dtype":"F32","shape":[],"data_offsets":[-4,0]}}`} {
-		f.Add(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...))
+// Killed at any moment, again and again, a run always finds its newest checkpoint or
+// the one before, and ends where an undisturbed run ends.
+func TestKilledAnyTime(t *testing.T) {
+	dir := t.TempDir()
+	once := filepath.Join(dir, "once")
+	if status, _, stderr := runHere("", smallRun(t, dir, "-out", once)...); status != exitDone {
+		t.Fatal(stderr)
 	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		tensors, err := readSafetensorsHeader(bytes.NewReader(data), int64(len(data)))
-		if err != nil {
-			return
-		}
-		for name, info := range tensors {
-			if info.DType != "F32" {
-				continue
+	want := modelSum(t, once)
+	r := rand.New(rand.NewPCG(1, 1))
+	killed, ended := 0, 0
+	for run := 0; killed < killRounds; run++ {
+		out := filepath.Join(dir, fmt.Sprint(run))
+		args := smallRun(t, dir, "-out", out, "-save-every", "1", "-resume")
+		for killed < killRounds && !exists(filepath.Join(out, modelFile)) {
+			var stderr bytes.Buffer
+			cmd := exec.Command(os.Args[0], args...)
+			cmd.Env, cmd.Stderr = append(os.Environ(), asProgram+"=1"), &stderr
+			check(t, cmd.Start())
+			timer := time.AfterFunc(time.Duration(r.IntN(60))*time.Millisecond, func() { cmd.Process.Kill() })
+			cmd.Wait()
+			timer.Stop()
+			if code := cmd.ProcessState.ExitCode(); code > 0 {
+				t.Fatalf("exit status %d: %s", code, &stderr)
 			}
-			n := info.Offsets[1] - info.Offsets[0]
-			if n > int64(len(data)) {
-				t.Fatalf("%s has %d bytes in a file of %d", name, n, len(data))
+			if strings.Contains(stderr.String(), "passed over") {
+				t.Errorf("a kill has left a checkpoint that is not sound: %s", &stderr)
 			}
-			check(t, info.read(bytes.NewReader(data), make([]float32, n/bytesOfF32)))
-		}
-	})
-}
-
-// No config.json makes the program go wrong.
-func FuzzConfig(f *testing.F) {
-	f.Add([]byte(`{"vocab_size": 30522, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		name := filepath.Join(t.TempDir(), configFile)
-		check(t, os.WriteFile(name, data, 0o666))
-		if c, err := loadConfig(name); err == nil {
-			if _, err := newModel(c); err != nil {
-				t.Errorf("%+v was accepted, but: %v", c, err)
+			if cmd.ProcessState.Success() {
+				ended++
+			} else {
+				killed++
 			}
 		}
-	})
+		// Now to the end. It may have been killed after the model was written.
+		if status, _, stderr := runHere("", args...); status != exitDone {
+			t.Fatal(stderr)
+		}
+		equal(t, modelSum(t, out), want)
+		hidden, err := filepath.Glob(filepath.Join(out, ".*"))
+		check(t, err)
+		equal(t, len(hidden), 0)
+	}
+	t.Logf("killed %d times, %d ended", killed, ended)
+}
+
+// diskUse tells how many operations there were on the disk, which file or folder the
+// one that failed was about, by the name that it has in the end, and which checkpoints
+// there were until then.
+type diskUse struct {
+	count       int
+	failed      string
+	checkpoints []string
+}
+
+// failingDisk makes the n-th operation on the disk fail, in a run whose folder is out,
+// with an error like the system's. It flushes nothing, to be quick.
+func failingDisk(t *testing.T, n int, failure error, out string) *diskUse {
+	t.Helper()
+	sound, use := disk, new(diskUse)
+	t.Cleanup(func() { disk = sound })
+	fails := func(name string) bool {
+		if use.count++; use.count != n {
+			return false
+		}
+		use.failed, use.checkpoints = nameInTheEnd(name), checkpointsIn(out)
+		return true
+	}
+	disk.create = func(dir, pattern string) (*os.File, error) {
+		if fails(filepath.Join(dir, strings.Replace(pattern, "*", "0", 1))) {
+			return nil, &os.PathError{Op: "open", Path: filepath.Join(dir, pattern), Err: failure}
+		}
+		return sound.create(dir, pattern)
+	}
+	disk.mkdir = func(name string, mode os.FileMode) error {
+		if fails(name) {
+			return &os.PathError{Op: "mkdir", Path: name, Err: failure}
+		}
+		return sound.mkdir(name, mode)
+	}
+	disk.write = func(f *os.File, p []byte) (int, error) {
+		if fails(f.Name()) {
+			half, _ := sound.write(f, p[:len(p)/2]) // a full disk takes a part
+			return half, &os.PathError{Op: "write", Path: f.Name(), Err: failure}
+		}
+		return sound.write(f, p)
+	}
+	disk.sync = func(f *os.File) error {
+		if fails(f.Name()) {
+			return &os.PathError{Op: "sync", Path: f.Name(), Err: failure}
+		}
+		return nil
+	}
+	disk.rename = func(from, to string) error {
+		if fails(to) {
+			return &os.LinkError{Op: "rename", Old: from, New: to, Err: failure}
+		}
+		return sound.rename(from, to)
+	}
+	return use
+}
+
+// While something is written or removed there is a dot before its name, and a number
+// after that of a file.
+var (
+	checkpointAside = regexp.MustCompile(`\.(checkpoint-\d+)`)
+	fileAside       = regexp.MustCompile(`\.([a-z_.]+)\.\d+$`)
+)
+
+func nameInTheEnd(name string) string {
+	return fileAside.ReplaceAllString(checkpointAside.ReplaceAllString(name, "$1"), "$1")
+}
+
+// Whichever write, flush or renaming fails, be the disk full or read-only, the
+// program says so in a line that names the file, as it is called in the end, leaves
+// nothing half done and loses no checkpoint; and later it goes on to the same model.
+func TestEveryFailureOfTheDisk(t *testing.T) {
+	dir := t.TempDir()
+	once := filepath.Join(dir, "once")
+	use := failingDisk(t, 0, nil, "")
+	train := func(out string) (int, string) {
+		status, _, stderr := runHere("", smallRun(t, dir, "-out", out, "-steps", "9", "-save-every", "3", "-log-every", "9", "-resume")...)
+		return status, stderr
+	}
+	smallRun(t, dir)
+	use.count = 0
+	if status, stderr := train(once); status != exitDone {
+		t.Fatal(stderr)
+	}
+	all, want := use.count, modelSum(t, once)
+	if all < 60 {
+		t.Fatalf("the run has asked the disk %d times only", all)
+	}
+	for n := 1; n <= all; n++ {
+		failure := []error{syscall.ENOSPC, syscall.EROFS}[n%2]
+		out := filepath.Join(dir, fmt.Sprint(n))
+		before := disk
+		use := failingDisk(t, n, failure, out)
+		status, stderr := train(out)
+		disk = before
+		lines := strings.Split(strings.TrimSpace(stderr), "\n")
+		if last := lines[len(lines)-1]; status != exitFailed || last != "pretrain: "+use.failed+": "+failure.Error() {
+			t.Errorf("operation %d, on %s, fails with %q: exit status %d, %s", n, use.failed, failure, status, last)
+		}
+		equal(t, checkpointsIn(out), use.checkpoints)
+		for _, name := range use.checkpoints {
+			if _, err := loadCheckpoint(name); err != nil {
+				t.Errorf("operation %d fails: %v", n, err)
+			}
+		}
+		if left := hiddenIn(t, out); len(left) > 0 {
+			t.Errorf("operation %d fails and leaves %v", n, left)
+		}
+		if status, stderr := train(out); status != exitDone {
+			t.Errorf("after operation %d has failed: %s", n, stderr)
+		}
+		equal(t, modelSum(t, out), want)
+	}
+	t.Logf("%d operations, each made to fail", all)
+}
+
+// hiddenIn are the temporary files and folders below dir.
+func hiddenIn(t testing.TB, dir string) (names []string) {
+	t.Helper()
+	check(t, filepath.WalkDir(dir, func(path string, _ os.DirEntry, err error) error {
+		if strings.HasPrefix(filepath.Base(path), ".") {
+			names = append(names, path)
+		}
+		return nil
+	}))
+	return names
+}
+
+// Two sound checkpoints are kept. One that is not sound does not count as one, and
+// is replaced when the run comes to its step again.
+func TestTwoSoundCheckpointsAreKept(t *testing.T) {
+	trainer := smallTrainer(t)
+	trainer.optimizer = newAdamW(&trainer.Model.Parameters, &trainer.Settings)
+	source := trainer.Source.(*corpusSource)
+	k := &keeper{dir: t.TempDir(), trainer: trainer, tokenizer: source.Tokenizer}
+	steps := func() (steps []int) {
+		for _, name := range checkpointsIn(k.dir) {
+			steps = append(steps, checkpointStep(name))
+		}
+		return steps
+	}
+	save := func(step int, want ...int) {
+		t.Helper()
+		trainer.state.Step = step
+		check(t, k.save())
+		equal(t, steps(), want)
+	}
+	save(1, 1)
+	save(2, 2, 1)
+	save(3, 3, 2)
+	save(10, 10, 3)
+	for _, step := range []string{"3", "10"} {
+		name := filepath.Join(k.dir, checkpointPrefix+step)
+		changeFile(t, name, trainingFile, func(s string) string { return s[1:] })
+		k.unsound = append(k.unsound, name)
+	}
+	save(2, 10, 3, 2)
+	save(3, 10, 3, 2) // 3 is sound again
+	save(4, 10, 4, 3)
+	save(10, 10, 4)
+	save(11, 11, 10)
+}
+
+// Ctrl-C ends a run after its step, with a checkpoint, exit status 130 and a line that
+// says how to go on.
+func TestCtrlC(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	cmd := exec.Command(os.Args[0], smallRun(t, dir, "-out", out, "-steps", "100000", "-log-every", "5")...)
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	stderr, err := cmd.StderrPipe()
+	check(t, err)
+	check(t, cmd.Start())
+	last := ""
+	for lines := bufio.NewScanner(stderr); lines.Scan(); {
+		if last = lines.Text(); strings.Contains(last, "    20/100000") {
+			check(t, cmd.Process.Signal(os.Interrupt))
+		}
+	}
+	cmd.Wait()
+	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(last, "the same command with -resume") {
+		t.Errorf("exit status %d, %s", code, last)
+	}
+	checkpoints := checkpointsIn(out)
+	equal(t, len(checkpoints), 1)
+	c, err := loadCheckpoint(checkpoints[0])
+	check(t, err)
+	if c.Step < 20 || c.Step == 100000 {
+		t.Errorf("the checkpoint is of step %d", c.Step)
+	}
+}
+
+// A run is gone on with only with the settings, the data and the vocabulary that it
+// was begun with; and past a checkpoint that is not sound, which is said.
+func TestResumeRefuses(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	run := func(status int, want string, more ...string) {
+		t.Helper()
+		got, _, stderr := runHere("", smallRun(t, dir, append([]string{"-out", out, "-save-every", "10"}, more...)...)...)
+		if got != status || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit status %d, %s; want %d and %q", more, got, stderr, status, want)
+		}
+	}
+	run(exitDone, "saved")
+	sum := modelSum(t, out)
+	run(exitFailed, "exists already, with checkpoints: -resume goes on from them")
+	run(exitFailed, "-batch is 3, but "+filepath.Join(out, "checkpoint-30")+" was made with 2", "-resume", "-batch", "3")
+	run(exitFailed, "-hidden is 8", "-resume", "-hidden", "8")
+	run(exitFailed, "-recipe is paper", "-resume", "-recipe", "paper")
+
+	vocabulary := filepath.Join(dir, "vocab.txt")
+	words, err := os.ReadFile(vocabulary)
+	check(t, err)
+	check(t, os.WriteFile(vocabulary, append(words, "more\n"...), 0o666))
+	run(exitFailed, vocabulary+" is not the vocabulary of", "-resume")
+	check(t, os.WriteFile(vocabulary, words, 0o666))
+
+	corpus := filepath.Join(dir, "corpus.txt")
+	check(t, os.WriteFile(corpus, corpusText[:8100], 0o666))
+	run(exitFailed, "was made with other data", "-resume")
+	check(t, os.WriteFile(corpus, corpusText[:8000], 0o666))
+
+	check(t, os.Remove(filepath.Join(out, modelFile)))
+	changeFile(t, filepath.Join(out, "checkpoint-30"), optimizerFile, func(s string) string { return s[:len(s)-1] })
+	run(exitDone, filepath.Join(out, "checkpoint-30")+" is passed over: ", "-resume", "-log-every", "1")
+	equal(t, modelSum(t, out), sum)
+	for _, name := range checkpointsIn(out) { // and is sound again
+		_, err := loadCheckpoint(name)
+		check(t, err)
+		changeFile(t, name, trainingFile, func(s string) string { return s[1:] })
+	}
+	equal(t, len(checkpointsIn(out)), 2)
+	run(exitFailed, "none of its checkpoints is sound", "-resume")
+	check(t, os.RemoveAll(out))
+	run(exitDone, "saved", "-resume")
+	equal(t, modelSum(t, out), sum)
+}
+
+// The sizes are the published ones, and the paper's recipe has the paper's settings,
+// but for what is given.
+func TestSizesAndRecipe(t *testing.T) {
+	for size, want := range map[string]int{"tiny": 4_385_920, "mini": 11_170_560, "small": 28_763_648, "medium": 41_373_184, "base": 109_482_240, "large": 335_141_888} {
+		c, n := defaultConfig(), sizes[size]
+		c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = 30522, n[0], n[1], n[2], 4*n[1]
+		m, err := newModel(c)
+		check(t, err)
+		got := 0
+		for _, p := range m.List {
+			if strings.HasPrefix(p.Name, "bert.") {
+				got += p.size()
+			}
+		}
+		if got != want {
+			t.Errorf("BERT-%s has %d parameters, want %d", size, got, want)
+		}
+	}
+	c := &call{flags: flag.NewFlagSet("", flag.ContinueOnError)}
+	s := defaultSettings()
+	c.modelFlags()
+	c.trainingFlags(&s)
+	check(t, c.flags.Parse([]string{"-seed", "5", "-lr", "2e-4"}))
+	check(t, c.useRecipe("paper"))
+	s.complete()
+	check(t, s.Check())
+	equal(t, [...]int{s.Steps, s.Batch, s.MaxSeq, s.ShortSeq, s.shortSteps(), s.Warmup, int(s.Seed)}, [...]int{1_000_000, 256, 512, 128, 900_000, 10_000, 5})
+	equal(t, [...]float64{s.LearningRate, s.Beta1, s.Beta2, s.WeightDecay}, [...]float64{2e-4, 0.9, 0.999, 0.01})
+	equal(t, c.flags.Lookup("size").Value.String(), "base")
+	var usage usageError
+	if err := c.useRecipe("cake"); !errors.As(err, &usage) {
+		t.Errorf("the error is %v", err)
+	}
 }

@@ -12,6 +12,54 @@ import (
 
 // Labelled sentences: how they are read, made into cases, and classified.
 
+// Classifier finds one of C labels for each sequence, by the vector that the
+// pooler makes of its [CLS].
+//
+//	logits = Linear(dropout(tanh(Linear(x[first]))))
+type Classifier struct {
+	pooler  *Pooler
+	dropout *Dropout
+	output  *Linear // (H) → (C)
+	loss    *CrossEntropy
+
+	pooled  []float32 // (S, H) after dropout
+	dpooled []float32 // (S, H)
+	logits  []float32 // (S, C), becomes their gradient
+}
+
+func newClassifier(ps *Parameters, c *Config, pooler *Pooler, dropout *Dropout) *Classifier {
+	return &Classifier{
+		pooler:  pooler,
+		dropout: dropout,
+		output:  newLinear(ps, "classifier", c.HiddenSize, len(c.Labels())),
+		loss:    newCrossEntropy(),
+	}
+}
+
+// Forward: (N, H) → (S, C).
+func (l *Classifier) Forward(x []float32, starts []int) []float32 {
+	pooled := l.pooler.Forward(x, starts)
+	l.pooled = grow(l.pooled, len(pooled))
+	l.dropout.apply(l.pooled, pooled, 0)
+	l.logits = l.output.Forward(l.pooled)
+	return l.logits
+}
+
+// Loss is the mean of −ln p(label) over the sequences, which have a label each.
+func (l *Classifier) Loss(labels []int32) (loss float64, correct int) {
+	return l.loss.ForwardBackward(l.logits, labels, 1/float32(len(labels)))
+}
+
+// Backward is Forward read upwards.
+func (l *Classifier) Backward(dx []float32) {
+	dpooled := l.output.Backward(l.logits)
+	l.dpooled = grow(l.dpooled, len(dpooled))
+	l.dropout.apply(l.dpooled, dpooled, 0)
+	l.pooler.Backward(l.dpooled, dx)
+}
+
+func (l *Classifier) first() *Param { return l.pooler.dense.weight }
+
 // A Labelled is a sentence, or a pair of them, and its label.
 type Labelled struct {
 	Label, A, B string // B is "" if there is no second sentence
@@ -162,19 +210,6 @@ func labelsOf(list []Labelled) ([]string, error) {
 	return labels, nil
 }
 
-// sequence encodes a sentence, or a pair, for a model. What is over maxSeq tokens
-// is cut off, from the end of the longer one, and counted.
-func sequence(t *Tokenizer, a, b string, maxSeq int) (ids, segments []int32, cut int) {
-	x, y, room := t.Encode(a), t.Encode(b), maxSeq-2
-	if len(y) > 0 {
-		room--
-	}
-	cut = max(len(x)+len(y)-room, 0)
-	keepX, keepY := longestFirst(len(x), len(y), room)
-	ids, segments = t.Pair(x[:keepX], y[:keepY])
-	return ids, segments, cut
-}
-
 // labelledCases makes cases of labelled sentences, and says how many had to be cut.
 // A label that is not one of labels is an error.
 func labelledCases(t *Tokenizer, list []Labelled, labels []string, maxSeq int) (cases []Case, cut int, err error) {
@@ -219,15 +254,4 @@ func (m *Model) confusion(cases []Case) Confusion {
 		c[cases[i].Labels[0]][argmax(p)]++
 	}
 	return c
-}
-
-// argmax is where the greatest of x is, the first of equals.
-func argmax(x []float32) int {
-	best := 0
-	for i, v := range x {
-		if v > x[best] {
-			best = i
-		}
-	}
-	return best
 }

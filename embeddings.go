@@ -12,6 +12,38 @@ package main
 // The sum is normalised, and in training some of it is dropped (BERT paper,
 // section 3, figure 2; Hugging Face's BertEmbeddings).
 
+// A Batch is some examples, end to end.
+type Batch struct {
+	Tokens     []int32 // (N)
+	Segments   []int32 // (N)
+	Positions  []int32 // (N) within the sequence
+	Starts     []int   // (S+1) row of each [CLS], and N
+	Masked     []int   // (M) rows whose token is to be guessed
+	Labels     []int32 // (M) the tokens that were there
+	NextLabels []int32 // (S)
+}
+
+// Reset empties the batch.
+func (b *Batch) Reset() {
+	*b = Batch{b.Tokens[:0], b.Segments[:0], b.Positions[:0], append(b.Starts[:0], 0), b.Masked[:0], b.Labels[:0], b.NextLabels[:0]}
+}
+
+// Add appends an example.
+func (b *Batch) Add(e Example) {
+	start := len(b.Tokens)
+	b.Tokens = append(b.Tokens, e.Tokens...)
+	b.Segments = append(b.Segments, e.Segments...)
+	for i := range e.Tokens {
+		b.Positions = append(b.Positions, int32(i))
+	}
+	b.Starts = append(b.Starts, len(b.Tokens))
+	for _, p := range e.Positions {
+		b.Masked = append(b.Masked, start+int(p))
+	}
+	b.Labels = append(b.Labels, e.Labels...)
+	b.NextLabels = append(b.NextLabels, e.NextLabel)
+}
+
 // Embeddings looks up and adds the three vectors of each token.
 type Embeddings struct {
 	Word     *Param // (V, H)
@@ -97,15 +129,4 @@ func (e *Embeddings) addGradColumns(lo, hi int) {
 		kernels.add(e.Segment.gradRow(e.batch.Segments[r])[lo:hi], dsum)
 		kernels.add(e.Position.gradRow(e.batch.Positions[r])[lo:hi], dsum)
 	}
-}
-
-// row and gradRow are row i of a matrix and of its gradient.
-func (p *Param) row(i int32) []float32 {
-	w := p.Shape[1]
-	return p.Value[int(i)*w:][:w]
-}
-
-func (p *Param) gradRow(i int32) []float32 {
-	w := p.Shape[1]
-	return p.Grad[int(i)*w:][:w]
 }

@@ -6,7 +6,6 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"strconv"
 	"strings"
 )
 
@@ -18,74 +17,6 @@ import (
 //
 //	classification  a label for a sentence or a pair, from the vector of [CLS]
 //	answering       where the answer to a question begins and ends in a context
-
-// What a model is for, by Hugging Face's names.
-const (
-	preTraining    = "BertForPreTraining"
-	classification = "BertForSequenceClassification"
-	answering      = "BertForQuestionAnswering"
-)
-
-// architecture is what a model with this configuration is for. What is neither of
-// the two tasks is read as a model to train on: all have the same encoder.
-func (c *Config) architecture() string {
-	for _, name := range c.Architectures {
-		if name == classification || name == answering {
-			return name
-		}
-	}
-	return preTraining
-}
-
-// setLabels makes the configuration that of a classifier.
-func (c *Config) setLabels(labels []string) {
-	c.Architectures = []string{classification}
-	c.ProblemType, c.ID2Label, c.Label2ID = "single_label_classification", map[string]string{}, map[string]int{}
-	for i, label := range labels {
-		c.ID2Label[strconv.Itoa(i)], c.Label2ID[label] = label, i
-	}
-}
-
-// Labels are the labels of a classifier. Hugging Face does not write them where
-// they are two without names.
-func (c *Config) Labels() []string {
-	if len(c.ID2Label) == 0 {
-		return []string{"LABEL_0", "LABEL_1"}
-	}
-	labels := make([]string, len(c.ID2Label))
-	for i := range labels {
-		labels[i] = c.ID2Label[strconv.Itoa(i)]
-	}
-	return labels
-}
-
-// checkHead is the part of Check about the head of a fine-tuned model.
-func (c *Config) checkHead() error {
-	if c.architecture() != classification {
-		return nil
-	}
-	for i := range len(c.ID2Label) {
-		if _, ok := c.ID2Label[strconv.Itoa(i)]; !ok {
-			return fmt.Errorf("id2label has %d labels, but none for %d", len(c.ID2Label), i)
-		}
-	}
-	switch p := c.classifierDropout(); {
-	case len(c.ID2Label) == 1:
-		return fmt.Errorf("id2label has one label, want two or more: a model that gives a number instead of a label (regression) is not known here")
-	case c.ProblemType != "" && c.ProblemType != "single_label_classification":
-		return fmt.Errorf("problem_type is %q, want \"single_label_classification\"", c.ProblemType)
-	case !(p >= 0 && p < 1):
-		return fmt.Errorf("classifier_dropout is %v, want at least 0 and below 1", p)
-	}
-	return nil
-}
-
-func (c *Config) classifierDropout() float64 {
-	if c.ClassifierDropout != nil {
-		return *c.ClassifierDropout
-	}
-	return c.HiddenDropout
-}
 
 // A head makes the logits of a task from what the encoder has made of a batch.
 type head interface {
@@ -110,109 +41,6 @@ func (m *Model) newHead() {
 	}
 	m.pooler = newPooler(&m.Parameters, c)
 	m.head = newClassifier(&m.Parameters, c, m.pooler, m.newDropout())
-}
-
-// Classifier finds one of C labels for each sequence, by the vector that the
-// pooler makes of its [CLS].
-//
-//	logits = Linear(dropout(tanh(Linear(x[first]))))
-type Classifier struct {
-	pooler  *Pooler
-	dropout *Dropout
-	output  *Linear // (H) → (C)
-	loss    *CrossEntropy
-
-	pooled  []float32 // (S, H) after dropout
-	dpooled []float32 // (S, H)
-	logits  []float32 // (S, C), becomes their gradient
-}
-
-func newClassifier(ps *Parameters, c *Config, pooler *Pooler, dropout *Dropout) *Classifier {
-	return &Classifier{
-		pooler:  pooler,
-		dropout: dropout,
-		output:  newLinear(ps, "classifier", c.HiddenSize, len(c.Labels())),
-		loss:    newCrossEntropy(),
-	}
-}
-
-// Forward: (N, H) → (S, C).
-func (l *Classifier) Forward(x []float32, starts []int) []float32 {
-	pooled := l.pooler.Forward(x, starts)
-	l.pooled = grow(l.pooled, len(pooled))
-	l.dropout.apply(l.pooled, pooled, 0)
-	l.logits = l.output.Forward(l.pooled)
-	return l.logits
-}
-
-// Loss is the mean of −ln p(label) over the sequences, which have a label each.
-func (l *Classifier) Loss(labels []int32) (loss float64, correct int) {
-	return l.loss.ForwardBackward(l.logits, labels, 1/float32(len(labels)))
-}
-
-// Backward is Forward read upwards.
-func (l *Classifier) Backward(dx []float32) {
-	dpooled := l.output.Backward(l.logits)
-	l.dpooled = grow(l.dpooled, len(dpooled))
-	l.dropout.apply(l.dpooled, dpooled, 0)
-	l.pooler.Backward(l.dpooled, dx)
-}
-
-// AnswerHead gives each token two scores: that the answer begins with it, and
-// that it ends with it. The softmax of each is over the tokens of a sequence;
-// [CLS] stands for "the answer is not here".
-//
-//	(begin, end) = Linear(x)
-type AnswerHead struct {
-	output *Linear // (H) → 2
-	loss   *CrossEntropy
-
-	starts  []int
-	logits  []float32 // (2, N): of the beginning, of the end; becomes their gradient
-	dlogits []float32 // (N, 2)
-}
-
-func newAnswerHead(ps *Parameters, c *Config) *AnswerHead {
-	return &AnswerHead{output: newLinear(ps, "qa_outputs", c.HiddenSize, 2), loss: newCrossEntropy()}
-}
-
-// Forward: (N, H) → (2, N).
-func (l *AnswerHead) Forward(x []float32, starts []int) []float32 {
-	y := l.output.Forward(x) // (N, 2)
-	n := len(y) / 2
-	l.starts, l.logits = starts, grow(l.logits, 2*n)
-	for i := range n {
-		l.logits[i], l.logits[n+i] = y[2*i], y[2*i+1]
-	}
-	return l.logits
-}
-
-// Loss is the mean over the sequences of (−ln p(begin) − ln p(end))/2. The labels
-// of a sequence are its tokens at which the answer begins and ends.
-func (l *AnswerHead) Loss(labels []int32) (loss float64, correct int) {
-	n, sequences := len(l.logits)/2, len(l.starts)-1
-	weight := 1 / float32(2*sequences)
-	for s := range sequences {
-		right := 0
-		for k := range 2 { // of the beginning, of the end
-			row := l.logits[k*n+l.starts[s] : k*n+l.starts[s+1]]
-			sum, best := l.loss.ForwardBackward(row, labels[2*s+k:2*s+k+1], weight)
-			loss += float64(sum / 2)
-			right += best
-		}
-		correct += right / 2
-	}
-	return loss, correct
-}
-
-// Backward is Forward read upwards.
-func (l *AnswerHead) Backward(dx []float32) {
-	n := len(l.logits) / 2
-	l.dlogits = grow(l.dlogits, 2*n)
-	for i := range n {
-		l.dlogits[2*i], l.dlogits[2*i+1] = l.logits[i], l.logits[n+i]
-	}
-	kernels.add(dx, l.output.Backward(l.dlogits))
 }
 
 // transfer makes a model with this configuration out of a trained one: the
@@ -316,9 +144,6 @@ func (m *Model) headParameters() *Parameters {
 	}
 	return &Parameters{List: m.List[i:], Value: m.Value[at:], Grad: m.Grad[at:]}
 }
-
-func (l *Classifier) first() *Param { return l.pooler.dense.weight }
-func (l *AnswerHead) first() *Param { return l.output.weight }
 
 // Train trains for all epochs. If ctx ends, it stops after the step and returns
 // errInterrupted. Either way the model is then that of the best epoch so far.

@@ -364,6 +364,7 @@ type tile struct {
 }
 
 const tileRowsGo, tileColsGo = 4, 4
+
 const fetchRows, fetchCols = 16, 64
 
 // tileGo computes a tile. Four columns go side by side because each step of a
@@ -382,3 +383,60 @@ func tileGo(t *tile) {
 		copy(t.c[i*t.cRow:], c[:t.cols])
 	}
 }
+
+// A kernelTable has one function for each kernel. Its doc comment is above its
+// definition in kernels_generic.go. Whoever calls one sees to it that the slices
+// have the lengths they should: the assembly trusts its arguments.
+type kernelTable struct {
+	name               string // of the instruction set
+	add                func(y, x []float32)
+	mulAdd             func(y, a, b []float32)
+	scale              func(y []float32, s float32)
+	sum                func(x []float32) float32
+	dot                func(a, b []float32) float32
+	squares            func(x []float32, center float32) float32
+	maximum            func(x []float32) float32
+	expSum             func(x []float32, max, scale float32) float32
+	softmaxBackward    func(dp, p []float32, dot, scale float32)
+	gelu               func(y, x []float32)
+	geluBackward       func(dx, dy, x []float32)
+	normalize          func(y, xhat, x, gain, bias []float32, mean, rstd float32)
+	normalizeSums      func(dy, gain, xhat []float32) (sum, dot float32)
+	normalizeBackward  func(dx, dy, gain, xhat []float32, mean, dot, rstd float32)
+	dropout            func(y, x []float32, first, key, threshold uint32, scale float32)
+	adamw              func(p, g, m, v []float32, c *adamwConstants)
+	pack               func(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
+	transpose          func(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
+	tile               func(t *tile)
+	tileRows, tileCols int
+}
+
+// kernelTables are the kernels that this processor can run, slowest first:
+// kernels_generic.go, then what there is in assembly. All give the same bits.
+var kernelTables = append([]kernelTable{{
+	name:              "Go",
+	add:               addGo,
+	mulAdd:            mulAddGo,
+	scale:             scaleGo,
+	sum:               sumGo,
+	dot:               dotGo,
+	squares:           squaresGo,
+	maximum:           maximumGo,
+	expSum:            expSumGo,
+	softmaxBackward:   softmaxBackwardGo,
+	gelu:              geluGo,
+	geluBackward:      geluBackwardGo,
+	normalize:         normalizeGo,
+	normalizeSums:     normalizeSumsGo,
+	normalizeBackward: normalizeBackwardGo,
+	dropout:           dropoutGo,
+	adamw:             adamwGo,
+	pack:              packGo,
+	transpose:         transposeGo,
+	tile:              tileGo,
+	tileRows:          tileRowsGo,
+	tileCols:          tileColsGo,
+}}, assembly()...)
+
+// kernels are the kernels in use: the last of kernelTables.
+var kernels = kernelTables[len(kernelTables)-1]

@@ -33,19 +33,6 @@ func (b *buffer) room(n int) []float32 {
 	return b.floats
 }
 
-// Grains: how much a worker takes at a time is at least this.
-const (
-	rowGrain     = 16   // rows
-	elementGrain = 4096 // elements
-)
-
-// parallelColumns shares out n columns to body, which goes down them row by row. Memory
-// is four times as fast when read in one go as in pieces of 128 bytes, so the ranges are
-// wide: at most one for each worker, and of at least 1,024 columns.
-func parallelColumns(n int, body func(lo, hi int)) {
-	parallel(n, max(1024, n/workers), body)
-}
-
 // Linear is y = x·Wᵀ + b, called "dense" in BERT.
 type Linear struct {
 	weight *Param // (Out, In)
@@ -376,23 +363,4 @@ func softmax(x []float32, scale float32) []float32 {
 // softmaxBackward makes of dp, the gradient of p = softmax(x, scale), that of x, in place.
 func softmaxBackward(dp, p []float32, scale float32) {
 	kernels.softmaxBackward(dp, p, kernels.dot(dp, p), scale)
-}
-
-// ln returns the natural logarithm of x > 0, the same on every machine: with
-// x = m·2ⁿ and s = (m−1)/(m+1), ln x = n·ln 2 + 2·(s + s³/3 + s⁵/5 + …).
-func ln(x float64) float64 {
-	if x != x || math.IsInf(x, 1) {
-		return x
-	}
-	m, n := math.Frexp(x)
-	if m < math.Sqrt2/2 {
-		m, n = 2*m, n-1
-	}
-	s := (m - 1) / (m + 1)
-	sum, power := 0.0, s
-	for odd := 1.0; odd < 24; odd += 2 {
-		sum += float64(power / odd)
-		power *= float64(s * s)
-	}
-	return float64(float64(n)*math.Ln2) + float64(2*sum)
 }

@@ -98,18 +98,6 @@ func (a *AdamW) updatePieces(lo, hi int) {
 	}
 }
 
-// power is xⁿ by squaring, the same on every machine.
-func power(x float64, n int) float64 {
-	result := 1.0
-	for ; n > 0; n /= 2 {
-		if n%2 == 1 {
-			result = float64(result * x)
-		}
-		x = float64(x * x)
-	}
-	return result
-}
-
 // moments are the optimizer's two numbers for each parameter, as tensors of the
 // parameters' shapes. They lie in first and second, and are saved with the model,
 // so that training goes on from a checkpoint as if it had not stopped.

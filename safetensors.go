@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
 	"slices"
 	"strings"
 )
@@ -346,4 +347,34 @@ func float16(bits uint16) float32 {
 		return math.Float32frombits(sign | 255<<23 | fraction<<13)
 	}
 	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
+}
+
+// openSafetensors opens a file and reads its header.
+func openSafetensors(name string) (*os.File, map[string]tensor, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err == nil {
+		var tensors map[string]tensor
+		if tensors, err = readSafetensorsHeader(f, info.Size()); err == nil {
+			return f, tensors, nil
+		}
+	}
+	f.Close()
+	return nil, nil, wrap(name, err)
+}
+
+// readTensors reads the parameters' values, but for those that are not found (nil).
+func readTensors(f io.ReaderAt, list []*Param, found []*tensor) error {
+	for i, p := range list {
+		if found[i] == nil {
+			continue
+		}
+		if err := found[i].read(f, p.Value); err != nil {
+			return fmt.Errorf("tensor %s: %w", p.Name, err)
+		}
+	}
+	return nil
 }

@@ -3,11 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -40,31 +36,6 @@ func ReadCorpus(name string, stdin io.Reader) (*Text, error) {
 		return err
 	})
 	return all, err
-}
-
-// eachFile calls read for each file of a corpus. An error names the file.
-func eachFile(name string, stdin io.Reader, read func(io.Reader) error) error {
-	if name == "-" {
-		return wrap("standard input", read(stdin))
-	}
-	return filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
-			return err
-		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if !strings.HasSuffix(path, ".gz") {
-			return wrap(path, read(f))
-		}
-		decompressed, err := gzip.NewReader(f)
-		if err != nil {
-			return wrap(path, err)
-		}
-		return wrap(path, read(decompressed))
-	})
 }
 
 // A block is the lines between two blank lines, or a part of very many.
@@ -296,31 +267,4 @@ func endsSentence(line string) bool {
 func startsLower(s string) bool {
 	r, _ := utf8.DecodeRuneInString(s)
 	return unicode.IsLower(r)
-}
-
-// eachPart calls use for the lines of r, one after the other. A long line comes in
-// parts that end after a space, so that the tokens are the same, and the memory
-// that is needed grows with the longest word but not with the line. at is where in
-// its line a part begins. The last line need not end.
-func eachPart(r io.Reader, use func(part string, at int)) error {
-	in := bufio.NewReaderSize(r, 1<<16)
-	var rest []byte // of the line, not used yet
-	at := 0
-	for {
-		piece, err := in.ReadSlice('\n')
-		space := bytes.LastIndexByte(piece, ' ')
-		cut := len(rest) + space + 1
-		rest = append(rest, piece...)
-		switch {
-		case err == nil || err == io.EOF && at+len(rest) > 0:
-			use(strings.TrimSuffix(string(rest), "\n")+"\n", at)
-			rest, at = rest[:0], 0
-		case err == bufio.ErrBufferFull && space >= 0:
-			use(string(rest[:cut]), at)
-			rest, at = append(rest[:0], rest[cut:]...), at+cut
-		}
-		if err != nil && err != bufio.ErrBufferFull {
-			return ignoreEOF(err)
-		}
-	}
 }

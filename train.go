@@ -2,8 +2,8 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"time"
 )
 
@@ -13,155 +13,8 @@ import (
 // at first and then falls to 0. Now and then the model is tried on documents
 // that it is not trained on.
 
-// Settings say how to train.
-type Settings struct {
-	Steps        int
-	Batch        int     // sequences in a batch
-	MaxSeq       int     // most tokens of a sequence
-	ShortSeq     int     // the same in the first part of the training
-	ShortPart    float64 // how much of the steps that is
-	ShortSeqProb float64 // share of pairs that are shorter anyway
-	LearningRate float64
-	Warmup       int    // steps in which the learning rate rises
-	Schedule     string // "linear" or "constant"
-	Beta1, Beta2 float64
-	WeightDecay  float64
-	Accumulate   int  // parts in which a batch is worked off, one after the other
-	WholeWords   bool // mask whole words
-	Seed         uint64
-	LogEvery     int // steps between reports
-}
-
-// defaultSettings are the paper's, but for the number of steps and the rate,
-// which suit an hour more than a week.
-func defaultSettings() Settings {
-	return Settings{
-		Steps: 2000, Batch: 32, MaxSeq: 128, ShortSeqProb: 0.1, LearningRate: 5e-4, Warmup: -1, Schedule: "linear",
-		Beta1: 0.9, Beta2: 0.999, WeightDecay: 0.01, Accumulate: 1, Seed: 1, LogEvery: 100,
-	}
-}
-
-// complete fills in what follows from other settings where it is left open.
-func (s *Settings) complete() {
-	if s.ShortSeq == 0 {
-		s.ShortSeq = s.MaxSeq
-	}
-	if s.Warmup == -1 {
-		s.Warmup = s.Steps / 10
-	}
-}
-
-// maxBatch is more sequences than any published batch has.
-const maxBatch = 1 << 20
-
-// Check returns an error that names the first setting that cannot be.
-func (s *Settings) Check() error {
-	switch {
-	case s.Steps < 1:
-		return fmt.Errorf("-steps is %d, want 1 or more", s.Steps)
-	case s.Batch < 1 || s.Batch > maxBatch:
-		return fmt.Errorf("-batch is %d, want 1 to %d", s.Batch, maxBatch)
-	case s.MaxSeq < minSeq:
-		return fmt.Errorf("-max-seq is %d, want %d or more", s.MaxSeq, minSeq)
-	case s.ShortSeq < minSeq || s.ShortSeq > s.MaxSeq:
-		return fmt.Errorf("-short-seq is %d, want %d to -max-seq, %d", s.ShortSeq, minSeq, s.MaxSeq)
-	case !isShare(s.ShortPart):
-		return fmt.Errorf("-short-part is %v, want 0 to 1", s.ShortPart)
-	case !isShare(s.ShortSeqProb):
-		return fmt.Errorf("-short-seq-prob is %v, want 0 to 1", s.ShortSeqProb)
-	case !(s.LearningRate >= 0 && s.LearningRate <= 1):
-		return fmt.Errorf("-lr is %v, want 0 to 1", s.LearningRate)
-	case s.Warmup < 0 || s.Warmup > s.Steps:
-		return fmt.Errorf("-warmup is %d, want 0 to -steps, %d, or -1 for a tenth", s.Warmup, s.Steps)
-	case s.Schedule != "linear" && s.Schedule != "constant":
-		return fmt.Errorf("-schedule is %q, want linear or constant", s.Schedule)
-	case !(s.Beta2 >= 0 && s.Beta2 < 1):
-		return fmt.Errorf("-beta2 is %v, want at least 0 and below 1", s.Beta2)
-	case !(s.WeightDecay >= 0 && s.WeightDecay < 1):
-		return fmt.Errorf("-weight-decay is %v, want at least 0 and below 1", s.WeightDecay)
-	case s.Accumulate < 1 || s.Accumulate > s.Batch:
-		return fmt.Errorf("-accumulate is %d, want 1 to -batch, %d", s.Accumulate, s.Batch)
-	case s.LogEvery < 1:
-		return fmt.Errorf("-log-every is %d, want 1 or more", s.LogEvery)
-	}
-	return nil
-}
-
-// isShare is false of NaN, too.
-func isShare(x float64) bool { return x >= 0 && x <= 1 }
-
-// Rate is the learning rate after t steps: it rises to LearningRate over the
-// warm-up, then falls to 0 (or stays). With warm = Warmup and total = Steps,
-//
-//	LearningRate·t/warm, then LearningRate·(total−t)/(total−warm)
-func (s *Settings) Rate(t int) float64 {
-	switch {
-	case t < s.Warmup:
-		return s.LearningRate * float64(t) / float64(s.Warmup)
-	case s.Schedule == "constant":
-		return s.LearningRate
-	}
-	return s.LearningRate * float64(s.Steps-t) / float64(s.Steps-s.Warmup)
-}
-
-// shortSteps is the number of steps with short sequences.
-func (s *Settings) shortSteps() int { return int(math.Round(s.ShortPart * float64(s.Steps))) }
-
-// A Source has the examples to train on. Fill puts the next n into the batch,
-// for a step of the training.
-type Source interface {
-	Fill(b *Batch, n, step int)
-}
-
-// corpusSource takes them from a stream, short ones first.
-type corpusSource struct {
-	Stream
-	settings *Settings
-	examples []Example
-}
-
-// place is where the examples of a step begin: the epoch, and the place there.
-// The long ones begin with an epoch of their own.
-func (s *corpusSource) place(n, step int) (epoch uint64, at int) {
-	s.MaxTokens = s.settings.MaxSeq
-	before := 0 // epochs
-	if short := s.settings.shortSteps(); s.settings.ShortSeq < s.settings.MaxSeq {
-		perEpoch := s.perEpoch(s.settings.ShortSeq)
-		if step < short {
-			s.MaxTokens = s.settings.ShortSeq
-		} else {
-			step -= short
-			before = (short*n + perEpoch - 1) / perEpoch
-		}
-	}
-	perEpoch := s.perEpoch(s.MaxTokens)
-	return uint64(before + step*n/perEpoch + 1), step * n % perEpoch
-}
-
-func (s *corpusSource) Fill(b *Batch, n, step int) {
-	epoch, at := s.place(n, step)
-	s.examples = grow(s.examples, n)
-	for done := 0; done < n; epoch, at = epoch+1, 0 {
-		s.load(epoch)
-		part := s.examples[done:min(n, done+len(s.pairs)-at)]
-		s.fill(part, at)
-		done += len(part)
-	}
-	b.Reset()
-	for _, e := range s.examples {
-		b.Add(e)
-	}
-}
-
-// listSource takes them from a list, from its beginning again at the end.
-type listSource []Example
-
-func (s listSource) Fill(b *Batch, n, step int) {
-	b.Reset()
-	for i := range n {
-		b.Add(s[(step*n+i)%len(s)])
-	}
-}
+// errInterrupted is the error when training was interrupted from the keyboard.
+var errInterrupted = errors.New("interrupted")
 
 // A Trainer trains a model.
 type Trainer struct {
@@ -329,8 +182,6 @@ func (t *Trainer) Step(rate float64) (score Score, norm float64, err error) {
 	t.tokensSince += len(t.batch.Tokens)
 	return score, norm, nil
 }
-
-func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 func (t *Trainer) warn(format string, args ...any) {
 	if t.Warn != nil {

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"container/heap"
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -296,10 +294,12 @@ func (v *vocabularyTrainer) score(p *piecePair) float64 {
 type pairQueue []*piecePair
 
 func (q pairQueue) Len() int { return len(q) }
+
 func (q pairQueue) Swap(i, j int) {
 	q[i], q[j] = q[j], q[i]
 	q[i].at, q[j].at = i, j
 }
+
 func (q pairQueue) Less(i, j int) bool {
 	a, b := q[i], q[j]
 	if a.score != b.score {
@@ -307,69 +307,12 @@ func (q pairQueue) Less(i, j int) bool {
 	}
 	return a.left < b.left || a.left == b.left && a.right < b.right
 }
+
 func (q *pairQueue) Push(x any) { *q = append(*q, x.(*piecePair)) }
+
 func (q *pairQueue) Pop() any {
 	last := len(*q) - 1
 	x := (*q)[last]
 	*q = (*q)[:last]
 	return x
-}
-
-// ReadVocabulary reads vocab.txt: a word a line.
-func ReadVocabulary(r io.Reader) ([]string, error) {
-	var words []string
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		words = append(words, strings.TrimRight(lines.Text(), "\r"))
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", len(words)+1, err)
-	}
-	return words, nil
-}
-
-// WriteVocabulary writes vocab.txt.
-func WriteVocabulary(w io.Writer, words []string) error {
-	_, err := io.WriteString(w, strings.Join(words, "\n")+"\n")
-	return err
-}
-
-// vocab is the command.
-func vocab(c *call) error {
-	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
-	settings := vocabularySettings(8000)
-	c.flags.IntVar(&settings.Size, "size", settings.Size, "most words in the vocabulary")
-	c.flags.IntVar(&settings.MinFrequency, "min-frequency", settings.MinFrequency, "how often two pieces have to stand side by side to be joined")
-	c.flags.IntVar(&settings.Alphabet, "alphabet", settings.Alphabet, "most letters; words are spelled without the rarest")
-	score := c.flags.String("score", "count", "what says which pair is joined: count, or likelihood")
-	out := c.flags.String("out", "", "`FILE` to write, a word a line")
-	cased := c.flags.Bool("cased", false, "keep case and accents")
-	if err := c.parse(0, "corpus", "out"); err != nil {
-		return err
-	}
-	switch *score {
-	case "count":
-	case "likelihood":
-		settings.Likelihood = true
-	default:
-		return usagef("-score is %q, want count or likelihood", *score)
-	}
-	if settings.Size < 1 {
-		return usagef("-size is %d, want 1 or more", settings.Size)
-	}
-	if settings.Alphabet < 1 {
-		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
-	}
-	if err := mustNotExist(*out); err != nil {
-		return err
-	}
-	counts, err := c.countWords(corpora{*corpus}, !*cased)
-	if err != nil {
-		return err
-	}
-	words, err := settings.Train(counts)
-	if err != nil {
-		return wrap(*corpus, err)
-	}
-	return writeFile(*out, func(w io.Writer) error { return WriteVocabulary(w, words) })
 }

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
 )
@@ -15,74 +13,6 @@ import (
 // pre-trained one, classify and answer with a fine-tuned one. Each takes its text
 // from the arguments or, without any, from the lines of standard input, and writes
 // a result for each, with -json an object a line.
-
-// commandsFor are the commands for each kind of model.
-var commandsFor = map[string]string{
-	preTraining:    "fill, next, eval, embed, explain and finetune",
-	classification: "classify, embed and explain",
-	answering:      "answer, embed and explain",
-}
-
-// loadFor loads a model for a command that needs this architecture.
-func (c *call) loadFor(dir, wanted string) (*Model, *Tokenizer, error) {
-	m, t, err := c.loadModel(dir)
-	if err != nil {
-		return nil, nil, err
-	}
-	if is := m.Config.architecture(); is != wanted {
-		return nil, nil, fmt.Errorf("%s is a %s, which is for %s; this command wants a %s", dir, is, commandsFor[is], wanted)
-	}
-	return m, t, m.canTakePairs(dir)
-}
-
-// canTakePairs returns an error if the model is too short for [CLS] A [SEP] B [SEP].
-func (m *Model) canTakePairs(dir string) error {
-	if n := m.Config.MaxPositionEmbeddings; n < minSeq {
-		return fmt.Errorf("%s: max_position_embeddings is %d, want %d or more", dir, n, minSeq)
-	}
-	return nil
-}
-
-// eachInput calls use for the text of the arguments, a pair if there are two, or
-// for each line of standard input, where a tab parts the two of a pair.
-func (c *call) eachInput(use func(out io.Writer, a, b string) error) error {
-	out := bufio.NewWriter(c.stdout)
-	switch len(c.args) {
-	case 2:
-		return errors.Join(use(out, c.args[0], c.args[1]), out.Flush())
-	case 1:
-		a, b, _ := strings.Cut(c.args[0], "\t")
-		return errors.Join(use(out, a, b), out.Flush())
-	}
-	in := bufio.NewReader(c.stdin)
-	for n := 1; ; n++ {
-		line, err := in.ReadString('\n')
-		if err != nil && err != io.EOF || line == "" {
-			return errors.Join(ignoreEOF(err), out.Flush())
-		}
-		a, b, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
-		if err := use(out, a, b); err != nil {
-			return errors.Join(out.Flush(), fmt.Errorf("standard input, line %d: %w", n, err))
-		}
-		if in.Buffered() == 0 { // whoever is waiting for the answer
-			if err := out.Flush(); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// sequence encodes a text for the model, and says so if it had to be cut.
-func (c *call) sequence(m *Model, t *Tokenizer, a, b string) (ids, segments []int32, err error) {
-	if strings.TrimSpace(a) == "" {
-		return nil, nil, errors.New("there is no text")
-	}
-	ids, segments, cut := sequence(t, a, b, m.Config.MaxPositionEmbeddings)
-	if cut > 0 {
-		c.note("a text has %d tokens, the model %d positions: %d tokens were cut off", len(ids)+cut, len(ids), cut)
-	}
-	return ids, segments, nil
-}
 
 func fill(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")
@@ -167,40 +97,6 @@ func verdict(isNext float32) string {
 		name = "NotNext"
 	}
 	return fmt.Sprintf("%s   (B follows A with probability %.1f%%)", name, 100*isNext)
-}
-
-// An Embedding is what a model makes of a text as a whole.
-type Embedding struct {
-	Pooled []float32 `json:"pooled,omitempty"` // what the heads see, from [CLS] after the last layer
-	Mean   []float32 `json:"mean"`             // of all tokens after one layer
-}
-
-// Embed returns a text's embedding. The layer is counted as in Hugging Face's
-// hidden_states: 0 is the embeddings, 1 the first layer; −1 is the last one.
-func (m *Model) Embed(ids, segments []int32, layer int) (Embedding, error) {
-	layers := len(m.encoder)
-	if layer < -layers-1 || layer > layers {
-		return Embedding{}, usagef("-layer is %d, want %d to %d", layer, -layers-1, layers)
-	}
-	if layer < 0 {
-		layer += layers + 1
-	}
-	x, b := m.see(ids, segments)
-	e := Embedding{Mean: make([]float32, m.Config.HiddenSize)}
-	if m.pooler != nil {
-		e.Pooled = m.pooler.Forward(x, b.Starts)
-	}
-	if layer < layers {
-		x = m.embeddings.y
-		if layer > 0 {
-			x = m.encoder[layer-1].output.norm.y.floats
-		}
-	}
-	for at := 0; at < len(x); at += len(e.Mean) {
-		kernels.add(e.Mean, x[at:at+len(e.Mean)])
-	}
-	kernels.scale(e.Mean, 1/float32(len(ids)))
-	return e, nil
 }
 
 func embed(c *call) error {
@@ -336,14 +232,4 @@ func (c *call) limitFlags() func(m *Model) (Limits, error) {
 		}
 		return l, m.checkLength(l.MaxSeq)
 	}
-}
-
-// readAll reads a file, or - for standard input.
-func (c *call) readAll(name string) (string, error) {
-	if name == "-" {
-		data, err := io.ReadAll(c.stdin)
-		return string(data), wrap("standard input", err)
-	}
-	data, err := os.ReadFile(name)
-	return string(data), err
 }

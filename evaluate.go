@@ -1,11 +1,6 @@
 package main
 
-import (
-	"encoding/json"
-	"fmt"
-	"io"
-	"math"
-)
+import "math"
 
 // Step 6 of the lesson, watching it learn: reports, how well the model does on what
 // it has never seen, and warnings about what usually goes wrong.
@@ -46,14 +41,6 @@ func newReport(step, tokens int, split string, s Score) Report {
 		MLMLoss: ratio(s.MLMLoss, s.MLMCount), MLMAccuracy: ratio(float64(s.MLMCorrect), s.MLMCount),
 		NSPLoss: ratio(s.NSPLoss, s.NSPCount), NSPAccuracy: ratio(float64(s.NSPCorrect), s.NSPCount),
 	}
-}
-
-// ratio is x/n, and 0 of nothing.
-func ratio(x float64, n int) float64 {
-	if n == 0 {
-		return 0
-	}
-	return x / float64(n)
 }
 
 // Evaluate returns how well the model does on examples, without dropout.
@@ -269,76 +256,4 @@ func (t *Trainer) warnOfNorm(norm float64) {
 		t.warn("step %d: the norm of the gradient is %.0f, its mean until now %.2g: -lr %v may be too high", t.state.Step, norm, mean, t.Settings.LearningRate)
 	}
 	w.norm = float64(0.9*w.norm) + float64(0.1*norm)
-}
-
-// eval is the command: how well a model does on a text.
-func eval(c *call) error {
-	model := c.flags.String("model", "", "model folder `DIR`")
-	names := c.corpusFlag()
-	file := c.flags.String("examples", "", "examples `FILE` instead")
-	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example of the corpus")
-	seed := c.flags.Uint64("seed", 1, "seed of its pairs and masks")
-	asJSON := c.flags.Bool("json", false, "write one JSON object")
-	if err := c.parse(0, "model"); err != nil {
-		return err
-	}
-	if (len(*names) == 0) == (*file == "") {
-		return usagef("want either -corpus or -examples")
-	}
-	m, t, err := c.loadFor(*model, preTraining)
-	if err != nil {
-		return err
-	}
-	list, err := c.evalExamples(m, t, *names, *file, *maxSeq, *seed)
-	if err != nil {
-		return err
-	}
-	e := Examine(m, list, t.mask, unigramOf(list, m.Config.VocabSize))
-	report := e.report(0, 0)
-	if *asJSON {
-		return json.NewEncoder(c.stdout).Encode(struct {
-			Examples int     `json:"examples"`
-			Tokens   int     `json:"masked_tokens"`
-			MLMLoss  float64 `json:"mlm_loss"`
-			MLM      float64 `json:"mlm_accuracy"`
-			NSPLoss  float64 `json:"nsp_loss"`
-			NSP      float64 `json:"nsp_accuracy"`
-			*Details
-		}{e.NSPCount, e.MLMCount, report.MLMLoss, report.MLMAccuracy, report.NSPLoss, report.NSPAccuracy, report.Details})
-	}
-	return e.write(c.stdout, report)
-}
-
-// write writes an examination as a table.
-func (e *Examination) write(w io.Writer, r Report) error {
-	_, err := fmt.Fprintf(w, "masked tokens   loss %.4f   accuracy %5.1f%%   (%d tokens)\n", r.MLMLoss, 100*r.MLMAccuracy, e.MLMCount)
-	for _, line := range []struct {
-		format string
-		args   []any
-	}{
-		{"                perplexity %.1f   among the first five %.1f%%\n", []any{r.Perplexity, 100 * r.Top5}},
-		{"                where [MASK] stands %.1f%%, another token %.1f%%, the token itself %.1f%%\n", []any{100 * r.Masked, 100 * r.Replaced, 100 * r.Kept}},
-		{"by frequency    loss %.4f   accuracy %5.1f%%\n", []any{r.UnigramLoss, 100 * r.UnigramAccuracy}},
-		{"next sentence   loss %.4f   accuracy %5.1f%%   (%d pairs; 95%% interval %.1f to %.1f%%)\n", []any{r.NSPLoss, 100 * r.NSPAccuracy, e.NSPCount, 100 * r.NSPInterval[0], 100 * r.NSPInterval[1]}},
-	} {
-		if err == nil {
-			_, err = fmt.Fprintf(w, line.format, line.args...)
-		}
-	}
-	return err
-}
-
-func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, maxSeq int, seed uint64) ([]Example, error) {
-	if file != "" {
-		return loadExamples(file, m)
-	}
-	if err := m.checkLength(maxSeq); err != nil {
-		return nil, err
-	}
-	text, err := c.readTokens(names, t)
-	if err != nil {
-		return nil, err
-	}
-	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: seed, MaxTokens: maxSeq}
-	return stream.Epoch(), nil
 }

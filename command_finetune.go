@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -264,21 +263,6 @@ func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limit
 		score := m.answerScore(t, heldOut, l)
 		return score.F1 / 100, &score
 	}}, nil
-}
-
-// readWith reads a file, or - for standard input.
-func readWith[T any](c *call, name string, read func(io.Reader) ([]T, error)) ([]T, error) {
-	if name == "-" {
-		list, err := read(bufio.NewReader(c.stdin))
-		return list, wrap("standard input", err)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	list, err := read(bufio.NewReader(f))
-	return list, wrap(name, err)
 }
 
 // holdOut draws a tenth of a list, which is not trained on. Of fewer than 10 that

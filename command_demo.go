@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	_ "embed"
-	"fmt"
 	"io"
 	"path/filepath"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // The demo: the lesson, told with a small world, while a model learns it.
@@ -69,16 +67,6 @@ var demoQuestions = []string{
 	"The train stops at the [MASK].",
 }
 
-// A story is the demo in progress, or explain.
-type story struct {
-	io.Writer
-	text    *Text // the demo's corpus
-	t       *Tokenizer
-	m       *Model
-	trainer *Trainer
-	fell    bool // next sentence prediction has fallen into place
-}
-
 func demo(c *call) error {
 	out := c.flags.String("out", filepath.Join("run", "demo"), "model folder `DIR` to write; an older demo there is replaced")
 	if err := c.parse(0); err != nil {
@@ -123,44 +111,6 @@ func newStory(w io.Writer) (*story, error) {
 	}
 	s.trainer = &Trainer{Model: s.m, Settings: settings}
 	return s, s.trainer.useCorpus(text, s.t)
-}
-
-func (s *story) say(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
-
-// columns prints rows whose cells belong together column by column, each row
-// after its name, in lines of at most 80 characters.
-func (s *story) columns(names []string, rows ...[]string) {
-	const room = 80
-	nameWidth := 0
-	for _, n := range names {
-		nameWidth = max(nameWidth, utf8.RuneCountInString(n))
-	}
-	for from := 0; from < len(rows[0]); {
-		lines := make([]string, len(rows))
-		for i := range lines {
-			lines[i] = fmt.Sprintf("   %-*s", nameWidth, names[i])
-		}
-		to := from
-		for ; to < len(rows[0]); to++ {
-			width := 0
-			for _, row := range rows {
-				width = max(width, utf8.RuneCountInString(row[to]))
-			}
-			if to > from && utf8.RuneCountInString(lines[0])+1+width > room {
-				break
-			}
-			for i, row := range rows {
-				lines[i] += fmt.Sprintf(" %*s", width, row[to])
-			}
-		}
-		if from > 0 {
-			s.say("")
-		}
-		for _, line := range lines {
-			s.say("%s", strings.TrimRight(line, " "))
-		}
-		from = to
-	}
 }
 
 func (s *story) tellTokens() {
@@ -261,15 +211,6 @@ func (s *story) tellGuesses() {
 	for _, b := range []string{demoAfter, demoNoAfter} {
 		s.say("           %3.0f%%  %s", 100*s.next(demoBefore, b), b)
 	}
-}
-
-func (s *story) fill(text string, n int) []Guess {
-	ids, segments := s.t.Pair(s.t.Encode(text), nil)
-	return s.m.Fill(s.t, ids, segments, n)[0].Best
-}
-
-func (s *story) next(a, b string) float32 {
-	return s.m.IsNext(s.t.Pair(s.t.Encode(a), s.t.Encode(b)))
 }
 
 // tellOutcome is what the model has learnt.

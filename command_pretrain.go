@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -16,7 +15,6 @@ import (
 	"slices"
 	"strings"
 	"syscall"
-	"time"
 )
 
 // The pretrain command: what the flags say becomes a model, a tokenizer and a
@@ -123,13 +121,6 @@ func (c *call) useRecipe(name string) error {
 		}
 	}
 	return nil
-}
-
-// given are the flags that have been set.
-func (c *call) given() map[string]bool {
-	given := map[string]bool{}
-	c.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
-	return given
 }
 
 // free are the flags of pretrain that training may go on with changed. Where the data
@@ -280,25 +271,6 @@ var flagOf = strings.NewReplacer(
 	"max_position_embeddings", "-positions", "vocab_size", "-vocab-size", "hidden_dropout_prob", "-dropout", "initializer_range", "-initializer-range",
 )
 
-// maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
-const maxParameters = min(100_000_000_000, math.MaxInt)
-
-// parameters is how many a model of this configuration has, be they too many for an int.
-func (c Config) parameters() (n int64) {
-	m, err := newModel(c)
-	if err != nil {
-		return 0
-	}
-	for _, p := range m.List {
-		size := int64(1)
-		for _, d := range p.Shape {
-			size *= int64(d)
-		}
-		n += size
-	}
-	return n
-}
-
 // vocabularyFor loads the vocabulary or, where there is no file, trains one.
 func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase bool) (*Tokenizer, error) {
 	if file != "" {
@@ -318,8 +290,6 @@ func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase boo
 	c.note("trained a vocabulary of %d words", len(words))
 	return NewTokenizer(words, lowerCase)
 }
-
-const metricsFile = "metrics.jsonl"
 
 // train trains, saves the model and says how it goes: in metrics.jsonl, on
 // standard error while a step follows the other, and by show for each report.
@@ -367,63 +337,74 @@ func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Repor
 	return nil
 }
 
-// progress shows how training goes: on a terminal in a line that is redrawn,
-// otherwise in a line for each report.
-type progress struct {
-	w        io.Writer
-	terminal bool
-	first    int // steps that were over before
-	steps    int
-	begun    time.Time
-	drawn    time.Time // when the line was last drawn
+// eval is the command: how well a model does on a text.
+func eval(c *call) error {
+	model := c.flags.String("model", "", "model folder `DIR`")
+	names := c.corpusFlag()
+	file := c.flags.String("examples", "", "examples `FILE` instead")
+	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example of the corpus")
+	seed := c.flags.Uint64("seed", 1, "seed of its pairs and masks")
+	asJSON := c.flags.Bool("json", false, "write one JSON object")
+	if err := c.parse(0, "model"); err != nil {
+		return err
+	}
+	if (len(*names) == 0) == (*file == "") {
+		return usagef("want either -corpus or -examples")
+	}
+	m, t, err := c.loadFor(*model, preTraining)
+	if err != nil {
+		return err
+	}
+	list, err := c.evalExamples(m, t, *names, *file, *maxSeq, *seed)
+	if err != nil {
+		return err
+	}
+	e := Examine(m, list, t.mask, unigramOf(list, m.Config.VocabSize))
+	report := e.report(0, 0)
+	if *asJSON {
+		return json.NewEncoder(c.stdout).Encode(struct {
+			Examples int     `json:"examples"`
+			Tokens   int     `json:"masked_tokens"`
+			MLMLoss  float64 `json:"mlm_loss"`
+			MLM      float64 `json:"mlm_accuracy"`
+			NSPLoss  float64 `json:"nsp_loss"`
+			NSP      float64 `json:"nsp_accuracy"`
+			*Details
+		}{e.NSPCount, e.MLMCount, report.MLMLoss, report.MLMAccuracy, report.NSPLoss, report.NSPAccuracy, report.Details})
+	}
+	return e.write(c.stdout, report)
 }
 
-func newProgress(w io.Writer, first, steps int) *progress {
-	p := &progress{w: w, first: first, steps: steps, begun: time.Now()}
-	if f, ok := w.(*os.File); ok {
-		info, err := f.Stat()
-		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+// write writes an examination as a table.
+func (e *Examination) write(w io.Writer, r Report) error {
+	_, err := fmt.Fprintf(w, "masked tokens   loss %.4f   accuracy %5.1f%%   (%d tokens)\n", r.MLMLoss, 100*r.MLMAccuracy, e.MLMCount)
+	for _, line := range []struct {
+		format string
+		args   []any
+	}{
+		{"                perplexity %.1f   among the first five %.1f%%\n", []any{r.Perplexity, 100 * r.Top5}},
+		{"                where [MASK] stands %.1f%%, another token %.1f%%, the token itself %.1f%%\n", []any{100 * r.Masked, 100 * r.Replaced, 100 * r.Kept}},
+		{"by frequency    loss %.4f   accuracy %5.1f%%\n", []any{r.UnigramLoss, 100 * r.UnigramAccuracy}},
+		{"next sentence   loss %.4f   accuracy %5.1f%%   (%d pairs; 95%% interval %.1f to %.1f%%)\n", []any{r.NSPLoss, 100 * r.NSPAccuracy, e.NSPCount, 100 * r.NSPInterval[0], 100 * r.NSPInterval[1]}},
+	} {
+		if err == nil {
+			_, err = fmt.Fprintf(w, line.format, line.args...)
+		}
 	}
-	return p
+	return err
 }
 
-// tick is called after each step.
-func (p *progress) tick(r Report) {
-	left := time.Since(p.begun) * time.Duration(p.steps-r.Step) / time.Duration(max(r.Step-p.first, 1))
-	p.redraw("%s  %s left", p.line(r), left.Round(time.Second))
-}
-
-// redraw replaces the line on a terminal, but not too often.
-func (p *progress) redraw(format string, args ...any) {
-	if p.terminal && time.Since(p.drawn) >= 100*time.Millisecond {
-		p.drawn = time.Now()
-		fmt.Fprintf(p.w, "\r\033[K"+format, args...)
+func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, maxSeq int, seed uint64) ([]Example, error) {
+	if file != "" {
+		return loadExamples(file, m)
 	}
-}
-
-// clear takes the line away from a terminal.
-func (p *progress) clear() {
-	if p.terminal {
-		fmt.Fprint(p.w, "\r\033[K")
+	if err := m.checkLength(maxSeq); err != nil {
+		return nil, err
 	}
-}
-
-// report writes a line that stays.
-func (p *progress) report(r Report) {
-	fmt.Fprintln(p.w, p.line(r))
-}
-
-func (p *progress) line(r Report) string {
-	line := fmt.Sprintf("%*d/%d", len(fmt.Sprint(p.steps)), r.Step, p.steps)
-	if r.Split == "heldout" {
-		line = fmt.Sprintf("%*s", len(line), "held out")
+	text, err := c.readTokens(names, t)
+	if err != nil {
+		return nil, err
 	}
-	line += fmt.Sprintf("  mlm %.3f %4.1f%%  nsp %.3f %4.1f%%", r.MLMLoss, 100*r.MLMAccuracy, r.NSPLoss, 100*r.NSPAccuracy)
-	if r.TokensPerSecond != nil {
-		line += fmt.Sprintf("  lr %.1e  %.0fk tok/s", *r.LearningRate, *r.TokensPerSecond/1000)
-	}
-	if r.Details != nil {
-		line += fmt.Sprintf("  (unigram %.3f %4.1f%%, nsp %.0f–%.0f%%)", r.UnigramLoss, 100*r.UnigramAccuracy, 100*r.NSPInterval[0], 100*r.NSPInterval[1])
-	}
-	return line
+	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: seed, MaxTokens: maxSeq}
+	return stream.Epoch(), nil
 }

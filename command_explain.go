@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"text/tabwriter"
-	"unicode/utf8"
 )
 
 // explain: what a model makes of a sentence or two, step by step. The demo takes a
@@ -50,68 +49,6 @@ func explain(c *call) error {
 		s.explainGuesses(ids, segments)
 	}
 	return out.Flush()
-}
-
-// see takes one sequence through the encoder, without dropout. What each part has
-// made of it stays there until the next: that is what a story's tables show.
-func (m *Model) see(ids, segments []int32) (x []float32, b *Batch) {
-	m.NoDropout()
-	b = &Batch{}
-	b.addCases([]Case{{Tokens: ids, Segments: segments}}, []int{0})
-	return m.encode(b), b
-}
-
-// token is a token of the sequence, cut to so many characters.
-func (s *story) token(at, most int) string {
-	word := []rune(s.t.Words[s.m.batch.Tokens[at]])
-	if len(word) <= most {
-		return string(word)
-	}
-	return string(word[:most-1]) + "…"
-}
-
-// Tokens are cut to wideToken characters, or narrowToken where there is less room.
-const wideToken, narrowToken = 20, 12
-
-func segmentName(segment int32) string { return string('A' + rune(segment)) }
-
-// tokens shows what the model gets of the text.
-func (s *story) tokens() {
-	b := s.m.batch
-	var rows [4][]string
-	for i := range b.Tokens {
-		rows[0] = append(rows[0], s.token(i, wideToken))
-		rows[1] = append(rows[1], fmt.Sprint(b.Tokens[i]))
-		rows[2] = append(rows[2], segmentName(b.Segments[i]))
-		rows[3] = append(rows[3], fmt.Sprint(b.Positions[i]))
-	}
-	s.columns([]string{"token", "id", "segment", "position"}, rows[:]...)
-}
-
-// vectors are what token r becomes on its way into the encoder: its word's, its
-// segment's and its position's, their sum, and that normalised; (H) each.
-func (e *Embeddings) vectors(r int) [5][]float32 {
-	b, h := e.batch, e.Word.Shape[1]
-	return [5][]float32{
-		e.Word.row(b.Tokens[r]), e.Segment.row(b.Segments[r]), e.Position.row(b.Positions[r]),
-		e.sum[r*h:][:h], e.y[r*h:][:h],
-	}
-}
-
-// embedding shows the first numbers of one token's vectors.
-func (s *story) embedding(at int) {
-	names := [5]string{
-		fmt.Sprintf("token %q", s.token(at, narrowToken)), "segment " + segmentName(s.m.batch.Segments[at]), fmt.Sprintf("position %d", at),
-		"their sum", "normalised",
-	}
-	width := max(narrowToken, utf8.RuneCountInString(names[0]))
-	for i, vector := range s.m.embeddings.vectors(at) {
-		fmt.Fprintf(s, "   %-*s", width, names[i])
-		for _, v := range vector[:min(6, len(vector))] {
-			fmt.Fprintf(s, " %7.3f", v)
-		}
-		s.say("  …")
-	}
 }
 
 // explainInput is steps 1 and 2: what becomes of the text before the encoder.
@@ -201,22 +138,6 @@ func (s *story) heads(a *Attention) {
 		}
 	}
 	s.columns([]string{"head", "the token before", "itself", "the token after", "others"}, rows[:]...)
-}
-
-// shares is how a token shares its attention out among all, in one head or, if
-// head is 0, on average: (T), its row of probs, whose sum is 1.
-func (a *Attention) shares(token, head int) []float32 {
-	first, last := head, head
-	if head == 0 {
-		first, last = 1, a.heads
-	}
-	mean := make([]float32, a.starts[1])
-	for h := first; h <= last; h++ {
-		probs, _, _ := a.square(0, h-1)
-		kernels.add(mean, probs.row(token))
-	}
-	kernels.scale(mean, 1/float32(last-first+1))
-	return mean
 }
 
 // explainGuesses is step 4: what the two heads of pre-training make of it.

@@ -1,0 +1,243 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// corpora are the files and folders of a corpus: a flag that may be given several
+// times.
+type corpora []string
+
+func (c *corpora) String() string { return strings.Join(*c, ", ") }
+
+func (c *corpora) Set(name string) error {
+	*c = append(*c, name)
+	return nil
+}
+
+func (c *call) corpusFlag() *corpora {
+	names := &corpora{}
+	c.flags.Var(names, "corpus", "text `FILE`, folder, or - for standard input; several if given several times")
+	return names
+}
+
+// readTokens reads and encodes a corpus, on all cores.
+func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
+	corpus, err := ReadTokens(names, c.stdin, t, c.reading("tokenizing"))
+	newProgress(c.stderr, 0, 0).clear()
+	if err == nil && corpus.Invalid > 0 {
+		c.note("%s: %d bytes are not UTF-8 and were read as U+FFFD", names.String(), corpus.Invalid)
+	}
+	return corpus, err
+}
+
+// maxCounted is how many words are counted at most. Words that have come once until
+// then are forgotten.
+const maxCounted = 1 << 20
+
+// countWords counts the words of a corpus, on all cores. Standard input is kept for
+// the second reading.
+func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error) {
+	if slices.Contains(names, "-") {
+		data, err := io.ReadAll(c.stdin)
+		if err != nil {
+			return nil, wrap("standard input", err)
+		}
+		c.stdin = bytes.NewReader(data)
+		defer func() { c.stdin = bytes.NewReader(data) }()
+	}
+	counts, sum, progress := map[string]int{}, 0, c.reading("counting words")
+	for _, name := range names {
+		err := eachFile(name, c.stdin, func(r io.Reader) error {
+			read, _, err := inBatches(r, func(blocks []block, read int) {
+				addCounts(counts, blocks, lowerCase)
+				progress(sum + read)
+			})
+			sum += read
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	newProgress(c.stderr, 0, 0).clear()
+	return counts, nil
+}
+
+func addCounts(counts map[string]int, blocks []block, lowerCase bool) {
+	text := &Text{}
+	for _, b := range blocks {
+		text.Documents = append(text.Documents, b.lines)
+	}
+	for word, n := range CountWords(text, lowerCase) {
+		counts[word] += n
+	}
+	for rare := 1; len(counts) > maxCounted; rare++ {
+		for word, n := range counts {
+			if n <= rare {
+				delete(counts, word)
+			}
+		}
+	}
+}
+
+// tokenizerFlags are -model and -vocab, one of which a command needs.
+func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
+	model := c.flags.String("model", "", "model folder `DIR`")
+	vocab := c.flags.String("vocab", "", "vocabulary `FILE` instead")
+	cased := c.flags.Bool("cased", false, "with -vocab: keep case and accents")
+	return func() (*Tokenizer, error) {
+		switch {
+		case (*model == "") == (*vocab == ""):
+			return nil, usagef("want either -model or -vocab")
+		case *model != "":
+			return LoadTokenizer(*model)
+		}
+		return LoadVocabulary(*vocab, !*cased)
+	}
+}
+
+// vocab is the command.
+func vocab(c *call) error {
+	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
+	settings := vocabularySettings(8000)
+	c.flags.IntVar(&settings.Size, "size", settings.Size, "most words in the vocabulary")
+	c.flags.IntVar(&settings.MinFrequency, "min-frequency", settings.MinFrequency, "how often two pieces have to stand side by side to be joined")
+	c.flags.IntVar(&settings.Alphabet, "alphabet", settings.Alphabet, "most letters; words are spelled without the rarest")
+	score := c.flags.String("score", "count", "what says which pair is joined: count, or likelihood")
+	out := c.flags.String("out", "", "`FILE` to write, a word a line")
+	cased := c.flags.Bool("cased", false, "keep case and accents")
+	if err := c.parse(0, "corpus", "out"); err != nil {
+		return err
+	}
+	switch *score {
+	case "count":
+	case "likelihood":
+		settings.Likelihood = true
+	default:
+		return usagef("-score is %q, want count or likelihood", *score)
+	}
+	if settings.Size < 1 {
+		return usagef("-size is %d, want 1 or more", settings.Size)
+	}
+	if settings.Alphabet < 1 {
+		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
+	}
+	if err := mustNotExist(*out); err != nil {
+		return err
+	}
+	counts, err := c.countWords(corpora{*corpus}, !*cased)
+	if err != nil {
+		return err
+	}
+	words, err := settings.Train(counts)
+	if err != nil {
+		return wrap(*corpus, err)
+	}
+	return writeFile(*out, func(w io.Writer) error { return WriteVocabulary(w, words) })
+}
+
+func tokenize(c *call) error {
+	tokenizer := c.tokenizerFlags()
+	ids := c.flags.Bool("ids", false, "write ids instead of tokens")
+	offsets := c.flags.Bool("offsets", false, "write after each token the bytes of the line that it came from: play:3-7")
+	if err := c.parse(0); err != nil {
+		return err
+	}
+	t, err := tokenizer()
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(c.stdout)
+	separator := ""
+	write := func(id int32) {
+		out.WriteString(separator)
+		separator = " "
+		if *ids {
+			out.WriteString(strconv.Itoa(int(id)))
+		} else {
+			out.WriteString(t.Words[id])
+		}
+	}
+	err = eachPart(c.stdin, func(part string, at int) {
+		if *offsets {
+			found, spans := t.EncodeSpans(part)
+			for i, id := range found {
+				write(id)
+				fmt.Fprintf(out, ":%d-%d", at+spans[i].Begin, at+spans[i].End)
+			}
+		} else {
+			for _, id := range t.Encode(part) {
+				write(id)
+			}
+		}
+		if strings.HasSuffix(part, "\n") {
+			out.WriteString("\n")
+			separator = ""
+		}
+	})
+	return errors.Join(err, out.Flush())
+}
+
+// eachPart calls use for the lines of r, one after the other. A long line comes in
+// parts that end after a space, so that the tokens are the same, and the memory
+// that is needed grows with the longest word but not with the line. at is where in
+// its line a part begins. The last line need not end.
+func eachPart(r io.Reader, use func(part string, at int)) error {
+	in := bufio.NewReaderSize(r, 1<<16)
+	var rest []byte // of the line, not used yet
+	at := 0
+	for {
+		piece, err := in.ReadSlice('\n')
+		space := bytes.LastIndexByte(piece, ' ')
+		cut := len(rest) + space + 1
+		rest = append(rest, piece...)
+		switch {
+		case err == nil || err == io.EOF && at+len(rest) > 0:
+			use(strings.TrimSuffix(string(rest), "\n")+"\n", at)
+			rest, at = rest[:0], 0
+		case err == bufio.ErrBufferFull && space >= 0:
+			use(string(rest[:cut]), at)
+			rest, at = append(rest[:0], rest[cut:]...), at+cut
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			return ignoreEOF(err)
+		}
+	}
+}
+
+func examples(c *call) error {
+	names := c.corpusFlag()
+	tokenizer := c.tokenizerFlags()
+	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example")
+	shortSeqProb := c.flags.Float64("short-seq-prob", defaultSettings().ShortSeqProb, "share of pairs that are shorter")
+	wholeWords := c.flags.Bool("whole-words", false, "mask whole words, not pieces of them")
+	seed := c.flags.Uint64("seed", 1, "seed of pairs and masks")
+	if err := c.parse(0, "corpus"); err != nil {
+		return err
+	}
+	if *maxSeq < minSeq {
+		return usagef("-max-seq is %d, want %d or more", *maxSeq, minSeq)
+	}
+	if !isShare(*shortSeqProb) {
+		return usagef("-short-seq-prob is %v, want 0 to 1", *shortSeqProb)
+	}
+	t, err := tokenizer()
+	if err != nil {
+		return err
+	}
+	text, err := c.readTokens(*names, t)
+	if err != nil {
+		return err
+	}
+	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: *seed, MaxTokens: *maxSeq, ShortSeqProb: *shortSeqProb, WholeWords: *wholeWords}
+	out := bufio.NewWriter(c.stdout)
+	return errors.Join(WriteExamples(out, stream.Epoch(), t), out.Flush())
+}

@@ -1,0 +1,191 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+)
+
+// What a model is for, by Hugging Face's names.
+const (
+	preTraining    = "BertForPreTraining"
+	classification = "BertForSequenceClassification"
+	answering      = "BertForQuestionAnswering"
+)
+
+// Config is a model's config.json, with Hugging Face's names.
+type Config struct {
+	Architectures         []string `json:"architectures"`
+	ModelType             string   `json:"model_type"`
+	VocabSize             int      `json:"vocab_size"`
+	HiddenSize            int      `json:"hidden_size"`
+	NumHiddenLayers       int      `json:"num_hidden_layers"`
+	NumAttentionHeads     int      `json:"num_attention_heads"`
+	IntermediateSize      int      `json:"intermediate_size"`
+	MaxPositionEmbeddings int      `json:"max_position_embeddings"`
+	TypeVocabSize         int      `json:"type_vocab_size"`
+	HiddenAct             string   `json:"hidden_act"`
+	HiddenDropout         float64  `json:"hidden_dropout_prob"`
+	AttentionDropout      float64  `json:"attention_probs_dropout_prob"`
+	InitializerRange      float64  `json:"initializer_range"`
+	LayerNormEps          float64  `json:"layer_norm_eps"`
+	PadTokenID            int      `json:"pad_token_id"`
+
+	// Of a classifier alone (finetune.go).
+	ID2Label          map[string]string `json:"id2label,omitempty"`
+	Label2ID          map[string]int    `json:"label2id,omitempty"`
+	ClassifierDropout *float64          `json:"classifier_dropout,omitempty"` // nil: hidden_dropout_prob
+	ProblemType       string            `json:"problem_type,omitempty"`
+}
+
+// defaultConfig is what the sizes of a model leave open.
+func defaultConfig() Config {
+	return Config{
+		Architectures:         []string{preTraining},
+		ModelType:             "bert",
+		MaxPositionEmbeddings: 512,
+		TypeVocabSize:         2,
+		HiddenAct:             "gelu",
+		HiddenDropout:         0.1,
+		AttentionDropout:      0.1,
+		InitializerRange:      0.02,
+		LayerNormEps:          1e-12,
+	}
+}
+
+// sizes are the published models by name: layers, hidden size, heads (the
+// intermediate size is four times the hidden size).
+var sizes = map[string][3]int{
+	"tiny":   {2, 128, 2},
+	"mini":   {4, 256, 4},
+	"small":  {4, 512, 8},
+	"medium": {8, 512, 8},
+	"base":   {12, 768, 12},
+	"large":  {24, 1024, 16},
+}
+
+func (c *Config) epsilon() float32 { return float32(c.LayerNormEps) }
+
+// architecture is what a model with this configuration is for. What is neither of
+// the two tasks is read as a model to train on: all have the same encoder.
+func (c *Config) architecture() string {
+	for _, name := range c.Architectures {
+		if name == classification || name == answering {
+			return name
+		}
+	}
+	return preTraining
+}
+
+// setLabels makes the configuration that of a classifier.
+func (c *Config) setLabels(labels []string) {
+	c.Architectures = []string{classification}
+	c.ProblemType, c.ID2Label, c.Label2ID = "single_label_classification", map[string]string{}, map[string]int{}
+	for i, label := range labels {
+		c.ID2Label[strconv.Itoa(i)], c.Label2ID[label] = label, i
+	}
+}
+
+// Labels are the labels of a classifier. Hugging Face does not write them where
+// they are two without names.
+func (c *Config) Labels() []string {
+	if len(c.ID2Label) == 0 {
+		return []string{"LABEL_0", "LABEL_1"}
+	}
+	labels := make([]string, len(c.ID2Label))
+	for i := range labels {
+		labels[i] = c.ID2Label[strconv.Itoa(i)]
+	}
+	return labels
+}
+
+func (c *Config) classifierDropout() float64 {
+	if c.ClassifierDropout != nil {
+		return *c.ClassifierDropout
+	}
+	return c.HiddenDropout
+}
+
+// Check returns an error that names the first field that cannot be.
+func (c *Config) Check() error {
+	for _, f := range []struct {
+		name       string
+		value, max int
+	}{
+		{"vocab_size", c.VocabSize, 1 << 24},
+		{"hidden_size", c.HiddenSize, 1 << 16},
+		{"num_hidden_layers", c.NumHiddenLayers, 1 << 10},
+		{"num_attention_heads", c.NumAttentionHeads, 1 << 12},
+		{"intermediate_size", c.IntermediateSize, 1 << 18},
+		{"max_position_embeddings", c.MaxPositionEmbeddings, 1 << 20},
+		{"type_vocab_size", c.TypeVocabSize, 1 << 10},
+	} {
+		if f.value < 1 || f.value > f.max {
+			return fmt.Errorf("%s is %d, want 1 to %d", f.name, f.value, f.max)
+		}
+	}
+	for _, f := range []struct {
+		name  string
+		value float64
+	}{
+		{"hidden_dropout_prob", c.HiddenDropout},
+		{"attention_probs_dropout_prob", c.AttentionDropout},
+		{"initializer_range", c.InitializerRange},
+		{"layer_norm_eps", c.LayerNormEps},
+	} {
+		if !(f.value >= 0 && f.value < 1) {
+			return fmt.Errorf("%s is %v, want at least 0 and below 1", f.name, f.value)
+		}
+	}
+	switch {
+	case c.HiddenSize%c.NumAttentionHeads != 0:
+		return fmt.Errorf("hidden_size %d is not a multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
+	case c.TypeVocabSize < 2:
+		return fmt.Errorf("type_vocab_size is %d, want 2 or more: a sentence is A or B", c.TypeVocabSize)
+	case c.HiddenAct != "gelu":
+		return fmt.Errorf("hidden_act is %q, want \"gelu\"", c.HiddenAct)
+	case c.ModelType != "" && c.ModelType != "bert":
+		return fmt.Errorf("model_type is %q, want \"bert\"", c.ModelType)
+	}
+	return c.checkHead()
+}
+
+// checkHead is the part of Check about the head of a fine-tuned model.
+func (c *Config) checkHead() error {
+	if c.architecture() != classification {
+		return nil
+	}
+	for i := range len(c.ID2Label) {
+		if _, ok := c.ID2Label[strconv.Itoa(i)]; !ok {
+			return fmt.Errorf("id2label has %d labels, but none for %d", len(c.ID2Label), i)
+		}
+	}
+	switch p := c.classifierDropout(); {
+	case len(c.ID2Label) == 1:
+		return fmt.Errorf("id2label has one label, want two or more: a model that gives a number instead of a label (regression) is not known here")
+	case c.ProblemType != "" && c.ProblemType != "single_label_classification":
+		return fmt.Errorf("problem_type is %q, want \"single_label_classification\"", c.ProblemType)
+	case !(p >= 0 && p < 1):
+		return fmt.Errorf("classifier_dropout is %v, want at least 0 and below 1", p)
+	}
+	return nil
+}
+
+// parameters is how many a model of this configuration has, be they too many for an int.
+func (c Config) parameters() (n int64) {
+	m, err := newModel(c)
+	if err != nil {
+		return 0
+	}
+	for _, p := range m.List {
+		size := int64(1)
+		for _, d := range p.Shape {
+			size *= int64(d)
+		}
+		n += size
+	}
+	return n
+}
+
+// maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
+const maxParameters = min(100_000_000_000, math.MaxInt)

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// Step 7 of the lesson: the saved model. A model is a folder as Hugging Face
+// saves one, so that it goes on there with
+// BertForPreTraining.from_pretrained(folder):
+//
+//	config.json            the sizes (Config)
+//	vocab.txt              the vocabulary, a word a line
+//	tokenizer_config.json  whether the vocabulary is lower-case, and the like
+//	model.safetensors      the parameters by name
+//
+// Nothing that is read is believed: whatever could make the program go wrong or
+// ask for too much memory is checked first, and an error names the file.
+
+const (
+	configFile          = "config.json"
+	vocabFile           = "vocab.txt"
+	tokenizerConfigFile = "tokenizer_config.json"
+	tokenizerFile       = "tokenizer.json" // read where there is no vocab.txt
+	modelFile           = "model.safetensors"
+	pickleFile          = "pytorch_model.bin" // how PyTorch saved models before
+)
+
+// SaveModel writes the model folder dir, making it if need be.
+func SaveModel(dir string, m *Model, t *Tokenizer) error {
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	return saveFiles(dir, dir, modelFiles(m, t))
+}
+
+// modelFiles are the files of a model folder.
+func modelFiles(m *Model, t *Tokenizer) []savedFile {
+	m.Config.PadTokenID = int(t.pad)
+	settings := tokenizerConfig{
+		"BertTokenizer", t.Rules.settings(), m.Config.MaxPositionEmbeddings,
+		padToken, unkToken, clsToken, sepToken, maskToken,
+	}
+	return []savedFile{
+		{configFile, func(w io.Writer) error { return writeJSON(w, m.Config) }},
+		{vocabFile, func(w io.Writer) error { return WriteVocabulary(w, t.Words) }},
+		{tokenizerConfigFile, func(w io.Writer) error { return writeJSON(w, settings) }},
+		{modelFile, func(w io.Writer) error { return writeSafetensors(w, m.List) }},
+	}
+}
+
+// LoadModel reads the model folder dir.
+func LoadModel(dir string) (*Model, *Tokenizer, error) {
+	m, t, _, err := loadModel(dir)
+	return m, t, err
+}
+
+// loadModel is LoadModel. It also returns the heads that were not in the file and
+// are new.
+func loadModel(dir string) (*Model, *Tokenizer, []string, error) {
+	config, err := loadConfig(filepath.Join(dir, configFile))
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	t, err := LoadTokenizer(dir)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	if len(t.Words) > config.VocabSize {
+		return nil, nil, nil, fmt.Errorf("%s has %d words, %s has vocab_size %d", filepath.Join(dir, vocabFile), len(t.Words), configFile, config.VocabSize)
+	}
+	name := filepath.Join(dir, modelFile)
+	m, fresh, err := loadParameters(name, config)
+	if errors.Is(err, os.ErrNotExist) {
+		if pickle := filepath.Join(dir, pickleFile); exists(pickle) {
+			err = fmt.Errorf("%s is a pickle, which can hold any program, and is not read; to convert it: "+
+				`python3 -c 'import sys; from transformers import AutoModelForPreTraining as M; M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1], safe_serialization=True)' %q`, pickle, dir)
+		}
+	}
+	return m, t, fresh, err
+}
+
+// loadConfig reads config.json. What this BERT cannot be is an error; what the
+// file leaves open is as in Hugging Face.
+func loadConfig(name string) (Config, error) {
+	config := struct {
+		Config
+		PositionEmbeddingType string `json:"position_embedding_type"`
+		TieWordEmbeddings     bool   `json:"tie_word_embeddings"`
+		IsDecoder             bool   `json:"is_decoder"`
+	}{defaultConfig(), "absolute", true, false}
+	data, err := readSmall(name)
+	if err != nil {
+		return config.Config, err
+	}
+	if err := json.Unmarshal(data, &config); err != nil {
+		return config.Config, wrap(name, err)
+	}
+	if config.architecture() == preTraining { // also of what was saved as something smaller
+		config.Architectures = defaultConfig().Architectures
+	}
+	switch err = config.Check(); {
+	case err != nil:
+	case config.PositionEmbeddingType != "absolute":
+		err = fmt.Errorf("position_embedding_type is %q, want \"absolute\"", config.PositionEmbeddingType)
+	case !config.TieWordEmbeddings:
+		err = errors.New("tie_word_embeddings is false, want true: the MLM head is tied to the embeddings")
+	case config.IsDecoder:
+		err = errors.New("is_decoder is true, want false: an encoder")
+	}
+	return config.Config, wrap(name, err)
+}
+
+// heads are the parts of a model that a file may lack, since smaller models are saved
+// without: the beginnings of their parameters' names, and what they are called.
+var heads = [][2]string{{"bert.pooler.", "the pooler"}, {"cls.predictions.", "the MLM head"}, {"cls.seq_relationship.", "the NSP head"}}
+
+// headOf is the head that a parameter belongs to, or "".
+func headOf(name string) string {
+	for _, head := range heads {
+		if strings.HasPrefix(name, head[0]) {
+			return head[1]
+		}
+	}
+	return ""
+}
+
+// freshSeed makes the heads that a file lacks.
+const freshSeed = 1
+
+// loadParameters makes a model and reads its parameters, once it is certain that
+// the file has them all, but for heads of which it has nothing: these are new.
+func loadParameters(name string, config Config) (m *Model, fresh []string, err error) {
+	f, tensors, err := openSafetensors(name)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer f.Close()
+	if m, err = newModel(config); err != nil {
+		return nil, nil, wrap(name, err)
+	}
+	found, has := make([]*tensor, len(m.List)), map[string]bool{}
+	for i, p := range m.List {
+		if t, ok := findTensor(tensors, p.Name); ok {
+			found[i], has[headOf(p.Name)] = &t, true
+		}
+	}
+	for i, p := range m.List {
+		switch t, head := found[i], headOf(p.Name); {
+		case t == nil && head != "" && !has[head] && config.architecture() == preTraining:
+			if !slices.Contains(fresh, head) {
+				fresh = append(fresh, head)
+			}
+		case t == nil:
+			err = errors.New("is missing")
+		case t.DType != "F32" && t.DType != "F16" && t.DType != "BF16":
+			err = fmt.Errorf("is %s, want F32, F16 or BF16", t.DType)
+		case !slices.Equal(t.Shape, p.Shape):
+			err = fmt.Errorf("has shape %v, want %v by %s", t.Shape, p.Shape, configFile)
+		}
+		if err != nil {
+			return nil, nil, fmt.Errorf("%s: tensor %s %w", name, p.Name, err)
+		}
+	}
+	m.allocate()
+	if len(fresh) > 0 {
+		m.initialize(freshSeed, float32(config.InitializerRange))
+	}
+	return m, fresh, wrap(name, readTensors(f, m.List, found))
+}
+
+// findTensor finds a parameter under Hugging Face's name, or one of those that
+// other files have: gamma and beta in a LayerNorm, no "bert." before them, the
+// bias of the MLM head as its decoder's.
+func findTensor(tensors map[string]tensor, name string) (tensor, bool) {
+	old := name
+	if strings.Contains(name, "LayerNorm") {
+		old = strings.NewReplacer(".weight", ".gamma", ".bias", ".beta").Replace(name)
+	}
+	if name == "cls.predictions.bias" {
+		old = "cls.predictions.decoder.bias"
+	}
+	for _, n := range []string{name, old} {
+		for _, n := range []string{n, strings.TrimPrefix(n, "bert.")} {
+			if t, ok := tensors[n]; ok {
+				return t, true
+			}
+		}
+	}
+	return tensor{}, false
+}

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// savedModel saves a small model with its vocabulary and returns the folder.
+func savedModel(t testing.TB) (dir string, m *Model) {
+	t.Helper()
+	m = smallModel(t)
+	words := specialTokens[:5:5]
+	for len(words) < m.Config.VocabSize {
+		words = append(words, fmt.Sprint("word", len(words)))
+	}
+	tokenizer, err := NewTokenizer(words, true)
+	check(t, err)
+	dir = filepath.Join(t.TempDir(), "model")
+	check(t, SaveModel(dir, m, tokenizer))
+	return dir, m
+}
+
+// changeFile replaces what stands in a file of a model folder.
+func changeFile(t testing.TB, dir, name string, change func(string) string) {
+	t.Helper()
+	name = filepath.Join(dir, name)
+	data, err := os.ReadFile(name)
+	check(t, err)
+	check(t, os.WriteFile(name, []byte(change(string(data))), 0o666))
+}
+
+func replace(from, to string) func(string) string {
+	return func(s string) string {
+		if !strings.Contains(s, from) {
+			panic(from + " does not stand there")
+		}
+		return strings.Replace(s, from, to, 1)
+	}
+}
+
+// A model folder that is not sound is refused, with what is wrong in which file.
+func TestBadModelsAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		file   string
+		change func(string) string
+		want   string
+	}{
+		{configFile, replace(`"hidden_size": 20`, `"hidden_size": 22`), "hidden_size 22 is not a multiple of num_attention_heads 4"},
+		{configFile, replace(`"hidden_size": 20`, `"hidden_size": 24`), "tensor bert.embeddings.word_embeddings.weight has shape [37 20], want [37 24]"},
+		{configFile, replace(`"hidden_size": 20`, `"hidden_size": 1000000000000`), "hidden_size is 1000000000000, want 1 to 65536"},
+		{configFile, replace(`"num_attention_heads": 4`, `"num_attention_heads": 0`), "num_attention_heads is 0, want 1 to"},
+		{configFile, replace(`"num_hidden_layers": 2`, `"num_hidden_layers": 3`), "tensor bert.encoder.layer.2.attention.self.query.weight is missing"},
+		{configFile, replace(`"vocab_size": 37`, `"vocab_size": 36`), "has 37 words, config.json has vocab_size 36"},
+		{configFile, replace(`"gelu"`, `"relu"`), `hidden_act is "relu", want "gelu"`},
+		{configFile, replace(`"bert"`, `"gpt2"`), `model_type is "gpt2", want "bert"`},
+		{configFile, replace(`1e-12`, `-1`), "layer_norm_eps is -1"},
+		{configFile, func(string) string { return "{" }, "unexpected end of JSON"},
+		{vocabFile, replace("[MASK]", "mask"), "[MASK] is missing"},
+		{vocabFile, replace("word7\n", "word6\n"), `line 8 repeats line 7, "word6"`},
+		{tokenizerConfigFile, func(string) string { return "[]" }, "cannot unmarshal"},
+		{modelFile, func(string) string { return "" }, "the file has 0 bytes"},
+		{modelFile, func(s string) string { return s[:100] }, "the file was cut short"},
+		{modelFile, func(s string) string { return s[:len(s)-1] }, "it was cut short"},
+		{modelFile, func(s string) string { return "\xff\xff\xff\xff\xff\xff\xff\x7f" + s[8:] }, "the header is said to have 9223372036854775807 bytes"},
+		{modelFile, func(s string) string { return s[:8] + "?" + s[9:] }, "header: it does not begin with {"},
+		{modelFile, replace(`"F32"`, `"F64"`), "want 5920 bytes for shape [37 20] of F64"},
+		{modelFile, replace(`[0,2960]`, `[4,2960]`), "want 2960 bytes for shape [37 20]"},
+		{modelFile, replace(`[37,20]`, `[-7,20]`), "found -7, want a whole number"},
+		{modelFile, replace(`cls.predictions.bias`, `cls.predictions.blas`), "tensor cls.predictions.bias is missing"},
+	} {
+		dir, _ := savedModel(t)
+		changeFile(t, dir, c.file, c.change)
+		_, _, err := LoadModel(dir)
+		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: the error is %v, want a line with %q", c.file, err, c.want)
+		}
+	}
+	for _, file := range []string{configFile, vocabFile, modelFile} {
+		dir, _ := savedModel(t)
+		check(t, os.Remove(filepath.Join(dir, file)))
+		if _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("without %s the error is %v", file, err)
+		}
+	}
+}
+
+// A file with the names of older models, or of an encoder saved alone, is read,
+// tied tensors in it and all.
+func TestOldNamesAreRead(t *testing.T) {
+	dir, m := savedModel(t)
+	var file bytes.Buffer
+	var list []*Param
+	for _, p := range m.List {
+		old := *p
+		old.Name = strings.TrimPrefix(old.Name, "bert.")
+		if strings.Contains(old.Name, "LayerNorm") {
+			old.Name = strings.NewReplacer("weight", "gamma", "bias", "beta").Replace(old.Name)
+		}
+		list = append(list, &old)
+	}
+	tied := *m.embeddings.Word
+	tied.Name = "cls.predictions.decoder.weight"
+	check(t, writeSafetensors(&file, append(list, &tied)))
+	check(t, os.WriteFile(filepath.Join(dir, modelFile), file.Bytes(), 0o666))
+	loaded, _, err := LoadModel(dir)
+	check(t, err)
+	equal(t, loaded.Value, m.Value)
+}
+
+// Writing a file that fails leaves the old one, and nothing else.
+func TestWriteFileIsAllOrNothing(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "file")
+	check(t, os.WriteFile(name, []byte("old"), 0o666))
+	err := writeFile(name, func(w io.Writer) error {
+		fmt.Fprint(w, "half of the ne")
+		return os.ErrClosed
+	})
+	if err == nil || !strings.Contains(err.Error(), name) {
+		t.Errorf("the error is %v, want one that names the file", err)
+	}
+	data, err := os.ReadFile(name)
+	check(t, err)
+	equal(t, string(data), "old")
+	entries, err := os.ReadDir(filepath.Dir(name))
+	check(t, err)
+	equal(t, len(entries), 1)
+}
+
+// No file makes the reader go wrong: what it accepts lies inside the file.
+func FuzzSafetensors(f *testing.F) {
+	var file bytes.Buffer
+	check(f, writeSafetensors(&file, []*Param{{Name: "a", Shape: []int{2, 2}, Value: make([]float32, 4)}, {Name: "b", Shape: []int{1}, Value: make([]float32, 1)}}))
+	f.Add(file.Bytes())
+	for _, header := range []string{`{}`, `{"a":{"dtype":"F32","shape":[9223372036854775807,4],"data_offsets":[0,16]}}`, `{"a":{"dtype":"F32","shape":[],"data_offsets":[-4,0]}}`} {
+		f.Add(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tensors, err := readSafetensorsHeader(bytes.NewReader(data), int64(len(data)))
+		if err != nil {
+			return
+		}
+		for name, info := range tensors {
+			if info.DType != "F32" {
+				continue
+			}
+			n := info.Offsets[1] - info.Offsets[0]
+			if n > int64(len(data)) {
+				t.Fatalf("%s has %d bytes in a file of %d", name, n, len(data))
+			}
+			check(t, info.read(bytes.NewReader(data), make([]float32, n/bytesOfF32)))
+		}
+	})
+}
+
+// No config.json makes the program go wrong.
+func FuzzConfig(f *testing.F) {
+	f.Add([]byte(`{"vocab_size": 30522, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}`))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		name := filepath.Join(t.TempDir(), configFile)
+		check(t, os.WriteFile(name, data, 0o666))
+		if c, err := loadConfig(name); err == nil {
+			if _, err := newModel(c); err != nil {
+				t.Errorf("%+v was accepted, but: %v", c, err)
+			}
+		}
+	})
+}

@@ -1,0 +1,58 @@
+package main
+
+import "math"
+
+// ln returns the natural logarithm of x > 0, the same on every machine: with
+// x = m·2ⁿ and s = (m−1)/(m+1), ln x = n·ln 2 + 2·(s + s³/3 + s⁵/5 + …).
+func ln(x float64) float64 {
+	if x != x || math.IsInf(x, 1) {
+		return x
+	}
+	m, n := math.Frexp(x)
+	if m < math.Sqrt2/2 {
+		m, n = 2*m, n-1
+	}
+	s := (m - 1) / (m + 1)
+	sum, power := 0.0, s
+	for odd := 1.0; odd < 24; odd += 2 {
+		sum += float64(power / odd)
+		power *= float64(s * s)
+	}
+	return float64(float64(n)*math.Ln2) + float64(2*sum)
+}
+
+// power is xⁿ by squaring, the same on every machine.
+func power(x float64, n int) float64 {
+	result := 1.0
+	for ; n > 0; n /= 2 {
+		if n%2 == 1 {
+			result = float64(result * x)
+		}
+		x = float64(x * x)
+	}
+	return result
+}
+
+// ratio is x/n, and 0 of nothing.
+func ratio(x float64, n int) float64 {
+	if n == 0 {
+		return 0
+	}
+	return x / float64(n)
+}
+
+func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
+
+// isShare is false of NaN, too.
+func isShare(x float64) bool { return x >= 0 && x <= 1 }
+
+// argmax is where the greatest of x is, the first of equals.
+func argmax(x []float32) int {
+	best := 0
+	for i, v := range x {
+		if v > x[best] {
+			best = i
+		}
+	}
+	return best
+}

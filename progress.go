@@ -1,0 +1,84 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// progress shows how training goes: on a terminal in a line that is redrawn,
+// otherwise in a line for each report.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	first    int // steps that were over before
+	steps    int
+	begun    time.Time
+	drawn    time.Time // when the line was last drawn
+}
+
+func newProgress(w io.Writer, first, steps int) *progress {
+	p := &progress{w: w, first: first, steps: steps, begun: time.Now()}
+	if f, ok := w.(*os.File); ok {
+		info, err := f.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return p
+}
+
+// tick is called after each step.
+func (p *progress) tick(r Report) {
+	left := time.Since(p.begun) * time.Duration(p.steps-r.Step) / time.Duration(max(r.Step-p.first, 1))
+	p.redraw("%s  %s left", p.line(r), left.Round(time.Second))
+}
+
+// redraw replaces the line on a terminal, but not too often.
+func (p *progress) redraw(format string, args ...any) {
+	if p.terminal && time.Since(p.drawn) >= 100*time.Millisecond {
+		p.drawn = time.Now()
+		fmt.Fprintf(p.w, "\r\033[K"+format, args...)
+	}
+}
+
+// clear takes the line away from a terminal.
+func (p *progress) clear() {
+	if p.terminal {
+		fmt.Fprint(p.w, "\r\033[K")
+	}
+}
+
+// report writes a line that stays.
+func (p *progress) report(r Report) {
+	fmt.Fprintln(p.w, p.line(r))
+}
+
+func (p *progress) line(r Report) string {
+	line := fmt.Sprintf("%*d/%d", len(fmt.Sprint(p.steps)), r.Step, p.steps)
+	if r.Split == "heldout" {
+		line = fmt.Sprintf("%*s", len(line), "held out")
+	}
+	line += fmt.Sprintf("  mlm %.3f %4.1f%%  nsp %.3f %4.1f%%", r.MLMLoss, 100*r.MLMAccuracy, r.NSPLoss, 100*r.NSPAccuracy)
+	if r.TokensPerSecond != nil {
+		line += fmt.Sprintf("  lr %.1e  %.0fk tok/s", *r.LearningRate, *r.TokensPerSecond/1000)
+	}
+	if r.Details != nil {
+		line += fmt.Sprintf("  (unigram %.3f %4.1f%%, nsp %.0f–%.0f%%)", r.UnigramLoss, 100*r.UnigramAccuracy, 100*r.NSPInterval[0], 100*r.NSPInterval[1])
+	}
+	return line
+}
+
+// reading is a function that tells how much of the text has been read: on
+// a terminal in a line that is redrawn, otherwise now and then.
+func (c *call) reading(what string) func(bytes int) {
+	p, next := newProgress(c.stderr, 0, 0), 1<<28
+	return func(bytes int) {
+		switch {
+		case p.terminal:
+			p.redraw("%s: %d MB of text", what, bytes/1_000_000)
+		case bytes >= next:
+			next = bytes + 1<<28
+			c.note("%s: %d MB of text", what, bytes/1_000_000)
+		}
+	}
+}

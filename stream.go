@@ -1,0 +1,224 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Stream makes the training examples of a corpus, epoch by epoch, each with new
+// pairs, masks and order. An example is a function of the seed, the epoch and
+// its place there, so workers share them out, and no run has to begin at the first.
+type Stream struct {
+	Corpus       *Corpus
+	Tokenizer    *Tokenizer
+	Documents    []int
+	Seed         uint64
+	MaxTokens    int
+	ShortSeqProb float64 // share of pairs that are made shorter
+	WholeWords   bool    // mask whole words
+
+	epoch  uint64 // that the pairs belong to; counts from 1
+	length int    // and how long they are
+	pairs  []Pair
+	counts map[int]int // pairs of an epoch, by MaxTokens
+}
+
+// perEpoch is how many pairs an epoch has. They are counted once.
+func (s *Stream) perEpoch(maxTokens int) int {
+	n, ok := s.counts[maxTokens]
+	if !ok {
+		n = s.Corpus.pairsPerEpoch(s.Documents, maxTokens)
+		if s.counts == nil {
+			s.counts = map[int]int{}
+		}
+		s.counts[maxTokens] = n
+	}
+	return n
+}
+
+// load makes the pairs of an epoch, unless they are there.
+func (s *Stream) load(epoch uint64) {
+	if s.epoch != epoch || s.length != s.MaxTokens {
+		s.epoch, s.length = epoch, s.MaxTokens
+		s.pairs = s.Corpus.Pairs(s.Documents, s.length, s.ShortSeqProb, s.Seed, epoch)
+	}
+}
+
+// fill makes examples, on all cores: those of the epoch from place at on.
+func (s *Stream) fill(examples []Example, at int) {
+	parallel(len(examples), 1, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			r := random(s.Seed, forMasks, s.epoch, uint64(at+i))
+			examples[i] = s.Corpus.Example(s.pairs[at+i], s.Tokenizer, s.length, s.WholeWords, r)
+		}
+	})
+}
+
+// first makes the first n examples, or all of so many epochs if they are fewer.
+func (s *Stream) first(n, epochs int) (examples []Example) {
+	for epoch := 1; epoch <= epochs && len(examples) < n; epoch++ {
+		s.load(uint64(epoch))
+		next := make([]Example, min(len(s.pairs), n-len(examples)))
+		s.fill(next, 0)
+		examples = append(examples, next...)
+	}
+	return examples
+}
+
+// Epoch makes the examples of the next epoch.
+func (s *Stream) Epoch() []Example {
+	s.load(s.epoch + 1)
+	examples := make([]Example, len(s.pairs))
+	s.fill(examples, 0)
+	return examples
+}
+
+// A Source has the examples to train on. Fill puts the next n into the batch,
+// for a step of the training.
+type Source interface {
+	Fill(b *Batch, n, step int)
+}
+
+// corpusSource takes them from a stream, short ones first.
+type corpusSource struct {
+	Stream
+	settings *Settings
+	examples []Example
+}
+
+// place is where the examples of a step begin: the epoch, and the place there.
+// The long ones begin with an epoch of their own.
+func (s *corpusSource) place(n, step int) (epoch uint64, at int) {
+	s.MaxTokens = s.settings.MaxSeq
+	before := 0 // epochs
+	if short := s.settings.shortSteps(); s.settings.ShortSeq < s.settings.MaxSeq {
+		perEpoch := s.perEpoch(s.settings.ShortSeq)
+		if step < short {
+			s.MaxTokens = s.settings.ShortSeq
+		} else {
+			step -= short
+			before = (short*n + perEpoch - 1) / perEpoch
+		}
+	}
+	perEpoch := s.perEpoch(s.MaxTokens)
+	return uint64(before + step*n/perEpoch + 1), step * n % perEpoch
+}
+
+func (s *corpusSource) Fill(b *Batch, n, step int) {
+	epoch, at := s.place(n, step)
+	s.examples = grow(s.examples, n)
+	for done := 0; done < n; epoch, at = epoch+1, 0 {
+		s.load(epoch)
+		part := s.examples[done:min(n, done+len(s.pairs)-at)]
+		s.fill(part, at)
+		done += len(part)
+	}
+	b.Reset()
+	for _, e := range s.examples {
+		b.Add(e)
+	}
+}
+
+// listSource takes them from a list, from its beginning again at the end.
+type listSource []Example
+
+func (s listSource) Fill(b *Batch, n, step int) {
+	b.Reset()
+	for i := range n {
+		b.Add(s[(step*n+i)%len(s)])
+	}
+}
+
+// ReadExamples reads examples in JSON lines, as WriteExamples writes them, for a
+// vocabulary of vocabSize words.
+func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
+	var examples []Example
+	decoder := json.NewDecoder(r)
+	for {
+		var e Example
+		if err := decoder.Decode(&e); err == io.EOF {
+			break
+		} else if err != nil {
+			return nil, fmt.Errorf("example %d: %w", len(examples)+1, err)
+		}
+		if err := e.check(vocabSize); err != nil {
+			return nil, fmt.Errorf("example %d: %w", len(examples)+1, err)
+		}
+		examples = append(examples, e)
+	}
+	if len(examples) == 0 {
+		return nil, errors.New("there is no example in it")
+	}
+	return examples, nil
+}
+
+func (e *Example) check(vocabSize int) error {
+	if len(e.Tokens) == 0 {
+		return errors.New("input_ids is empty")
+	}
+	inVocabulary := func(id int32) bool { return id >= 0 && int(id) < vocabSize }
+	for _, id := range e.Tokens {
+		if !inVocabulary(id) {
+			return fmt.Errorf("input_ids has %d, want 0 to %d", id, vocabSize-1)
+		}
+	}
+	for _, s := range e.Segments {
+		if s != 0 && s != 1 {
+			return fmt.Errorf("token_type_ids has %d, want 0 or 1", s)
+		}
+	}
+	for i, p := range e.Positions {
+		if p < 0 || int(p) >= len(e.Tokens) || i > 0 && p <= e.Positions[i-1] {
+			return fmt.Errorf("masked_lm_positions has %d, want rising numbers from 0 to %d", p, len(e.Tokens)-1)
+		}
+	}
+	for _, id := range e.Labels {
+		if !inVocabulary(id) {
+			return fmt.Errorf("masked_lm_ids has %d, want 0 to %d", id, vocabSize-1)
+		}
+	}
+	switch {
+	case len(e.Segments) != len(e.Tokens):
+		return fmt.Errorf("token_type_ids has %d numbers, want %d as input_ids", len(e.Segments), len(e.Tokens))
+	case len(e.Positions) == 0 || len(e.Labels) != len(e.Positions):
+		return fmt.Errorf("masked_lm_positions has %d numbers and masked_lm_ids %d, want as many, at least one", len(e.Positions), len(e.Labels))
+	case e.NextLabel != 0 && e.NextLabel != 1:
+		return fmt.Errorf("next_sentence_label is %d, want 0 or 1", e.NextLabel)
+	}
+	return nil
+}
+
+// WriteExamples writes examples, one JSON object a line.
+func WriteExamples(w io.Writer, examples []Example, t *Tokenizer) error {
+	encoder := json.NewEncoder(w)
+	for _, e := range examples {
+		e.Words = t.Tokens(e.Tokens)
+		if err := encoder.Encode(e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// loadExamples reads a file of examples for a model.
+func loadExamples(name string, m *Model) ([]Example, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	list, err := ReadExamples(bufio.NewReader(f), m.Config.VocabSize)
+	if err != nil {
+		return nil, wrap(name, err)
+	}
+	for i, e := range list {
+		if len(e.Tokens) > m.Config.MaxPositionEmbeddings {
+			return nil, fmt.Errorf("%s: example %d has %d tokens, the model has %d positions", name, i+1, len(e.Tokens), m.Config.MaxPositionEmbeddings)
+		}
+	}
+	return list, nil
+}
