@@ -8,44 +8,37 @@ package main
 // with the sum from where the one before has come, so that the parts have the very bits
 // of the whole. (The loss that is reported may differ in its last digit.) Three things
 // need care. The loss is a mean over all of the batch, not over the part. Dropout has
-// to toss the coins of the whole. And the word embeddings have two sums, the MLM head's
-// and that of the embeddings, of which the second comes after the first is complete; so
-// it waits for the last part.
+// to toss the coins of the whole. And the gradient of the word embeddings is the sum of
+// the MLM head's rows and then of the tokens', so the tokens' wait for the last part.
 
-// parts is what a batch in parts needs.
+// parts is the memory that a batch in parts needs.
 type parts struct {
 	batch Batch
 	dsum  []float32 // (N, H) of the whole batch: the gradient of the embeddings' sums
 }
 
-// gradient is the batch's score and the gradient of its loss, in Accumulate parts.
-func (t *Trainer) gradient() (score Score) {
-	m, s := t.Model, &t.Settings
-	clear(m.Grad)
-	m.SetDropout(s.Seed, t.state.Step)
-	n, sequences := s.Accumulate, len(t.batch.NextLabels)
+// gradient adds the gradient of the batch's loss to Grad, working it off in n parts, and
+// returns its losses. Dropout is set for the step.
+func (m *Model) gradient(b *Batch, n int, p *parts) (totals Totals) {
 	if n <= 1 {
-		m.Forward(&t.batch)
-		score = m.Loss(&t.batch)
+		m.Forward(b)
+		totals = m.Loss(b)
 		m.Backward()
-		return score
+		return totals
 	}
-	e := m.embeddings
-	add := e.addGrads
-	e.addGrads = func(lo, hi int) {}
-	t.parts.dsum = t.parts.dsum[:0]
+	sequences := len(b.NextLabels)
+	p.dsum = p.dsum[:0]
 	for k := range n {
-		part, from := &t.parts.batch, k*sequences/n
-		part.cut(&t.batch, from, (k+1)*sequences/n)
-		m.skipCoins(t.batch.Starts[:from+1])
+		from, part := k*sequences/n, &p.batch
+		part.cut(b, from, (k+1)*sequences/n)
+		m.skipCoins(b.Starts[:from+1])
 		m.Forward(part)
-		score.Add(m.partLoss(part, len(t.batch.Labels), sequences))
-		m.Backward()
-		t.parts.dsum = append(t.parts.dsum, e.dsum...)
+		totals.Add(m.lossOfPart(part, len(b.Labels), sequences))
+		dsum := m.embeddings.sumBackward(m.layersBackward(m.headsBackward()))
+		p.dsum = append(p.dsum, dsum...)
 	}
-	e.batch, e.dsum, e.addGrads = &t.batch, t.parts.dsum, add
-	parallelColumns(m.Config.HiddenSize, add)
-	return score
+	m.embeddings.addGradients(b, p.dsum)
+	return totals
 }
 
 // skipCoins makes every dropout go on with the coins that come after the sequences
@@ -62,15 +55,6 @@ func (m *Model) skipCoins(starts []int) {
 	for _, l := range m.encoder {
 		l.attention.dropout.before = uint32(squares * l.attention.heads)
 	}
-}
-
-// partLoss is Loss for a part of a batch that has so many masked tokens and
-// sequences.
-func (m *Model) partLoss(b *Batch, masked, sequences int) Score {
-	score := Score{MLMCount: len(b.Labels), NSPCount: len(b.NextLabels)}
-	score.MLMLoss, score.MLMCorrect = m.mlmLoss.ForwardBackward(m.mlmLogits, b.Labels, 1/float32(masked))
-	score.NSPLoss, score.NSPCorrect = m.nspLoss.ForwardBackward(m.nspLogits, b.NextLabels, 1/float32(sequences))
-	return score
 }
 
 // cut makes b the sequences lo to hi of another batch.

@@ -11,12 +11,14 @@ import (
 	"unicode/utf8"
 )
 
-// Questions and answers: SQuAD's files, long passages cut into windows, and the
-// answer as a part of the passage's own text.
+// Step 8 of the lesson, a task: the answer to a question, as a part of a passage's own
+// text. Here are its head, SQuAD's files, long passages cut into windows, and the answers.
+
+func init() { taskHeads[answering] = newAnswerHead }
 
 // AnswerHead gives each token two scores: that the answer begins with it, and
-// that it ends with it. The softmax of each is over the tokens of a sequence;
-// [CLS] stands for "the answer is not here".
+// that it ends with it (Hugging Face's BertForQuestionAnswering). The softmax of each is
+// over the tokens of a sequence; [CLS] stands for "the answer is not here".
 //
 //	(begin, end) = Linear(x)
 type AnswerHead struct {
@@ -28,8 +30,8 @@ type AnswerHead struct {
 	dlogits []float32 // (N, 2)
 }
 
-func newAnswerHead(ps *Parameters, c *Config) *AnswerHead {
-	return &AnswerHead{output: newLinear(ps, "qa_outputs", c.HiddenSize, 2), loss: newCrossEntropy()}
+func newAnswerHead(m *Model) TaskHead {
+	return &AnswerHead{output: newLinear(&m.Parameters, "qa_outputs", m.Config.HiddenSize, 2), loss: newCrossEntropy()}
 }
 
 // Forward: (N, H) → (2, N).
@@ -70,8 +72,6 @@ func (l *AnswerHead) Backward(dx []float32) {
 	}
 	kernels.add(dx, l.output.Backward(l.dlogits))
 }
-
-func (l *AnswerHead) first() *Param { return l.output.weight }
 
 // A Passage is a text that questions are asked about.
 type Passage struct {
@@ -212,9 +212,8 @@ type window struct {
 	Case
 	part  Span // the tokens of the passage in it
 	first int  // where they begin in the case
-	// own are the tokens for which this window is the one that has most around
-	// them, of all windows that have them: an answer that begins there is looked
-	// for here.
+	// own are the tokens that have more around them here than in any other window that
+	// has them. An answer that begins with one of them is looked for here.
 	own Span
 }
 
@@ -233,10 +232,13 @@ func defaultLimits(positions int) Limits {
 
 const maxQuestion = 64 // tokens of a question, as in Google's BERT
 
+// question is how many tokens of a question are kept.
+func (l Limits) question() int { return min(maxQuestion, (l.MaxSeq-3)/2) }
+
 // windows cuts the passage of a question, and labels each window: with where the
 // answer is, or with [CLS] if it has not all of it.
 func (q *Question) windows(t *Tokenizer, l Limits) []window {
-	question := q.ids[:min(len(q.ids), maxQuestion, (l.MaxSeq-3)/2)]
+	question := q.ids[:min(len(q.ids), l.question())]
 	room := l.MaxSeq - 3 - len(question)
 	step := max(room-l.Overlap, (room+1)/2)
 	var all []window
@@ -290,19 +292,18 @@ func (m *Model) Answer(t *Tokenizer, q *Question, l Limits, threshold float64) A
 	scores := []float32{float32(math.Inf(1))} // of no answer, then of all parts
 	best, part := 0, Span{}
 	for _, w := range windows {
-		m.eachLogits([]Case{w.Case}, func(_ int, logits []float32) {
-			begins, ends := logits[:len(logits)/2], logits[len(logits)/2:]
-			scores[0] = min(scores[0], begins[0]+ends[0])
-			for i := w.own.Begin; i < w.own.End; i++ {
-				for j := i; j < min(i+l.MaxAnswer, w.part.End); j++ {
-					at := w.first - w.part.Begin
-					scores = append(scores, begins[at+i]+ends[at+j])
-					if last := len(scores) - 1; best == 0 || scores[last] > scores[best] {
-						best, part = last, Span{i, j + 1}
-					}
+		logits := m.logitsOf(&w.Case)
+		begins, ends := logits[:len(logits)/2], logits[len(logits)/2:]
+		scores[0] = min(scores[0], begins[0]+ends[0])
+		for i := w.own.Begin; i < w.own.End; i++ {
+			for j := i; j < min(i+l.MaxAnswer, w.part.End); j++ {
+				at := w.first - w.part.Begin
+				scores = append(scores, begins[at+i]+ends[at+j])
+				if last := len(scores) - 1; best == 0 || scores[last] > scores[best] {
+					best, part = last, Span{i, j + 1}
 				}
 			}
-		})
+		}
 	}
 	none := best == 0 || float64(scores[0])-float64(scores[best]) > threshold
 	softmax(scores, 1)

@@ -73,7 +73,7 @@ func (a *Attention) Forward(x []float32, starts []int) []float32 {
 func (a *Attention) forwardHeads(lo, hi int) {
 	for task := lo; task < hi; task++ {
 		s, head := task/a.heads, task%a.heads
-		q, k, v := a.window(a.query.y, s, head), a.window(a.key.y, s, head), a.window(a.value.y, s, head)
+		q, k, v := a.window(a.query.y.floats, s, head), a.window(a.key.y.floats, s, head), a.window(a.value.y.floats, s, head)
 		probs, work, first := a.square(s, head)
 
 		product{c: probs, a: q, b: k.T()}.compute() // scores
@@ -108,7 +108,7 @@ func (a *Attention) Backward(dcontext, dx []float32) {
 func (a *Attention) backwardHeads(lo, hi int) {
 	for task := lo; task < hi; task++ {
 		s, head := task/a.heads, task%a.heads
-		q, k, v := a.window(a.query.y, s, head), a.window(a.key.y, s, head), a.window(a.value.y, s, head)
+		q, k, v := a.window(a.query.y.floats, s, head), a.window(a.key.y.floats, s, head), a.window(a.value.y.floats, s, head)
 		probs, work, first := a.square(s, head)
 		dcontext := a.window(a.dcontext, s, head)
 
@@ -159,7 +159,7 @@ type Output struct {
 	dropout *Dropout
 	norm    *LayerNorm
 
-	x      []float32 // (N, H)
+	x, sum []float32 // (N, H)
 	ddense *buffer   // (N, H)
 
 	forward, backward func(lo, hi int)
@@ -177,20 +177,18 @@ func newOutput(ps *Parameters, name string, in int, c *Config, dropout *Dropout)
 	return l
 }
 
-// Forward: (N, H), (N, In) → (N, H). The sum needs no memory of its own: it lies
-// where xhat will be.
+// Forward: (N, H), (N, In) → (N, H).
 func (l *Output) Forward(x, sub []float32) []float32 {
-	l.x = x
+	l.x, l.sum = x, l.dense.Forward(sub)
 	l.norm.resize(len(x))
-	l.dense.forwardTo(l.norm.xhat, sub)
 	parallel(len(l.norm.rstd), rowGrain, l.forward)
-	return l.norm.y.floats
+	return l.norm.y
 }
 
 func (l *Output) forwardRows(lo, hi int) {
 	h := len(l.norm.gain.Value)
 	for r := lo; r < hi; r++ {
-		sum := l.norm.xhat[r*h:][:h]
+		sum := l.sum[r*h:][:h]
 		l.dropout.apply(sum, sum, r*h)
 		kernels.add(sum, l.x[r*h:][:h])
 		l.norm.forwardRow(r, sum)
@@ -221,32 +219,33 @@ type EncoderLayer struct {
 	attention       *Attention
 	attentionOutput *Output
 	intermediate    *Linear // (H) → (I)
-	gelu            *GELU
+	activation      *Activation
 	output          *Output // (I) → (H)
 }
 
 // newEncoderLayer makes the layer whose parameters are called name + ….
-// dropout makes the next of the model's dropouts.
-func newEncoderLayer(ps *Parameters, name string, c *Config, dropout func() *Dropout) *EncoderLayer {
+// dropout makes the next of the model's dropouts, which has this rate.
+func newEncoderLayer(ps *Parameters, name string, c *Config, dropout func(rate *float64) *Dropout) *EncoderLayer {
 	return &EncoderLayer{
-		attention:       newAttention(ps, name+"attention.self.", c, dropout()),
-		attentionOutput: newOutput(ps, name+"attention.output.", c.HiddenSize, c, dropout()),
+		attention:       newAttention(ps, name+"attention.self.", c, dropout(&c.AttentionDropout)),
+		attentionOutput: newOutput(ps, name+"attention.output.", c.HiddenSize, c, dropout(&c.HiddenDropout)),
 		intermediate:    newLinear(ps, name+"intermediate.dense", c.HiddenSize, c.IntermediateSize),
-		gelu:            newGELU(),
-		output:          newOutput(ps, name+"output.", c.IntermediateSize, c, dropout()),
+		activation:      newActivation(),
+		output:          newOutput(ps, name+"output.", c.IntermediateSize, c, dropout(&c.HiddenDropout)),
 	}
 }
 
-// share makes the layer use another's memory for what only one layer needs at a
-// time: nearly all that comes up on the way back, and two results on the way
-// forward that are cheap to compute again, those of the GELU and of the norm
-// before it. Without that a model of base size would need a tenth more.
+// share makes the layer use another's memory for what only one layer needs at a time: what
+// comes up on the way back, and on the way forward the result of each Output's dense layer,
+// which LayerNorm soon replaces, and of the activation, which is computed again on the way
+// back. A model of base size needs a quarter less memory for that.
 func (l *EncoderLayer) share(other *EncoderLayer) {
 	a, b := l.attention, other.attention
 	a.work, a.dq, a.dk, a.dv = b.work, b.dq, b.dk, b.dv
-	l.gelu.y, l.attentionOutput.norm.y = other.gelu.y, other.attentionOutput.norm.y
+	l.activation.y = other.activation.y
 	for _, o := range [][2]*Output{{l.attentionOutput, other.attentionOutput}, {l.output, other.output}} {
-		o[0].ddense, o[0].norm.dx, o[0].dense.dx = o[1].ddense, o[1].norm.dx, o[1].dense.dx
+		o[0].dense.y, o[0].dense.dx = o[1].dense.y, o[1].dense.dx
+		o[0].ddense, o[0].norm.dx = o[1].ddense, o[1].norm.dx
 	}
 }
 
@@ -256,17 +255,16 @@ func (l *EncoderLayer) share(other *EncoderLayer) {
 //	x₂ = Output(x₁, GELU(Linear(x₁)))
 func (l *EncoderLayer) Forward(x []float32, starts []int) []float32 {
 	x1 := l.attentionOutput.Forward(x, l.attention.Forward(x, starts))
-	return l.output.Forward(x1, l.gelu.Forward(l.intermediate.Forward(x1)))
+	return l.output.Forward(x1, l.activation.Forward(l.intermediate.Forward(x1)))
 }
 
-// Backward is Forward read upwards. Each residual connection splits the
-// gradient: part goes straight to the layer's input, where what comes back
-// through the sub-layer is added to it.
+// Backward is Forward read upwards. Each residual connection splits the gradient: part
+// goes straight to the layer's input, where what comes back through the sub-layer is
+// added to it.
 func (l *EncoderLayer) Backward(dx2 []float32) []float32 {
-	l.gelu.again()
-	dx1, dgelu := l.output.Backward(dx2)
-	l.attentionOutput.norm.again()
-	l.intermediate.BackwardAdd(l.gelu.Backward(dgelu), dx1)
+	l.activation.Forward(l.activation.x) // its result was in memory that layers share
+	dx1, dactivation := l.output.Backward(dx2)
+	l.intermediate.BackwardAdd(l.activation.Backward(dactivation), dx1)
 	dx, dcontext := l.attentionOutput.Backward(dx1)
 	l.attention.Backward(dcontext, dx)
 	return dx

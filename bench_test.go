@@ -88,12 +88,12 @@ func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int)
 		e := Example{Tokens: make([]int32, length(i)), Segments: make([]int32, length(i)), NextLabel: int32(i % 2)}
 		for k := range e.Tokens {
 			e.Tokens[k] = int32(r.IntN(c.VocabSize))
-			if k*20/len(e.Tokens) != (k+1)*20/len(e.Tokens) && len(e.Positions) < len(e.Tokens)*20/128 {
-				e.Positions, e.Labels = append(e.Positions, int32(k)), append(e.Labels, e.Tokens[k])
+			if k*20/len(e.Tokens) != (k+1)*20/len(e.Tokens) && len(e.Masked) < len(e.Tokens)*20/128 {
+				e.Masked, e.Labels = append(e.Masked, int32(k)), append(e.Labels, e.Tokens[k])
 			}
 		}
 		examples = append(examples, e)
-		tokens, masked, squares = tokens+len(e.Tokens), masked+len(e.Positions), squares+len(e.Tokens)*len(e.Tokens)
+		tokens, masked, squares = tokens+len(e.Tokens), masked+len(e.Masked), squares+len(e.Tokens)*len(e.Tokens)
 	}
 	trainer := &Trainer{Model: m, Settings: settings, Source: examples}
 	trainer.optimizer = newAdamW(&m.Parameters, &settings)

@@ -1,24 +1,74 @@
 // BERT, pre-trained from scratch: a lesson that runs.
 //
-// Read the files in this order; each begins with what it shows.
+// Most tasks have few labelled examples, and text without labels is everywhere. So let
+// a model read first. Pre-training hides some words of the text, and the model learns to
+// guess them; what was hidden is the right answer, and nobody has to label anything. To
+// guess well it has to know what words mean and how they go together, and that serves
+// other tasks too: transfer learning takes the pre-trained model over and trains it a
+// little on the few examples. BERT (Devlin and others, 2018) is this idea for the encoder
+// of a Transformer: Bidirectional Encoder Representations from Transformers.
 //
-//	tokenizer.go   1  text becomes word pieces and their ids, [CLS] A [SEP] B [SEP]
-//	vocabulary.go     where the word pieces come from
-//	embeddings.go  2  an id becomes a vector: token + segment + position
-//	parameters.go     what is learnt, and the values from which it starts
-//	layers.go         the parts that everything is built from, forward and backward
-//	attention.go   3  the encoder: tokens look at one another
-//	bert.go        4  the whole model and its two heads (this file)
-//	examples.go    5  documents become sentence pairs (NSP) with masked words (MLM)
-//	train.go       6  the loop: schedule, clipping, evaluation; optimizer.go: AdamW
-//	checkpoint.go  7  the saved model, in Hugging Face's format; resume.go: going on
-//	finetune.go    8  transfer: new heads for new tasks; study.go: why pre-training pays
-//	main.go           the commands; demo.go: the lesson as a story; explain.go: each
-//	                  step for sentences of your own
+// # The order in which to read
 //
-// Below the lesson lie the inner loops: kernels_generic.go says what each
-// computes, kernels.go builds matrix products from them and shares them out,
-// kernels_amd64.s does them in assembly, to the same bits.
+// A file uses only what the files before it define (TestReadingOrder). The ground may be
+// skipped: its functions do what their comments say. Numbers are the steps of the lesson.
+//
+// The ground:
+//
+//	kernels_generic.go    the inner loops, in the plainest Go
+//	kernels_amd64.go      the same in assembly (kernels_amd64.s), to the same bits
+//	parallel.go           how work is shared out
+//	matmul.go             the matrix product
+//	random.go             chance, as a function
+//	numbers.go            small functions of numbers
+//	files.go              reading with care; writing wholly or not at all
+//
+// The lesson:
+//
+//	unicode_table.go    1 (data)
+//	words.go            1 text becomes words
+//	wordcache.go        1 words that have come up lately
+//	tokenizer.go        1 words become tokens and ids: [CLS] A [SEP] B [SEP]
+//	text.go             1 files become documents and sentences
+//	vocabulary.go       1 where the pieces of words come from
+//	config.go           2 the sizes of a model, and what it is for
+//	parameters.go       2 what is learnt, and the values from which it starts
+//	layers.go           2 the parts that everything is built from, forward and backward
+//	embeddings.go       2 an id becomes a vector: token + segment + position
+//	attention.go        3 the encoder: tokens look at one another
+//	bert.go             4 the whole model and its two heads (this file)
+//	predict.go          4 what a model makes of one sequence
+//	corpus.go           5 a text in tokens
+//	examples.go         5 masked words (MLM) and pairs of sentences (NSP)
+//	settings.go         6 how to train, in the paper and here
+//	stream.go           6 examples without end, batch by batch
+//	optimizer.go        6 AdamW: from gradients to the next parameters
+//	accumulate.go       6 a large batch in parts
+//	evaluate.go         6 how well it does on what it has never seen
+//	train.go            6 the loop
+//	safetensors.go      7 the file format of parameters
+//	tokenizer_files.go  7 a tokenizer's files
+//	model_files.go      7 the saved model, in Hugging Face's format
+//	checkpoint.go       7 stopped anywhere, and gone on with
+//	finetune.go         8 transfer: a new head on a trained encoder
+//	score.go            8 how good that is, counted as the field counts
+//	classify.go         8 a task: a label for a sentence or a pair
+//	answer.go           8 a task: the answer to a question, in a passage
+//	study.go            8 what pre-training is worth
+//
+// The commands:
+//
+//	command.go            what all commands share
+//	progress.go           how far it has come
+//	command_text.go       vocab, tokenize, examples
+//	diagnosis.go          what is wrong with a corpus
+//	command_pretrain.go   pretrain, eval
+//	command_finetune.go   finetune
+//	command_use.go        fill, next, embed, classify, answer
+//	story.go              tables that show what goes on inside
+//	command_explain.go    explain: the steps, for sentences of your own
+//	command_demo.go       demo: the lesson as a story
+//	main.go               the list of the commands
 //
 // # Words
 //
@@ -27,6 +77,8 @@
 //	MLM        masked language modelling: guess the hidden tokens
 //	NSP        next sentence prediction: does B follow A? 0 = IsNext, 1 = NotNext
 //	logits     scores before the softmax makes them probabilities
+//	head       in attention, one of A that look at the same time; on top of the encoder,
+//	           what makes logits for a task
 //	forward    from the input to the loss; backward: from the loss to the gradients
 //	dx         the gradient of the loss by x, of x's shape
 //
@@ -36,6 +88,10 @@
 //
 // A batch has no padding. Its sequences lie end to end, and only attention needs
 // to know where each begins; so there is no attention mask either.
+//
+// In the files of the lesson a function, type or method whose name has a capital is used
+// by other files, and one without is the file's own affair. What belongs to the ground
+// or to the commands has none.
 package main
 
 import "fmt"
@@ -50,17 +106,34 @@ type Model struct {
 	encoder    []*EncoderLayer
 	pooler     *Pooler // nil in a model that answers questions
 	mlm        *MLMHead
-	nsp        *Linear // (H) → 2
-	head       head    // of a fine-tuned model, instead of mlm and nsp (finetune.go)
+	nsp        *Linear  // (H) → 2
+	head       TaskHead // of a fine-tuned model, instead of mlm and nsp
 
-	dropouts []*Dropout
-	batch    *Batch
-	dx       []float32 // (N, H)
+	encoderParams int // so many of List are the embeddings' and the encoder's
+	dropouts      []*Dropout
+	batch         *Batch
+	dx            []float32 // (N, H)
 
 	mlmLoss, nspLoss *CrossEntropy
 	mlmLogits        []float32 // (M, V)
 	nspLogits        []float32 // (S, 2)
 }
+
+// A TaskHead makes the logits of a task from what the encoder has made of a batch. In a
+// model that is fine-tuned for the task it takes the place of the two heads (step 8).
+type TaskHead interface {
+	// Forward: (N, H) → the logits.
+	Forward(x []float32, starts []int) []float32
+	// Loss compares the logits with the labels of all sequences, one after the
+	// other, and replaces them by the gradient of the mean loss. It returns the
+	// sum of the losses, and how many sequences are right.
+	Loss(labels []int32) (loss float64, correct int)
+	// Backward adds to the gradient of x, dx (N, H).
+	Backward(dx []float32)
+}
+
+// taskHeads make the heads of tasks, by architecture. Each task adds its own.
+var taskHeads = map[string]func(m *Model) TaskHead{}
 
 // NewModel makes a model with the values that training begins with.
 func NewModel(c Config, seed uint64) (*Model, error) {
@@ -74,29 +147,31 @@ func NewModel(c Config, seed uint64) (*Model, error) {
 }
 
 // newModel makes a model that has no memory for its parameters yet.
-func newModel(c Config) (*Model, error) {
-	if err := c.Check(); err != nil {
+func newModel(config Config) (*Model, error) {
+	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	m := &Model{Config: c, mlmLoss: newCrossEntropy(), nspLoss: newCrossEntropy()}
-	ps := &m.Parameters
-	m.embeddings = newEmbeddings(ps, &c, m.newDropout())
+	m := &Model{Config: config, mlmLoss: newCrossEntropy(), nspLoss: newCrossEntropy()}
+	c, ps := &m.Config, &m.Parameters
+	m.embeddings = newEmbeddings(ps, c, m.newDropout(&c.HiddenDropout))
 	for i := range c.NumHiddenLayers {
-		m.encoder = append(m.encoder, newEncoderLayer(ps, fmt.Sprintf("bert.encoder.layer.%d.", i), &c, m.newDropout))
+		m.encoder = append(m.encoder, newEncoderLayer(ps, fmt.Sprintf("bert.encoder.layer.%d.", i), c, m.newDropout))
 		m.encoder[i].share(m.encoder[0])
 	}
-	if c.architecture() != preTraining {
-		m.newHead()
+	m.encoderParams = len(ps.List)
+	if newHead := taskHeads[c.architecture()]; newHead != nil {
+		m.head = newHead(m)
 		return m, nil
 	}
-	m.pooler = newPooler(ps, &c)
-	m.mlm = newMLMHead(ps, &c, m.embeddings.Word)
+	m.pooler = newPooler(ps, c)
+	m.mlm = newMLMHead(ps, c, m.embeddings.Word)
 	m.nsp = newLinear(ps, "cls.seq_relationship", c.HiddenSize, 2)
 	return m, nil
 }
 
-func (m *Model) newDropout() *Dropout {
-	d := &Dropout{site: len(m.dropouts)}
+// newDropout makes the next dropout of the model.
+func (m *Model) newDropout(rate *float64) *Dropout {
+	d := newDropout(rate, len(m.dropouts))
 	m.dropouts = append(m.dropouts, d)
 	return d
 }
@@ -104,13 +179,7 @@ func (m *Model) newDropout() *Dropout {
 // SetDropout prepares the dropout of a training step.
 func (m *Model) SetDropout(seed uint64, step int) {
 	for _, d := range m.dropouts {
-		d.set(m.Config.HiddenDropout, seed, step)
-	}
-	for _, l := range m.encoder {
-		l.attention.dropout.set(m.Config.AttentionDropout, seed, step)
-	}
-	if c, ok := m.head.(*Classifier); ok {
-		c.dropout.set(m.Config.classifierDropout(), seed, step)
+		d.set(*d.rate, seed, step)
 	}
 }
 
@@ -142,19 +211,27 @@ func (m *Model) encode(b *Batch) []float32 {
 
 // Loss compares the logits with the labels and replaces them by the gradient
 // of the loss, which is the mean over masked tokens + the mean over sequences.
-func (m *Model) Loss(b *Batch) Score {
-	score := Score{MLMCount: len(b.Labels), NSPCount: len(b.NextLabels)}
-	score.MLMLoss, score.MLMCorrect = m.mlmLoss.ForwardBackward(m.mlmLogits, b.Labels, 1/float32(len(b.Labels)))
-	score.NSPLoss, score.NSPCorrect = m.nspLoss.ForwardBackward(m.nspLogits, b.NextLabels, 1/float32(len(b.NextLabels)))
-	return score
+func (m *Model) Loss(b *Batch) Totals { return m.lossOfPart(b, len(b.Labels), len(b.NextLabels)) }
+
+// lossOfPart is Loss for a part of a batch that has so many masked tokens and sequences
+// in all.
+func (m *Model) lossOfPart(b *Batch, masked, sequences int) Totals {
+	t := Totals{MLMCount: len(b.Labels), NSPCount: len(b.NextLabels)}
+	t.MLMLoss, t.MLMCorrect = m.mlmLoss.ForwardBackward(m.mlmLogits, b.Labels, 1/float32(masked))
+	t.NSPLoss, t.NSPCorrect = m.nspLoss.ForwardBackward(m.nspLogits, b.NextLabels, 1/float32(sequences))
+	return t
 }
 
 // Backward is Forward read upwards. It adds to the gradients of all parameters.
-func (m *Model) Backward() {
+func (m *Model) Backward() { m.encodeBackward(m.headsBackward()) }
+
+// headsBackward is the part of Backward above the encoder, whose output gets the
+// gradient dx (N, H).
+func (m *Model) headsBackward() []float32 {
 	dx := m.zeroGradient()
 	m.pooler.Backward(m.nsp.Backward(m.nspLogits), dx)
 	m.mlm.Backward(m.mlmLogits, dx)
-	m.encodeBackward(dx)
+	return dx
 }
 
 // zeroGradient is the gradient of the encoder's output (N, H) before the heads
@@ -166,11 +243,31 @@ func (m *Model) zeroGradient() []float32 {
 }
 
 // encodeBackward is the backward of encode.
-func (m *Model) encodeBackward(dx []float32) {
+func (m *Model) encodeBackward(dx []float32) { m.embeddings.Backward(m.layersBackward(dx)) }
+
+// layersBackward takes the gradient of the encoder's output to that of its input (N, H).
+func (m *Model) layersBackward(dx []float32) []float32 {
 	for i := len(m.encoder) - 1; i >= 0; i-- {
 		dx = m.encoder[i].Backward(dx)
 	}
-	m.embeddings.Backward(dx)
+	return dx
+}
+
+// Totals are losses and right answers, added up over examples.
+type Totals struct {
+	MLMLoss, NSPLoss       float64
+	MLMCount, NSPCount     int // masked tokens, sentence pairs
+	MLMCorrect, NSPCorrect int
+}
+
+// Add adds other totals.
+func (t *Totals) Add(u Totals) {
+	t.MLMLoss += u.MLMLoss
+	t.NSPLoss += u.NSPLoss
+	t.MLMCount += u.MLMCount
+	t.NSPCount += u.NSPCount
+	t.MLMCorrect += u.MLMCorrect
+	t.NSPCorrect += u.NSPCorrect
 }
 
 // Pooler makes one vector of a sequence, from its first token: [CLS] stands for
@@ -209,10 +306,10 @@ func (p *Pooler) Backward(dy, dx []float32) {
 //
 //	logits = LayerNorm(GELU(Linear(x)))·wordᵀ + bias
 type MLMHead struct {
-	transform *Linear
-	gelu      *GELU
-	norm      *LayerNorm
-	decoder   *Linear // (H) → (V)
+	transform  *Linear
+	activation *Activation
+	norm       *LayerNorm
+	decoder    *Linear // (H) → (V)
 
 	masked []int     // rows of x
 	rows   []float32 // (M, H)
@@ -221,10 +318,10 @@ type MLMHead struct {
 func newMLMHead(ps *Parameters, c *Config, word *Param) *MLMHead {
 	const name = "cls.predictions."
 	return &MLMHead{
-		transform: newLinear(ps, name+"transform.dense", c.HiddenSize, c.HiddenSize),
-		gelu:      newGELU(),
-		norm:      newLayerNorm(ps, name+"transform.LayerNorm", c.HiddenSize, c.epsilon()),
-		decoder:   newLinearOf(word, ps.bias(name+"bias", c.VocabSize)),
+		transform:  newLinear(ps, name+"transform.dense", c.HiddenSize, c.HiddenSize),
+		activation: newActivation(),
+		norm:       newLayerNorm(ps, name+"transform.LayerNorm", c.HiddenSize, c.epsilon()),
+		decoder:    newLinearOf(word, ps.bias(name+"bias", c.VocabSize)),
 	}
 }
 
@@ -232,13 +329,15 @@ func newMLMHead(ps *Parameters, c *Config, word *Param) *MLMHead {
 func (d *MLMHead) Forward(x []float32, masked []int) []float32 {
 	_, h := d.transform.outIn()
 	d.masked, d.rows = masked, gatherRows(d.rows, x, masked, h)
-	return d.decoder.Forward(d.norm.Forward(d.gelu.Forward(d.transform.Forward(d.rows))))
+	return d.decoder.Forward(d.norm.Forward(d.activation.Forward(d.transform.Forward(d.rows))))
 }
 
-// Backward adds to the masked rows of dx (N, H).
+// Backward adds to the masked rows of dx (N, H). The word embeddings are at both ends of
+// the model, so two gradients meet in their one Grad: that of the decoder, added here, and
+// that of the tokens that went in, which Embeddings.Backward adds to it.
 func (d *MLMHead) Backward(dlogits, dx []float32) {
 	_, h := d.transform.outIn()
-	drows := d.transform.Backward(d.gelu.Backward(d.norm.Backward(d.decoder.Backward(dlogits))))
+	drows := d.transform.Backward(d.activation.Backward(d.norm.Backward(d.decoder.Backward(dlogits))))
 	addRows(dx, drows, d.masked, h)
 }
 
@@ -256,21 +355,4 @@ func addRows(dx, drows []float32, rows []int, h int) {
 	for i, r := range rows {
 		kernels.add(dx[r*h:][:h], drows[i*h:][:h])
 	}
-}
-
-// Score is how well a model did: sums, so that scores can be added.
-type Score struct {
-	MLMLoss, NSPLoss       float64
-	MLMCount, NSPCount     int // masked tokens, sentence pairs
-	MLMCorrect, NSPCorrect int
-}
-
-// Add adds the sums of another score.
-func (s *Score) Add(t Score) {
-	s.MLMLoss += t.MLMLoss
-	s.NSPLoss += t.NSPLoss
-	s.MLMCount += t.MLMCount
-	s.NSPCount += t.NSPCount
-	s.MLMCorrect += t.MLMCorrect
-	s.NSPCorrect += t.NSPCorrect
 }

@@ -45,7 +45,7 @@ func TestStep2Embeddings(t *testing.T) {
 	m := smallModel(t)
 	b := &Batch{}
 	b.Reset()
-	b.Add(Example{Tokens: []int32{2, 7, 8, 3, 7, 3}, Segments: []int32{0, 0, 0, 0, 1, 1}})
+	b.Add([]int32{2, 7, 8, 3, 7, 3}, []int32{0, 0, 0, 0, 1, 1})
 	y, e, h := m.embeddings.Forward(b), m.embeddings, m.Config.HiddenSize
 	for r, id := range b.Tokens {
 		mean, square := 0.0, 0.0
@@ -75,7 +75,7 @@ func TestStep3Attention(t *testing.T) {
 		b := &Batch{}
 		b.Reset()
 		for _, e := range examples {
-			b.Add(e)
+			b.AddExample(e)
 		}
 		return slices.Clone(m.encode(b))
 	}
@@ -108,7 +108,7 @@ func TestStep4Golden(t *testing.T) {
 	g.near(t, "activations/embeddings", m.embeddings.y)
 	for i, layer := range m.encoder {
 		n := b.Starts[1]
-		g.near(t, "activations/layer."+string(rune('0'+i)), layer.output.norm.y.floats)
+		g.near(t, "activations/layer."+string(rune('0'+i)), layer.output.norm.y)
 		g.near(t, "activations/attention."+string(rune('0'+i)), layer.attention.probs[:g.Config.NumAttentionHeads*n*n])
 	}
 	g.near(t, "activations/pooled", m.pooler.y)
@@ -145,7 +145,7 @@ func TestStep4Golden(t *testing.T) {
 // faces for a token and of two for the next sentence.
 func TestStep4KnowsNothingAtFirst(t *testing.T) {
 	trainer, _ := demoTrainer(t)
-	s := Evaluate(trainer.Model, trainer.HeldOut[:200])
+	s := totalsOf(trainer.Model, trainer.HeldOut[:200])
 	mlm, dice := s.MLMLoss/float64(s.MLMCount), math.Log(float64(trainer.Model.Config.VocabSize))
 	if math.Abs(mlm/dice-1) > 0.05 {
 		t.Errorf("the MLM loss is %.3f, want ln V = %.3f within 5%%", mlm, dice)
@@ -184,8 +184,8 @@ func TestStep5Examples(t *testing.T) {
 				t.Fatalf("an example has %d tokens, want at most 75", len(e.Tokens))
 			}
 			tokens += len(e.Tokens)
-			guessed += len(e.Positions)
-			for k, at := range e.Positions {
+			guessed += len(e.Masked)
+			for k, at := range e.Masked {
 				switch e.Tokens[at] {
 				case tokenizer.mask:
 					masked++
@@ -219,10 +219,10 @@ func TestStep5Examples(t *testing.T) {
 // Step 5: what the model is tried on, it has never seen: no sentence of a
 // document that is held out stands in one that is trained on.
 func TestStep5HeldOut(t *testing.T) {
-	text, err := ReadText(bytes.NewReader(corpusText))
+	text, err := readText(bytes.NewReader(corpusText))
 	check(t, err)
 	tokenizer := demoTokenizer(t, text)
-	corpus, err := NewCorpus(text, tokenizer)
+	corpus, err := corpusOf(text, tokenizer)
 	check(t, err)
 	training, heldOut := corpus.Split(1)
 	if got, want := len(heldOut), len(text.Documents)/10; got != want || len(training)+len(heldOut) != len(text.Documents) {
@@ -257,9 +257,9 @@ func TestStep6Training(t *testing.T) {
 	trainer.HeldOut = trainer.HeldOut[:50]
 	trainer.Settings.Steps, trainer.Settings.LogEvery = 60, 60
 	trainer.Settings.LearningRate, trainer.Settings.Warmup = 5e-3, 10
-	before := Evaluate(trainer.Model, trainer.HeldOut)
+	before := totalsOf(trainer.Model, trainer.HeldOut)
 	check(t, trainer.Train(t.Context()))
-	after := Evaluate(trainer.Model, trainer.HeldOut)
+	after := totalsOf(trainer.Model, trainer.HeldOut)
 	if !(after.MLMLoss < 0.8*before.MLMLoss) || after.MLMCorrect < after.MLMCount/10 {
 		t.Errorf("60 steps brought the MLM loss from %.2f to %.2f, with %d of %d right", before.MLMLoss/float64(before.MLMCount), after.MLMLoss/float64(after.MLMCount), after.MLMCorrect, after.MLMCount)
 	}
@@ -276,7 +276,7 @@ func TestStep7SavedModel(t *testing.T) {
 	equal(t, loaded.Words, tokenizer.Words)
 	equal(t, loaded.Rules, tokenizer.Rules)
 	equal(t, m.Value, trainer.Model.Value)
-	equal(t, Evaluate(m, trainer.HeldOut[:10]), Evaluate(trainer.Model, trainer.HeldOut[:10]))
+	equal(t, totalsOf(m, trainer.HeldOut[:10]), totalsOf(trainer.Model, trainer.HeldOut[:10]))
 }
 
 // oneAnswer is what the saved model of TestOneAnswer hashes to, everywhere.

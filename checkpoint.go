@@ -14,8 +14,8 @@ import (
 	"strings"
 )
 
-// Step 7 of the lesson, training that survives: a run saves checkpoints, from the
-// last of which it can go on, to the very bits that it would have had without the
+// Step 7 of the lesson, training that survives: a run saves checkpoints. It can go on from
+// the last of them, and ends with the very bits that it would have had without the
 // interruption. That takes little, since all chance is a function of the seed and the
 // step. A checkpoint is a folder checkpoint-<step> with the files of a model and
 //
@@ -24,8 +24,6 @@ import (
 //
 // It is written under another name, flushed to the disk, and renamed, so that it is
 // there wholly or not at all; and read only if it is to the bit what was written.
-
-const metricsFile = "metrics.jsonl"
 
 const (
 	checkpointPrefix = "checkpoint-"
@@ -55,8 +53,8 @@ type checkpoint struct {
 	optimizer *AdamW
 }
 
-// A keeper saves the checkpoints of a run in its folder.
-type keeper struct {
+// checkpoints are those of a run, in its folder.
+type checkpoints struct {
 	dir       string
 	trainer   *Trainer
 	tokenizer *Tokenizer
@@ -66,39 +64,39 @@ type keeper struct {
 }
 
 // save saves a checkpoint, then removes all but the newest.
-func (k *keeper) save() error {
-	name := filepath.Join(k.dir, checkpointPrefix+strconv.Itoa(k.trainer.state.Step))
-	aside := filepath.Join(k.dir, "."+filepath.Base(name))
+func (c *checkpoints) save() error {
+	name := filepath.Join(c.dir, checkpointPrefix+strconv.Itoa(c.trainer.state.Step))
+	aside := filepath.Join(c.dir, "."+filepath.Base(name))
 	err := wrap(name, disk.mkdir(aside, 0o777))
 	if err == nil {
-		err = k.write(aside, name)
+		err = c.write(aside, name)
 	}
-	if i := slices.Index(k.unsound, name); err == nil && i >= 0 { // makes place for a sound one
-		k.unsound = slices.Delete(k.unsound, i, i+1)
+	if i := slices.Index(c.unsound, name); err == nil && i >= 0 { // makes place for a sound one
+		c.unsound = slices.Delete(c.unsound, i, i+1)
 		err = os.RemoveAll(name)
 	}
 	if err == nil {
 		err = wrap(name, disk.rename(aside, name))
 	}
 	if err == nil {
-		err = wrap(k.dir, syncFolder(k.dir))
+		err = wrap(c.dir, syncFolder(c.dir))
 	}
 	if err != nil {
 		os.RemoveAll(aside)
 		return err
 	}
-	return k.removeOld()
+	return c.removeOld()
 }
 
 // write writes the files of a checkpoint to the folder aside, which will be called
 // name. The last is training.json, with the sums of those before it.
-func (k *keeper) write(aside, name string) error {
-	t := k.trainer
+func (c *checkpoints) write(aside, name string) error {
+	t := c.trainer
 	moments := t.optimizer.moments(&t.Model.Parameters)
-	files := append(modelFiles(t.Model, k.tokenizer),
+	files := append(modelFiles(t.Model, c.tokenizer),
 		savedFile{optimizerFile, func(w io.Writer) error { return writeSafetensors(w, moments) }},
 		savedFile{trainingFile, func(w io.Writer) error {
-			state := trainingJSON{t.state, k.data, k.settings, map[string]string{}}
+			state := trainingJSON{t.state, c.data, c.settings, map[string]string{}}
 			for _, file := range checkpointFiles {
 				sum, err := fileSum(filepath.Join(aside, file))
 				if err != nil {
@@ -111,20 +109,21 @@ func (k *keeper) write(aside, name string) error {
 	return saveFiles(aside, name, files)
 }
 
-// removeOld removes the checkpoints before the newest two, and those before the newest
-// that are not sound. (What is ahead is not sound either, and waits for its step.)
-func (k *keeper) removeOld() error {
+// removeOld removes old checkpoints: of the sound ones all but the newest two, and those
+// that are not sound. One of a later step than this, which was passed over when the run
+// was resumed, stays until the run comes to its step and replaces it.
+func (c *checkpoints) removeOld() error {
 	kept := 0
-	for _, name := range checkpointsIn(k.dir) {
-		if checkpointStep(name) > k.trainer.state.Step {
+	for _, name := range checkpointsIn(c.dir) {
+		if checkpointStep(name) > c.trainer.state.Step {
 			continue
 		}
-		if !slices.Contains(k.unsound, name) {
+		if !slices.Contains(c.unsound, name) {
 			if kept++; kept <= keptCheckpoints {
 				continue
 			}
 		}
-		aside := filepath.Join(k.dir, "."+filepath.Base(name)) // not a checkpoint while it is removed
+		aside := filepath.Join(c.dir, "."+filepath.Base(name)) // not a checkpoint while it is removed
 		if err := disk.rename(name, aside); err != nil {
 			return wrap(name, err)
 		}
@@ -273,8 +272,8 @@ func parseTraining(data []byte) (s trainingJSON, err error) {
 	return s, err
 }
 
-// goOn makes the trainer go on from a checkpoint.
-func (t *Trainer) goOn(c *checkpoint) error {
+// resumeFrom makes the trainer go on from a checkpoint.
+func (t *Trainer) resumeFrom(c *checkpoint) error {
 	if c.Step > t.Settings.Steps {
 		return fmt.Errorf("%s: it has taken more steps than -steps, %d", c.dir, t.Settings.Steps)
 	}

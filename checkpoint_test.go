@@ -285,7 +285,7 @@ func TestTwoSoundCheckpointsAreKept(t *testing.T) {
 	trainer := smallTrainer(t)
 	trainer.optimizer = newAdamW(&trainer.Model.Parameters, &trainer.Settings)
 	source := trainer.Source.(*corpusSource)
-	k := &keeper{dir: t.TempDir(), trainer: trainer, tokenizer: source.Tokenizer}
+	k := &checkpoints{dir: t.TempDir(), trainer: trainer, tokenizer: source.Tokenizer}
 	steps := func() (steps []int) {
 		for _, name := range checkpointsIn(k.dir) {
 			steps = append(steps, checkpointStep(name))

@@ -10,10 +10,13 @@ import (
 	"strings"
 )
 
-// Labelled sentences: how they are read, made into cases, and classified.
+// Step 8 of the lesson, a task: a label for a sentence or a pair, from the vector of [CLS].
+// Here are its head, its files and its answers.
+
+func init() { taskHeads[classification] = newClassifier }
 
 // Classifier finds one of C labels for each sequence, by the vector that the
-// pooler makes of its [CLS].
+// pooler makes of its [CLS] (Hugging Face's BertForSequenceClassification).
 //
 //	logits = Linear(dropout(tanh(Linear(x[first]))))
 type Classifier struct {
@@ -22,26 +25,23 @@ type Classifier struct {
 	output  *Linear // (H) → (C)
 	loss    *CrossEntropy
 
-	pooled  []float32 // (S, H) after dropout
-	dpooled []float32 // (S, H)
-	logits  []float32 // (S, C), becomes their gradient
+	logits []float32 // (S, C), becomes their gradient
 }
 
-func newClassifier(ps *Parameters, c *Config, pooler *Pooler, dropout *Dropout) *Classifier {
+func newClassifier(m *Model) TaskHead {
+	c := &m.Config
+	m.pooler = newPooler(&m.Parameters, c)
 	return &Classifier{
-		pooler:  pooler,
-		dropout: dropout,
-		output:  newLinear(ps, "classifier", c.HiddenSize, len(c.Labels())),
+		pooler:  m.pooler,
+		dropout: m.newDropout(c.classifierDropout()),
+		output:  newLinear(&m.Parameters, "classifier", c.HiddenSize, len(c.Labels())),
 		loss:    newCrossEntropy(),
 	}
 }
 
 // Forward: (N, H) → (S, C).
 func (l *Classifier) Forward(x []float32, starts []int) []float32 {
-	pooled := l.pooler.Forward(x, starts)
-	l.pooled = grow(l.pooled, len(pooled))
-	l.dropout.apply(l.pooled, pooled, 0)
-	l.logits = l.output.Forward(l.pooled)
+	l.logits = l.output.Forward(l.dropout.Forward(l.pooler.Forward(x, starts)))
 	return l.logits
 }
 
@@ -52,13 +52,8 @@ func (l *Classifier) Loss(labels []int32) (loss float64, correct int) {
 
 // Backward is Forward read upwards.
 func (l *Classifier) Backward(dx []float32) {
-	dpooled := l.output.Backward(l.logits)
-	l.dpooled = grow(l.dpooled, len(dpooled))
-	l.dropout.apply(l.dpooled, dpooled, 0)
-	l.pooler.Backward(l.dpooled, dx)
+	l.pooler.Backward(l.dropout.Backward(l.output.Backward(l.logits)), dx)
 }
-
-func (l *Classifier) first() *Param { return l.pooler.dense.weight }
 
 // A Labelled is a sentence, or a pair of them, and its label.
 type Labelled struct {
@@ -218,7 +213,7 @@ func labelledCases(t *Tokenizer, list []Labelled, labels []string, maxSeq int) (
 		if label < 0 {
 			return nil, 0, fmt.Errorf("line %d: the label %q does not come up in training, where the labels are %s", l.Line, l.Label, quoted(labels))
 		}
-		ids, segments, over := sequence(t, l.A, l.B, maxSeq)
+		ids, segments, over := t.Sequence(l.A, l.B, maxSeq)
 		if over > 0 {
 			cut++
 		}
@@ -241,9 +236,9 @@ func quoted(labels []string) string {
 // Classify returns how probable each label is for each case: (S, C).
 func (m *Model) Classify(cases []Case) [][]float32 {
 	var all [][]float32
-	m.eachLogits(cases, func(_ int, logits []float32) {
-		all = append(all, softmax(slices.Clone(logits), 1))
-	})
+	for i := range cases {
+		all = append(all, softmax(slices.Clone(m.logitsOf(&cases[i])), 1))
+	}
 	return all
 }
 

@@ -88,7 +88,7 @@ func TestSequenceIsCut(t *testing.T) {
 		{"the bread is warm", "the sea", 7, "[CLS] the bread [SEP] the sea [SEP]", 2},
 		{"the sea", "the bread is warm", 5, "[CLS] the [SEP] the [SEP]", 4},
 	} {
-		ids, segments, cut := sequence(tokenizer, c.a, c.b, c.room)
+		ids, segments, cut := tokenizer.Sequence(c.a, c.b, c.room)
 		equal(t, strings.Join(tokenizer.Tokens(ids), " "), c.want)
 		equal(t, len(segments), len(ids))
 		equal(t, cut, c.cut)

@@ -2,12 +2,15 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 )
 
 // Exit statuses.
@@ -98,29 +101,21 @@ func (c *call) note(format string, args ...any) {
 // warn writes a line that begins with "warning".
 func (c *call) warn(format string, args ...any) { c.note("warning: "+format, args...) }
 
-// readAll reads a file, or - for standard input.
-func (c *call) readAll(name string) (string, error) {
-	if name == "-" {
-		data, err := io.ReadAll(c.stdin)
-		return string(data), wrap("standard input", err)
-	}
-	data, err := os.ReadFile(name)
-	return string(data), err
+// untilInterrupted is a context that ends with the first Ctrl-C or request to stop. A
+// second one stops the program at once.
+func untilInterrupted() (ctx context.Context, stop context.CancelFunc) {
+	ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	return ctx, stop
 }
 
-// readWith reads a file, or - for standard input.
-func readWith[T any](c *call, name string, read func(io.Reader) ([]T, error)) ([]T, error) {
-	if name == "-" {
-		list, err := read(bufio.NewReader(c.stdin))
-		return list, wrap("standard input", err)
-	}
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	list, err := read(bufio.NewReader(f))
-	return list, wrap(name, err)
+// readInput parses a file, or - for standard input.
+func readInput[T any](c *call, name string, parse func(io.Reader) (T, error)) (value T, err error) {
+	err = readFile(name, c.stdin, func(r io.Reader) (err error) {
+		value, err = parse(bufio.NewReader(r))
+		return err
+	})
+	return value, err
 }
 
 // eachInput calls use for the text of the arguments, a pair if there are two, or
@@ -201,7 +196,7 @@ func (c *call) sequence(m *Model, t *Tokenizer, a, b string) (ids, segments []in
 	if strings.TrimSpace(a) == "" {
 		return nil, nil, errors.New("there is no text")
 	}
-	ids, segments, cut := sequence(t, a, b, m.Config.MaxPositionEmbeddings)
+	ids, segments, cut := t.Sequence(a, b, m.Config.MaxPositionEmbeddings)
 	if cut > 0 {
 		c.note("a text has %d tokens, the model %d positions: %d tokens were cut off", len(ids)+cut, len(ids), cut)
 	}

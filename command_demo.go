@@ -93,16 +93,16 @@ func demo(c *call) error {
 // newStory is the demo before its first step: the vocabulary of its corpus, a model
 // that knows nothing, and what it will be trained and tried on.
 func newStory(w io.Writer) (*story, error) {
-	text, err := ReadText(bytes.NewReader(corpusText))
+	words, err := TrainVocabulary(CountWords(strings.Split(string(corpusText), "\n"), true), demoVocabulary)
 	if err != nil {
 		return nil, err
 	}
-	words, err := TrainVocabulary(CountWords(text, true), demoVocabulary)
-	if err != nil {
-		return nil, err
-	}
-	s := &story{Writer: w, text: text}
+	s := &story{Writer: w}
 	if s.t, err = NewTokenizer(words, true); err != nil {
+		return nil, err
+	}
+	s.corpus = newCorpus(s.t)
+	if _, err := s.corpus.readFile(bytes.NewReader(corpusText), s.t, func(int) {}); err != nil {
 		return nil, err
 	}
 	settings := demoSettings()
@@ -110,19 +110,15 @@ func newStory(w io.Writer) (*story, error) {
 		return nil, err
 	}
 	s.trainer = &Trainer{Model: s.m, Settings: settings}
-	return s, s.trainer.useCorpus(text, s.t)
+	return s, s.trainer.UseCorpus(s.corpus, s.t)
 }
 
 func (s *story) tellTokens() {
-	sentences := 0
-	for _, d := range s.text.Documents {
-		sentences += len(d)
-	}
-	s.say("BERT, pre-trained from scratch: %d parameters, %d short documents (%d\nsentences) about the harbour town of Tidewell, and nobody to label them.", len(s.m.Value), len(s.text.Documents), sentences)
+	s.say("BERT, pre-trained from scratch: %d parameters, %d short documents (%d\nsentences) about the harbour town of Tidewell, and nobody to label them.", len(s.m.Value), len(s.corpus.documents)-1, s.corpus.sentences.len()-1)
 	s.say("\n1. Text becomes tokens. The vocabulary has %d pieces, learnt from the corpus.", len(s.t.Words))
 	s.say("   A  %s", demoA)
 	s.say("   B  %s\n", demoB)
-	s.m.see(s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB)))
+	s.m.encodeOne(s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB)))
 	s.tokens()
 }
 
@@ -137,7 +133,7 @@ func (s *story) tellExamples() {
 	for _, want := range []int32{0, 1} {
 		e := s.shortest(want)
 		answers := make([]string, len(e.Tokens))
-		for k, p := range e.Positions {
+		for k, p := range e.Masked {
 			answers[p] = s.t.Words[e.Labels[k]]
 		}
 		s.say("\n   %s:", []string{"B follows A", "B is from elsewhere"}[want])
@@ -162,7 +158,8 @@ func (s *story) train(c *call, out string) error {
 	s.say("\n4. Training: %d steps. Once in a while the model is tried on documents that it\n   never trains on. (Always to guess %q would be right %.0f%% of the time.)\n", steps, commonest, 100*count)
 	s.say("                  masked tokens     next sentence")
 	s.say("  step   tokens   loss accuracy     loss accuracy")
-	s.report(newReport(0, 0, "heldout", Evaluate(s.m, s.trainer.HeldOut)))
+	before := Evaluate(s.m, s.trainer.HeldOut, s.t.mask, nil)
+	s.report(before.metrics(0, 0))
 	s.tellGuesses()
 	return c.train(s.trainer, s.t, out, s.report)
 }
@@ -181,7 +178,7 @@ func (s *story) commonestLabel() (string, float64) {
 }
 
 // report is a row of the table, for the held-out documents.
-func (s *story) report(r Report) {
+func (s *story) report(r Metrics) {
 	if r.Split != "heldout" {
 		return
 	}

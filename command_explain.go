@@ -42,7 +42,7 @@ func explain(c *call) error {
 	}
 	out := bufio.NewWriter(c.stdout)
 	s := &story{Writer: out, t: t, m: m}
-	m.see(ids, segments)
+	m.encodeOne(ids, segments)
 	s.explainInput()
 	s.explainAttention(*layer, *head)
 	if m.mlm != nil {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"strings"
 )
@@ -114,14 +113,15 @@ func finetune(c *call) error {
 	if f.settings.LearningRate == 0 {
 		f.settings.LearningRate = tuneRate(from.Config.HiddenSize)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := untilInterrupted()
 	defer stop()
-	context.AfterFunc(ctx, stop) // so that a second interrupt stops at once
 	if f.study {
 		return c.study(ctx, f, from, task)
 	}
-	m, err := NewModel(task.config, f.settings.Seed)
-	if !f.scratch {
+	var m *Model
+	if f.scratch {
+		m, err = NewModel(task.config, f.settings.Seed)
+	} else {
 		m, err = transfer(from, task.config, f.settings.Seed, task.pairs)
 	}
 	if err != nil {
@@ -135,15 +135,15 @@ func (c *call) tune(ctx context.Context, f *tuneFlags, m *Model, t *Tokenizer, t
 	if err := os.MkdirAll(f.out, 0o777); err != nil {
 		return err
 	}
-	metrics, err := os.Create(filepath.Join(f.out, "metrics.jsonl"))
+	metrics, err := os.Create(filepath.Join(f.out, metricsFile))
 	if err != nil {
 		return err
 	}
 	defer metrics.Close()
 	best := 0
 	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
-	tuner.Score = func() float64 { score, _ := task.evaluate(m); return score }
-	tuner.Report = func(r EpochReport) error {
+	tuner.Evaluate = func() float64 { score, _ := task.evaluate(m); return score }
+	tuner.OnEpoch = func(r Epoch) error {
 		if r.Best {
 			best = r.Epoch
 		}
@@ -205,7 +205,7 @@ func (c *call) readTask(f *tuneFlags, from *Model, t *Tokenizer) (*task, error) 
 }
 
 func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int) (*task, error) {
-	list, err := readWith(c, f.train, func(r io.Reader) ([]Labelled, error) { return ReadLabelled(r, strings.HasSuffix(f.train, ".csv")) })
+	list, err := readInput(c, f.train, func(r io.Reader) ([]Labelled, error) { return ReadLabelled(r, strings.HasSuffix(f.train, ".csv")) })
 	if err != nil {
 		return nil, err
 	}
@@ -216,7 +216,7 @@ func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 	config.setLabels(labels)
 	var heldOut []Labelled
 	if f.eval != "" {
-		heldOut, err = readWith(c, f.eval, func(r io.Reader) ([]Labelled, error) { return ReadLabelled(r, strings.HasSuffix(f.eval, ".csv")) })
+		heldOut, err = readInput(c, f.eval, func(r io.Reader) ([]Labelled, error) { return ReadLabelled(r, strings.HasSuffix(f.eval, ".csv")) })
 	} else if !f.study {
 		list, heldOut = holdOut(c, list, f)
 	}
@@ -246,13 +246,13 @@ func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 
 func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limits) (*task, error) {
 	read := func(r io.Reader) ([]Question, error) { return ReadSQuAD(r, t) }
-	list, err := readWith(c, f.train, read)
+	list, err := readInput(c, f.train, read)
 	if err != nil {
 		return nil, err
 	}
 	var heldOut []Question
 	if f.eval != "" {
-		heldOut, err = readWith(c, f.eval, read)
+		heldOut, err = readInput(c, f.eval, read)
 	} else {
 		list, heldOut = holdOut(c, list, f)
 	}

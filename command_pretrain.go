@@ -1,20 +1,18 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"strings"
-	"syscall"
 )
 
 // The pretrain command: what the flags say becomes a model, a tokenizer and a
@@ -42,7 +40,7 @@ func pretrain(c *call) error {
 	if *saveEvery < 0 {
 		return usagef("-save-every is %d, want 0 or more", *saveEvery)
 	}
-	k := &keeper{dir: *out}
+	k := &checkpoints{dir: *out}
 	from, err := c.checkpoint(k, *resume)
 	if err == nil {
 		err = c.useRecipe(*recipe)
@@ -69,7 +67,7 @@ func pretrain(c *call) error {
 		if k.data != from.Data {
 			return fmt.Errorf("%s was made with other data than -corpus or -examples has now", from.dir)
 		}
-		if err := trainer.goOn(from); err != nil {
+		if err := trainer.resumeFrom(from); err != nil {
 			return err
 		}
 		c.note("going on from %s", from.dir)
@@ -123,15 +121,15 @@ func (c *call) useRecipe(name string) error {
 	return nil
 }
 
-// free are the flags of pretrain that training may go on with changed. Where the data
-// and the folder are is as free; that the data are the same is seen to.
-var free = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "accumulate": true}
+// mayChange are the flags of pretrain that may be others when a run is resumed. Files and
+// folders may have moved; their contents have to be the same, which is checked.
+var mayChange = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "accumulate": true}
 
 // settings are the flags that decide what comes out of training.
 func (c *call) settings() map[string]string {
 	settings := map[string]string{}
 	c.flags.VisitAll(func(f *flag.Flag) {
-		if !free[f.Name] {
+		if !mayChange[f.Name] {
 			settings[f.Name] = f.Value.String()
 		}
 	})
@@ -140,7 +138,7 @@ func (c *call) settings() map[string]string {
 
 // checkpoint is the checkpoint to go on from, nil for none. A flag that is given
 // has to be as it was; the others are taken from the checkpoint.
-func (c *call) checkpoint(k *keeper, resume bool) (*checkpoint, error) {
+func (c *call) checkpoint(k *checkpoints, resume bool) (*checkpoint, error) {
 	var from *checkpoint
 	var err error
 	if resume {
@@ -157,7 +155,7 @@ func (c *call) checkpoint(k *keeper, resume bool) (*checkpoint, error) {
 	given, name := c.given(), filepath.Join(from.dir, trainingFile)
 	for _, flag := range slices.Sorted(maps.Keys(from.Settings)) {
 		f, value := c.flags.Lookup(flag), from.Settings[flag]
-		if f == nil || free[flag] {
+		if f == nil || mayChange[flag] {
 			return nil, fmt.Errorf("%s: there is no setting %q", name, flag)
 		}
 		if now := f.Value.String(); given[flag] && now != value {
@@ -180,7 +178,7 @@ func (c *call) checkpoint(k *keeper, resume bool) (*checkpoint, error) {
 // useData gives the trainer its data, and returns their fingerprint.
 func (c *call) useData(trainer *Trainer, t *Tokenizer, names corpora, file string) (string, error) {
 	if file != "" {
-		if err := trainer.useExamples(file); err != nil {
+		if err := trainer.UseExamples(file); err != nil {
 			return "", err
 		}
 		return fileSum(file)
@@ -192,7 +190,7 @@ func (c *call) useData(trainer *Trainer, t *Tokenizer, names corpora, file strin
 	if err != nil {
 		return "", err
 	}
-	if err := trainer.useTokens(corpus, t); err != nil {
+	if err := trainer.UseCorpus(corpus, t); err != nil {
 		return "", wrap(names.String(), err)
 	}
 	c.diagnose(trainer, corpus)
@@ -248,7 +246,7 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 			return nil, nil, err
 		}
 		config.VocabSize = len(t.Words)
-		if n := config.parameters(); n > maxParameters {
+		if n := config.Parameters(); n > maxParameters {
 			return nil, nil, usagef("the model would have %d parameters, want at most %d", n, maxParameters)
 		}
 		m, err := NewModel(config, seed)
@@ -270,6 +268,9 @@ var flagOf = strings.NewReplacer(
 	"num_hidden_layers", "-layers", "hidden_size", "-hidden", "num_attention_heads", "-heads", "intermediate_size", "-intermediate",
 	"max_position_embeddings", "-positions", "vocab_size", "-vocab-size", "hidden_dropout_prob", "-dropout", "initializer_range", "-initializer-range",
 )
+
+// maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
+const maxParameters = min(100_000_000_000, math.MaxInt)
 
 // vocabularyFor loads the vocabulary or, where there is no file, trains one.
 func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase bool) (*Tokenizer, error) {
@@ -293,7 +294,7 @@ func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase boo
 
 // train trains, saves the model and says how it goes: in metrics.jsonl, on
 // standard error while a step follows the other, and by show for each report.
-func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Report)) error {
+func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Metrics)) error {
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return err
 	}
@@ -311,15 +312,14 @@ func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Repor
 	if show == nil {
 		show = progress.report
 	}
-	trainer.Tick = progress.tick
-	trainer.Report = func(r Report) error {
+	trainer.OnStep = progress.tick
+	trainer.OnReport = func(r Metrics) error {
 		progress.clear()
 		show(r)
 		return wrap(name, json.NewEncoder(diskWriter{metrics}).Encode(r))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := untilInterrupted()
 	defer stop()
-	context.AfterFunc(ctx, stop) // so that a second interrupt stops at once
 	err = trainer.Train(ctx)
 	progress.clear()
 	if errors.Is(err, errInterrupted) && trainer.Save != nil {
@@ -359,8 +359,8 @@ func eval(c *call) error {
 	if err != nil {
 		return err
 	}
-	e := Examine(m, list, t.mask, unigramOf(list, m.Config.VocabSize))
-	report := e.report(0, 0)
+	e := Evaluate(m, list, t.mask, unigramOf(list, m.Config.VocabSize))
+	report := e.metrics(0, 0)
 	if *asJSON {
 		return json.NewEncoder(c.stdout).Encode(struct {
 			Examples int     `json:"examples"`
@@ -369,14 +369,14 @@ func eval(c *call) error {
 			MLM      float64 `json:"mlm_accuracy"`
 			NSPLoss  float64 `json:"nsp_loss"`
 			NSP      float64 `json:"nsp_accuracy"`
-			*Details
-		}{e.NSPCount, e.MLMCount, report.MLMLoss, report.MLMAccuracy, report.NSPLoss, report.NSPAccuracy, report.Details})
+			*EvalMetrics
+		}{e.NSPCount, e.MLMCount, report.MLMLoss, report.MLMAccuracy, report.NSPLoss, report.NSPAccuracy, report.EvalMetrics})
 	}
 	return e.write(c.stdout, report)
 }
 
 // write writes an examination as a table.
-func (e *Examination) write(w io.Writer, r Report) error {
+func (e *Evaluation) write(w io.Writer, r Metrics) error {
 	_, err := fmt.Fprintf(w, "masked tokens   loss %.4f   accuracy %5.1f%%   (%d tokens)\n", r.MLMLoss, 100*r.MLMAccuracy, e.MLMCount)
 	for _, line := range []struct {
 		format string
@@ -405,6 +405,5 @@ func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, 
 	if err != nil {
 		return nil, err
 	}
-	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: seed, MaxTokens: maxSeq}
-	return stream.Epoch(), nil
+	return newStream(text, t, text.AllDocuments(), maxSeq, seed).Epoch(), nil
 }

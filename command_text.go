@@ -30,7 +30,7 @@ func (c *call) corpusFlag() *corpora {
 
 // readTokens reads and encodes a corpus, on all cores.
 func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
-	corpus, err := ReadTokens(names, c.stdin, t, c.reading("tokenizing"))
+	corpus, err := ReadCorpus(names, c.stdin, t, c.reading("tokenizing"))
 	newProgress(c.stderr, 0, 0).clear()
 	if err == nil && corpus.Invalid > 0 {
 		c.note("%s: %d bytes are not UTF-8 and were read as U+FFFD", names.String(), corpus.Invalid)
@@ -56,7 +56,7 @@ func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error)
 	counts, sum, progress := map[string]int{}, 0, c.reading("counting words")
 	for _, name := range names {
 		err := eachFile(name, c.stdin, func(r io.Reader) error {
-			read, _, err := inBatches(r, func(blocks []block, read int) {
+			read, _, err := readBlocks(r, func(blocks []block, read int) {
 				addCounts(counts, blocks, lowerCase)
 				progress(sum + read)
 			})
@@ -72,11 +72,11 @@ func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error)
 }
 
 func addCounts(counts map[string]int, blocks []block, lowerCase bool) {
-	text := &Text{}
+	var lines []string
 	for _, b := range blocks {
-		text.Documents = append(text.Documents, b.lines)
+		lines = append(lines, b.lines...)
 	}
-	for word, n := range CountWords(text, lowerCase) {
+	for word, n := range CountWords(lines, lowerCase) {
 		counts[word] += n
 	}
 	for rare := 1; len(counts) > maxCounted; rare++ {
@@ -237,7 +237,8 @@ func examples(c *call) error {
 	if err != nil {
 		return err
 	}
-	stream := Stream{Corpus: text, Tokenizer: t, Documents: text.AllDocuments(), Seed: *seed, MaxTokens: *maxSeq, ShortSeqProb: *shortSeqProb, WholeWords: *wholeWords}
+	stream := newStream(text, t, text.AllDocuments(), *maxSeq, *seed)
+	stream.ShortSeqProb, stream.WholeWords = *shortSeqProb, *wholeWords
 	out := bufio.NewWriter(c.stdout)
 	return errors.Join(WriteExamples(out, stream.Epoch(), t), out.Flush())
 }

@@ -113,16 +113,19 @@ func embed(c *call) error {
 	if err != nil {
 		return err
 	}
+	layers := len(m.encoder)
+	if *layer < -layers-1 || *layer > layers {
+		return usagef("-layer is %d, want %d to %d", *layer, -layers-1, layers)
+	}
+	if *layer < 0 {
+		*layer += layers + 1
+	}
 	return c.eachInput(func(out io.Writer, a, b string) error {
 		ids, segments, err := c.sequence(m, t, a, b)
 		if err != nil {
 			return err
 		}
-		e, err := m.Embed(ids, segments, *layer)
-		if err != nil {
-			return err
-		}
-		return json.NewEncoder(out).Encode(e)
+		return json.NewEncoder(out).Encode(m.Embed(ids, segments, *layer))
 	})
 }
 
@@ -182,11 +185,11 @@ func answer(c *call) error {
 	if err != nil {
 		return err
 	}
-	text, err := c.readAll(*file)
+	text, err := readInput(c, *file, io.ReadAll)
 	if err != nil {
 		return err
 	}
-	passage := newPassage(t, text)
+	passage := newPassage(t, string(text))
 	if len(passage.ids) == 0 {
 		return fmt.Errorf("%s: there is no text in it", *file)
 	}
@@ -194,6 +197,9 @@ func answer(c *call) error {
 		q := &Question{Passage: passage, ids: t.Encode(a + " " + b)}
 		if len(q.ids) == 0 {
 			return errors.New("there is no question")
+		}
+		if cut := len(q.ids) - l.question(); cut > 0 {
+			c.note("the question has %d tokens, of which the last %d were cut off", len(q.ids), cut)
 		}
 		answer := m.Answer(t, q, l, *threshold)
 		if *asJSON {

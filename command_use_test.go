@@ -40,7 +40,7 @@ func tuned(t *testing.T, model string) (classifier, answerer, labelled string) {
 		}
 		metrics, err := os.ReadFile(filepath.Join(args[len(args)-1], "metrics.jsonl"))
 		check(t, err)
-		var first EpochReport
+		var first Epoch
 		check(t, json.Unmarshal([]byte(strings.Split(string(metrics), "\n")[0]), &first))
 		if first.Epoch != 1 || first.Loss <= 0 || !first.Best {
 			t.Errorf("metrics.jsonl has %s", metrics)
@@ -163,7 +163,7 @@ func explained(t *testing.T, more ...string) *explanation {
 	check(t, err)
 	ids, segments := e.t.Pair(e.t.Encode(sentenceA), e.t.Encode(sentenceB))
 	e.ids, e.tokens = ids, e.t.Tokens(ids)
-	e.m.see(ids, segments)
+	e.m.encodeOne(ids, segments)
 	return e
 }
 
@@ -271,7 +271,7 @@ func TestHeadsLookBeforeAndAfter(t *testing.T) {
 	m := smallModel(t)
 	ids := []int32{1, 2, 3, 4}
 	n := len(ids)
-	m.see(ids, make([]int32, n))
+	m.encodeOne(ids, make([]int32, n))
 	a := m.encoder[0].attention
 	clear(a.probs)
 	for i := range n {

@@ -2,9 +2,11 @@ package main
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 )
+
+// Before step 2: what is fixed before a model learns anything. How large it is, and what
+// it is for.
 
 // What a model is for, by Hugging Face's names.
 const (
@@ -31,7 +33,7 @@ type Config struct {
 	LayerNormEps          float64  `json:"layer_norm_eps"`
 	PadTokenID            int      `json:"pad_token_id"`
 
-	// Of a classifier alone (finetune.go).
+	// Of a classifier alone (classify.go).
 	ID2Label          map[string]string `json:"id2label,omitempty"`
 	Label2ID          map[string]int    `json:"label2id,omitempty"`
 	ClassifierDropout *float64          `json:"classifier_dropout,omitempty"` // nil: hidden_dropout_prob
@@ -64,6 +66,7 @@ var sizes = map[string][3]int{
 	"large":  {24, 1024, 16},
 }
 
+// epsilon is what LayerNorm adds to a variance.
 func (c *Config) epsilon() float32 { return float32(c.LayerNormEps) }
 
 // architecture is what a model with this configuration is for. What is neither of
@@ -99,11 +102,12 @@ func (c *Config) Labels() []string {
 	return labels
 }
 
-func (c *Config) classifierDropout() float64 {
+// classifierDropout is where the rate of the dropout before a classifier stands.
+func (c *Config) classifierDropout() *float64 {
 	if c.ClassifierDropout != nil {
-		return *c.ClassifierDropout
+		return c.ClassifierDropout
 	}
-	return c.HiddenDropout
+	return &c.HiddenDropout
 }
 
 // Check returns an error that names the first field that cannot be.
@@ -160,7 +164,7 @@ func (c *Config) checkHead() error {
 			return fmt.Errorf("id2label has %d labels, but none for %d", len(c.ID2Label), i)
 		}
 	}
-	switch p := c.classifierDropout(); {
+	switch p := *c.classifierDropout(); {
 	case len(c.ID2Label) == 1:
 		return fmt.Errorf("id2label has one label, want two or more: a model that gives a number instead of a label (regression) is not known here")
 	case c.ProblemType != "" && c.ProblemType != "single_label_classification":
@@ -171,21 +175,22 @@ func (c *Config) checkHead() error {
 	return nil
 }
 
-// parameters is how many a model of this configuration has, be they too many for an int.
-func (c Config) parameters() (n int64) {
-	m, err := newModel(c)
-	if err != nil {
-		return 0
+// Parameters is how many numbers a model of this configuration learns, be they too many
+// for an int. (TestParameterCount holds it against the list that a model makes.)
+func (c *Config) Parameters() int64 {
+	v, h, i := int64(c.VocabSize), int64(c.HiddenSize), int64(c.IntermediateSize)
+	linear := func(in, out int64) int64 { return in*out + out }
+	norm := 2 * h
+	embeddings := (v+int64(c.MaxPositionEmbeddings)+int64(c.TypeVocabSize))*h + norm
+	layer := 4*linear(h, h) + linear(h, i) + linear(i, h) + 2*norm
+	encoder := embeddings + int64(c.NumHiddenLayers)*layer
+	pooler := linear(h, h)
+	switch c.architecture() {
+	case classification:
+		return encoder + pooler + linear(h, int64(len(c.Labels())))
+	case answering:
+		return encoder + linear(h, 2)
 	}
-	for _, p := range m.List {
-		size := int64(1)
-		for _, d := range p.Shape {
-			size *= int64(d)
-		}
-		n += size
-	}
-	return n
+	mlm := linear(h, h) + norm + v // the decoder's matrix is the word embeddings
+	return encoder + pooler + mlm + linear(h, 2)
 }
-
-// maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
-const maxParameters = min(100_000_000_000, math.MaxInt)

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// Before step 5: the corpus, which is text in tokens, once and for all. Training
-// goes through it many times, so it is kept in little memory.
+// Step 5 of the lesson, before the examples: the corpus, which is text in tokens. Training
+// goes through it many times, so it is encoded once, and kept in little memory.
 
 // A Corpus is a text in tokens, two bytes each, or four if the vocabulary has more
 // than 65536. Sentence i is the tokens sentences[i] to sentences[i+1], and document
@@ -54,36 +54,21 @@ func (l *long[T]) len() int {
 	return last<<chunkBits + len(l.chunks[last])
 }
 
+// newCorpus is a corpus that has no text yet, for the ids of this tokenizer.
 func newCorpus(t *Tokenizer) *Corpus {
 	c := &Corpus{wide: len(t.Words) > 1<<16, documents: []int{0}}
 	c.sentences.append(0)
 	return c
 }
 
-// NewCorpus encodes a text. It leaves out what has no token.
-func NewCorpus(text *Text, t *Tokenizer) (*Corpus, error) {
-	c := newCorpus(t)
-	c.add(t, len(text.Documents), func(i int) []string { return text.Documents[i] }, func(int, int) bool { return true })
-	c.endFile()
-	return c, c.Check()
-}
-
-// ReadTokens reads and encodes the files and folders that are named, part by part, so
-// that memory is needed for the tokens alone. progress is told how many bytes
-// of text have been read.
-func ReadTokens(names []string, stdin io.Reader, t *Tokenizer, progress func(bytes int)) (*Corpus, error) {
+// ReadCorpus reads and encodes the files and folders that are named. progress is told
+// how many bytes of text have been read.
+func ReadCorpus(names []string, stdin io.Reader, t *Tokenizer, progress func(bytes int)) (*Corpus, error) {
 	c, sum := newCorpus(t), 0
 	for _, name := range names {
 		err := eachFile(name, stdin, func(r io.Reader) error {
-			read, invalid, err := inBatches(r, func(blocks []block, read int) {
-				c.add(t, len(blocks),
-					func(i int) []string { return blocks[i].sentences() },
-					func(i, sentences int) bool { return blocks[i].endsDocument(sentences) })
-				progress(sum + read)
-			})
-			c.endFile()
-			c.Invalid += invalid
-			sum += read
+			n, err := c.readFile(r, t, func(bytes int) { progress(sum + bytes) })
+			sum += n
 			return err
 		})
 		if err != nil {
@@ -93,35 +78,18 @@ func ReadTokens(names []string, stdin io.Reader, t *Tokenizer, progress func(byt
 	return c, wrap(strings.Join(names, ", "), c.Check())
 }
 
-// batchSize is how many bytes of text are worked on together, on all cores.
-const batchSize = 4 << 20
-
-// inBatches reads a file while work is at the blocks that were read before. It
-// returns how many bytes there were, and how many were not UTF-8.
-func inBatches(r io.Reader, work func(blocks []block, read int)) (read, invalid int, err error) {
-	type batch struct {
-		blocks []block
-		read   int
-	}
-	batches := make(chan batch, 1)
-	var s scanner
-	go func() {
-		var next batch
-		s.emit = func(b block) {
-			next.blocks = append(next.blocks, b)
-			if s.read-next.read >= batchSize {
-				batches <- batch{next.blocks, s.read}
-				next = batch{nil, s.read}
-			}
-		}
-		err = s.scan(r)
-		batches <- batch{next.blocks, s.read}
-		close(batches)
-	}()
-	for b := range batches {
-		work(b.blocks, b.read)
-	}
-	return s.read, s.invalid, err
+// readFile reads and encodes a file part by part, so that memory is needed for the
+// tokens alone. No document goes over its end. It returns how many bytes it had.
+func (c *Corpus) readFile(r io.Reader, t *Tokenizer, progress func(bytes int)) (int, error) {
+	read, invalid, err := readBlocks(r, func(blocks []block, read int) {
+		c.add(t, len(blocks),
+			func(i int) []string { return blocks[i].sentences() },
+			func(i, sentences int) bool { return blocks[i].endsDocument(sentences) })
+		progress(read)
+	})
+	c.endFile()
+	c.Invalid += invalid
+	return read, err
 }
 
 // add encodes n parts of a text on all cores and appends them in their order:

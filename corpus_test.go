@@ -39,7 +39,7 @@ func TestSplitSentences(t *testing.T) {
 // in prose a line break is a space, and short paragraphs are joined.
 func TestReadText(t *testing.T) {
 	documents := func(text string) string {
-		got, err := ReadText(strings.NewReader(text))
+		got, err := readText(strings.NewReader(text))
 		check(t, err)
 		var parts []string
 		for _, d := range got.Documents {
@@ -59,7 +59,7 @@ func TestReadText(t *testing.T) {
 	equal(t, documents(strings.Repeat(paragraph, 4)), sentences+"|"+sentences+"|"+sentences+"|"+sentences)
 	equal(t, documents(strings.Repeat(paragraph, 6)), sentences+"|"+sentences+"|"+sentences+" // "+sentences+"|"+sentences+"|"+sentences)
 
-	got, err := ReadText(strings.NewReader("Caf\xe9 \xff\xfe au lait.\n"))
+	got, err := readText(strings.NewReader("Caf\xe9 \xff\xfe au lait.\n"))
 	check(t, err)
 	equal(t, got.Documents[0][0], "Caf\uFFFD \uFFFD\uFFFD au lait.")
 	equal(t, got.Invalid, 3)
@@ -76,18 +76,25 @@ func TestReadCorpus(t *testing.T) {
 	check(t, w.Close())
 	check(t, os.WriteFile(filepath.Join(dir, "b", "b.txt.gz"), compressed.Bytes(), 0o666))
 
-	for name, want := range map[string][][]string{
-		dir:                                 {{"One a.", "Two a."}, {"One b."}},
-		filepath.Join(dir, "a.txt"):         {{"One a.", "Two a."}},
-		filepath.Join(dir, "b", "b.txt.gz"): {{"One b."}},
-		"-":                                 {{"Standard input."}},
+	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], strings.Fields("one two standard input a b .")...), true)
+	check(t, err)
+	for name, want := range map[string]string{
+		dir:                                 "one a . two a . // one b .",
+		filepath.Join(dir, "a.txt"):         "one a . two a .",
+		filepath.Join(dir, "b", "b.txt.gz"): "one b .",
+		"-":                                 "standard input .",
 	} {
-		text, err := ReadCorpus(name, strings.NewReader("Standard input."))
+		second := filepath.Join(dir, "b") // a corpus has two documents or more
+		corpus, err := ReadCorpus([]string{name, second}, strings.NewReader("Standard input."), tokenizer, func(int) {})
 		check(t, err)
-		equal(t, text.Documents, want)
+		var documents []string
+		for d := range len(corpus.documents) - 2 {
+			documents = append(documents, strings.Join(tokenizer.Tokens(corpus.span(corpus.documents[d], corpus.documents[d+1])), " "))
+		}
+		equal(t, strings.Join(documents, " // "), want)
 	}
 	check(t, os.WriteFile(filepath.Join(dir, "bad.gz"), []byte("not compressed"), 0o666))
-	if _, err := ReadCorpus(dir, nil); err == nil || !strings.Contains(err.Error(), "bad.gz") {
+	if _, err := ReadCorpus([]string{dir}, nil, tokenizer, func(int) {}); err == nil || !strings.Contains(err.Error(), "bad.gz") {
 		t.Errorf("the error is %v, want one that names bad.gz", err)
 	}
 }
@@ -139,7 +146,7 @@ func FuzzReadText(f *testing.F) {
 	f.Add("A b. C d.\n\nE f\ng h. I.")
 	f.Add("\xff\xfe\x00 … 。「」\n.\n. .\n")
 	f.Fuzz(func(t *testing.T, s string) {
-		text, err := ReadText(strings.NewReader(s))
+		text, err := readText(strings.NewReader(s))
 		check(t, err)
 		var all []string
 		for _, d := range text.Documents {
@@ -201,7 +208,7 @@ func (b *bigText) document(text []byte) []byte {
 
 // A text that is read part by part is the corpus that it is as a whole: in lines,
 // in prose, without a line break, and in a vocabulary that needs four bytes.
-func TestReadTokensIsReadText(t *testing.T) {
+func TestReadCorpusIsReadText(t *testing.T) {
 	lines, err := io.ReadAll(newBigText(1200 << 10))
 	check(t, err)
 	prose := strings.Join(strings.SplitAfter(strings.ReplaceAll(strings.ReplaceAll(string(lines), ".\n", ". "), " ba", "\nba"), ". "), "")
@@ -223,17 +230,17 @@ func TestReadTokensIsReadText(t *testing.T) {
 	} {
 		tokenizer, err := NewTokenizer(c.words, true)
 		check(t, err)
-		text, err := ReadText(strings.NewReader(c.text))
+		text, err := readText(strings.NewReader(c.text))
 		check(t, err)
 		name := filepath.Join(t.TempDir(), "text")
 		check(t, os.WriteFile(name, []byte(c.text), 0o666))
 		other := filepath.Join(t.TempDir(), "other")
 		check(t, os.WriteFile(other, []byte("Another.\n\nAnd one.\n"), 0o666))
 		text.Documents = append(text.Documents, []string{"Another."}, []string{"And one."})
-		want, err := NewCorpus(text, tokenizer)
+		want, err := corpusOf(text, tokenizer)
 		check(t, err)
 		read := 0
-		got, err := ReadTokens([]string{name, other}, nil, tokenizer, func(bytes int) { read = bytes })
+		got, err := ReadCorpus([]string{name, other}, nil, tokenizer, func(bytes int) { read = bytes })
 		check(t, err)
 		if got.Sum() != want.Sum() || got.Unknown != want.Unknown {
 			t.Errorf("%s: the corpus is another one: %d and %d tokens", c.name, got.low.len(), want.low.len())
@@ -253,7 +260,7 @@ func TestReadTokensIsReadText(t *testing.T) {
 
 // A corpus takes little more memory than two bytes a token.
 func TestCorpusIsSmall(t *testing.T) {
-	words, err := TrainVocabulary(CountWords(mustReadText(t, newBigText(1<<20)), true), 2000)
+	words, err := TrainVocabulary(CountWords(mustReadText(t, newBigText(1<<20)).lines(), true), 2000)
 	check(t, err)
 	tokenizer, err := NewTokenizer(words, true)
 	check(t, err)
@@ -269,7 +276,7 @@ func TestCorpusIsSmall(t *testing.T) {
 		return int(m.HeapAlloc)
 	}
 	before := memory()
-	corpus, err := ReadTokens([]string{name}, nil, tokenizer, func(int) {})
+	corpus, err := ReadCorpus([]string{name}, nil, tokenizer, func(int) {})
 	check(t, err)
 	if used, tokens := memory()-before, corpus.low.len(); used > 3*tokens {
 		t.Errorf("%d bytes for %d tokens", used, tokens)
@@ -279,28 +286,28 @@ func TestCorpusIsSmall(t *testing.T) {
 	runtime.KeepAlive(corpus)
 }
 
-func mustReadText(t testing.TB, r io.Reader) *Text {
+func mustReadText(t testing.TB, r io.Reader) *plainText {
 	t.Helper()
-	text, err := ReadText(r)
+	text, err := readText(r)
 	check(t, err)
 	return text
 }
 
-// BenchmarkReadTokens is about a text of a size that is given in megabytes:
+// BenchmarkReadCorpus is about a text of a size that is given in megabytes:
 //
-//	go test -run - -bench ReadTokens -benchtime 1x . -args -megabytes 1000
+//	go test -run - -bench ReadCorpus -benchtime 1x . -args -megabytes 1000
 var megabytes = flag.Int("megabytes", 16, "text of the benchmarks")
 
-func BenchmarkReadTokens(b *testing.B) {
-	words, err := TrainVocabulary(CountWords(mustReadText(b, newBigText(1<<20)), true), 8000)
+func BenchmarkReadCorpus(b *testing.B) {
+	words, err := TrainVocabulary(CountWords(mustReadText(b, newBigText(1<<20)).lines(), true), 8000)
 	check(b, err)
 	tokenizer, err := NewTokenizer(words, true)
 	check(b, err)
 	b.SetBytes(int64(*megabytes) << 20)
 	for b.Loop() {
-		corpus, err := ReadTokens([]string{"-"}, newBigText(*megabytes<<20), tokenizer, func(int) {})
+		corpus, err := ReadCorpus([]string{"-"}, newBigText(*megabytes<<20), tokenizer, func(int) {})
 		check(b, err)
-		s := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: 1, MaxTokens: 128}
+		s := newStream(corpus, tokenizer, corpus.AllDocuments(), 128, 1)
 		begin := time.Now()
 		s.load(1)
 		b.ReportMetric(time.Since(begin).Seconds(), "s/epoch's-pairs")
@@ -324,7 +331,7 @@ func shareOfExamples(b *testing.B, corpus *Corpus, tokenizer *Tokenizer) float64
 	s := defaultSettings()
 	s.complete()
 	trainer := &Trainer{Model: m, Settings: s, optimizer: newAdamW(&m.Parameters, &s)}
-	check(b, trainer.useTokens(corpus, tokenizer))
+	check(b, trainer.UseCorpus(corpus, tokenizer))
 	source := &timedSource{Source: trainer.Source}
 	trainer.Source.Fill(&Batch{}, s.Batch, 0) // which makes the pairs of the epoch
 	trainer.Source = source

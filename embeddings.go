@@ -12,7 +12,8 @@ package main
 // The sum is normalised, and in training some of it is dropped (BERT paper,
 // section 3, figure 2; Hugging Face's BertEmbeddings).
 
-// A Batch is some examples, end to end.
+// A Batch is some sequences, end to end, without padding: N rows. What is to be guessed
+// of them (step 5) is labels.
 type Batch struct {
 	Tokens     []int32 // (N)
 	Segments   []int32 // (N)
@@ -20,7 +21,7 @@ type Batch struct {
 	Starts     []int   // (S+1) row of each [CLS], and N
 	Masked     []int   // (M) rows whose token is to be guessed
 	Labels     []int32 // (M) the tokens that were there
-	NextLabels []int32 // (S)
+	NextLabels []int32 // (S) 0 = IsNext, 1 = NotNext
 }
 
 // Reset empties the batch.
@@ -28,20 +29,14 @@ func (b *Batch) Reset() {
 	*b = Batch{b.Tokens[:0], b.Segments[:0], b.Positions[:0], append(b.Starts[:0], 0), b.Masked[:0], b.Labels[:0], b.NextLabels[:0]}
 }
 
-// Add appends an example.
-func (b *Batch) Add(e Example) {
-	start := len(b.Tokens)
-	b.Tokens = append(b.Tokens, e.Tokens...)
-	b.Segments = append(b.Segments, e.Segments...)
-	for i := range e.Tokens {
+// Add appends a sequence.
+func (b *Batch) Add(tokens, segments []int32) {
+	b.Tokens = append(b.Tokens, tokens...)
+	b.Segments = append(b.Segments, segments...)
+	for i := range tokens {
 		b.Positions = append(b.Positions, int32(i))
 	}
 	b.Starts = append(b.Starts, len(b.Tokens))
-	for _, p := range e.Positions {
-		b.Masked = append(b.Masked, start+int(p))
-	}
-	b.Labels = append(b.Labels, e.Labels...)
-	b.NextLabels = append(b.NextLabels, e.NextLabel)
 }
 
 // Embeddings looks up and adds the three vectors of each token.
@@ -55,11 +50,9 @@ type Embeddings struct {
 	batch *Batch
 	sum   []float32 // (N, H)
 	y     []float32 // (N, H)
-	dy    []float32 // (N, H)
-	dnorm []float32 // (N, H) gradient of the norm's output
-	dsum  []float32 // (N, H) and of its input
+	dsum  []float32 // (N, H)
 
-	forward, dropRows, dropGrads, addGrads func(lo, hi int)
+	sumUp, addGrads func(lo, hi int)
 }
 
 func newEmbeddings(ps *Parameters, c *Config, dropout *Dropout) *Embeddings {
@@ -71,7 +64,7 @@ func newEmbeddings(ps *Parameters, c *Config, dropout *Dropout) *Embeddings {
 		norm:     newLayerNorm(ps, name+"LayerNorm", c.HiddenSize, c.epsilon()),
 		dropout:  dropout,
 	}
-	e.forward, e.dropRows, e.dropGrads, e.addGrads = e.forwardRows, e.dropoutRows, e.dropoutGradRows, e.addGradColumns
+	e.sumUp, e.addGrads = e.sumRows, e.addGradColumns
 	return e
 }
 
@@ -80,14 +73,13 @@ func newEmbeddings(ps *Parameters, c *Config, dropout *Dropout) *Embeddings {
 //	y = dropout(LayerNorm(word[token] + segment[segment] + position[position]))
 func (e *Embeddings) Forward(b *Batch) []float32 {
 	n, h := len(b.Tokens), e.Word.Shape[1]
-	e.batch, e.sum, e.y = b, grow(e.sum, n*h), grow(e.y, n*h)
-	parallel(n, rowGrain, e.forward)
-	e.norm.Forward(e.sum)
-	parallel(n, rowGrain, e.dropRows)
+	e.batch, e.sum = b, grow(e.sum, n*h)
+	parallel(n, rowGrain, e.sumUp)
+	e.y = e.dropout.Forward(e.norm.Forward(e.sum))
 	return e.y
 }
 
-func (e *Embeddings) forwardRows(lo, hi int) {
+func (e *Embeddings) sumRows(lo, hi int) {
 	h := e.Word.Shape[1]
 	for r := lo; r < hi; r++ {
 		sum := e.sum[r*h:][:h]
@@ -97,28 +89,25 @@ func (e *Embeddings) forwardRows(lo, hi int) {
 	}
 }
 
-func (e *Embeddings) dropoutRows(lo, hi int) {
-	h := e.Word.Shape[1]
-	e.dropout.apply(e.y[lo*h:hi*h], e.norm.y.floats[lo*h:hi*h], lo*h)
+// Backward adds to the gradients of the three tables.
+func (e *Embeddings) Backward(dy []float32) {
+	e.addGradients(e.batch, e.sumBackward(dy))
 }
 
-// Backward of the sum: each of the three rows that a token was made of gets all
-// of its gradient,
+// sumBackward is the gradient of the sum (N, H), and overwrites dy.
+func (e *Embeddings) sumBackward(dy []float32) []float32 {
+	return e.norm.Backward(e.dropout.Backward(dy))
+}
+
+// addGradients gives each of the three rows that a token was made of all of the
+// gradient of their sum:
 //
 //	dword[token] += dsum    dsegment[segment] += dsum    dposition[position] += dsum
 //
-// A worker has some columns of all tables, for a row may come up many times.
-func (e *Embeddings) Backward(dy []float32) {
-	n, h := len(e.batch.Tokens), e.Word.Shape[1]
-	e.dy, e.dnorm = dy, grow(e.dnorm, n*h)
-	parallel(n, rowGrain, e.dropGrads)
-	e.dsum = e.norm.Backward(e.dnorm)
-	parallelColumns(h, e.addGrads)
-}
-
-func (e *Embeddings) dropoutGradRows(lo, hi int) {
-	h := e.Word.Shape[1]
-	e.dropout.apply(e.dnorm[lo*h:hi*h], e.dy[lo*h:hi*h], lo*h)
+// A worker has some columns of all tables, because a row may come up many times.
+func (e *Embeddings) addGradients(b *Batch, dsum []float32) {
+	e.batch, e.dsum = b, dsum
+	parallelColumns(e.Word.Shape[1], e.addGrads)
 }
 
 func (e *Embeddings) addGradColumns(lo, hi int) {

@@ -1,13 +1,19 @@
 package main
 
-import "math"
+import (
+	"fmt"
+	"math"
+)
 
-// Step 6 of the lesson, watching it learn: reports, how well the model does on what
-// it has never seen, and warnings about what usually goes wrong.
+// Step 6 of the lesson, watching it learn: how well the model does on what it has never
+// seen, the numbers that are reported, and warnings about what usually goes wrong.
 
-// A Report is a line of metrics.jsonl. For split "train" it is the mean since the
-// report before; for "heldout" the documents held out of training.
-type Report struct {
+// metricsFile is the file of a run's folder that has all its metrics.
+const metricsFile = "metrics.jsonl"
+
+// Metrics are a line of metrics.jsonl. For split "train" they are means since the line
+// before; for "heldout" they are of the documents held out of training.
+type Metrics struct {
 	Step            int      `json:"step"`
 	Split           string   `json:"split"`
 	Tokens          int      `json:"tokens"` // trained on so far
@@ -19,11 +25,11 @@ type Report struct {
 	GradientNorm    *float64 `json:"gradient_norm,omitempty"`
 	TokensPerSecond *float64 `json:"tokens_per_second,omitempty"`
 	Skipped         int      `json:"skipped_steps,omitempty"` // so far
-	*Details
+	*EvalMetrics
 }
 
-// Details are what a report says of examples that are not trained on.
-type Details struct {
+// EvalMetrics are what is measured in an evaluation alone.
+type EvalMetrics struct {
 	Perplexity      float64    `json:"mlm_perplexity"` // e^loss: as unsure as among so many tokens
 	Top5            float64    `json:"mlm_top5"`       // share of labels among the first five guesses
 	Masked          float64    `json:"masked_accuracy"`
@@ -35,22 +41,17 @@ type Details struct {
 	SaidNext        float64    `json:"nsp_said_next"` // share of pairs taken for IsNext
 }
 
-func newReport(step, tokens int, split string, s Score) Report {
-	return Report{
+func newMetrics(step, tokens int, split string, t Totals) Metrics {
+	return Metrics{
 		Step: step, Split: split, Tokens: tokens,
-		MLMLoss: ratio(s.MLMLoss, s.MLMCount), MLMAccuracy: ratio(float64(s.MLMCorrect), s.MLMCount),
-		NSPLoss: ratio(s.NSPLoss, s.NSPCount), NSPAccuracy: ratio(float64(s.NSPCorrect), s.NSPCount),
+		MLMLoss: ratio(t.MLMLoss, t.MLMCount), MLMAccuracy: ratio(float64(t.MLMCorrect), t.MLMCount),
+		NSPLoss: ratio(t.NSPLoss, t.NSPCount), NSPAccuracy: ratio(float64(t.NSPCorrect), t.NSPCount),
 	}
 }
 
-// Evaluate returns how well the model does on examples, without dropout.
-func Evaluate(m *Model, examples []Example) Score {
-	return Examine(m, examples, -1, nil).Score
-}
-
-// An Examination is a score and what it is made of.
-type Examination struct {
-	Score
+// An Evaluation is how well a model does on examples: totals, and what they are made of.
+type Evaluation struct {
+	Totals
 	Top5           int            // labels among the first five guesses
 	Kinds          [kinds]guessed // tokens to be guessed, by what stands in their place
 	SaidNext       int            // pairs taken for IsNext
@@ -68,17 +69,17 @@ const (
 
 type guessed struct{ count, correct int }
 
-// Examine returns how well the model does on examples, without dropout. mask is
-// the id of [MASK].
-func Examine(m *Model, examples []Example, mask int32, u *unigram) Examination {
+// Evaluate returns how well the model does on examples, without dropout. mask is the id
+// of [MASK]; u may be nil.
+func Evaluate(m *Model, examples []Example, mask int32, u *unigram) Evaluation {
 	const batch = 32
 	m.NoDropout()
-	var sum Examination
+	var sum Evaluation
 	var b Batch
 	for at := 0; at < len(examples); at += batch {
 		b.Reset()
 		for _, e := range examples[at:min(at+batch, len(examples))] {
-			b.Add(e)
+			b.AddExample(e)
 		}
 		m.Forward(&b)
 		sum.countTop5(m.mlmLogits, b.Labels) // before Loss, which overwrites the logits
@@ -90,7 +91,7 @@ func Examine(m *Model, examples []Example, mask int32, u *unigram) Examination {
 }
 
 // countTop5 counts the labels to which fewer than five tokens are preferred.
-func (e *Examination) countTop5(logits []float32, labels []int32) {
+func (e *Evaluation) countTop5(logits []float32, labels []int32) {
 	classes := len(logits) / len(labels)
 	in := make([]int, len(labels))
 	parallel(len(labels), 1, func(lo, hi int) {
@@ -112,7 +113,7 @@ func (e *Examination) countTop5(logits []float32, labels []int32) {
 }
 
 // count takes the answers of a batch apart; mlm and nsp say which are right.
-func (e *Examination) count(b *Batch, mlm, nsp []bool, mask int32) {
+func (e *Evaluation) count(b *Batch, mlm, nsp []bool, mask int32) {
 	for i, row := range b.Masked {
 		kind := &e.Kinds[replaced]
 		switch b.Tokens[row] {
@@ -132,12 +133,12 @@ func (e *Examination) count(b *Batch, mlm, nsp []bool, mask int32) {
 	}
 }
 
-// report is the line of metrics.jsonl.
-func (e *Examination) report(step, tokens int) Report {
-	r := newReport(step, tokens, "heldout", e.Score)
+// metrics are the line of metrics.jsonl.
+func (e *Evaluation) metrics(step, tokens int) Metrics {
+	r := newMetrics(step, tokens, "heldout", e.Totals)
 	share := func(k int) float64 { return ratio(float64(e.Kinds[k].correct), e.Kinds[k].count) }
 	low, high := interval(e.NSPCorrect, e.NSPCount)
-	r.Details = &Details{
+	r.EvalMetrics = &EvalMetrics{
 		Perplexity: min(math.Exp(r.MLMLoss), math.MaxFloat64), Top5: ratio(float64(e.Top5), e.MLMCount),
 		Masked: share(masked), Replaced: share(replaced), Kept: share(kept),
 		UnigramLoss: ratio(e.UnigramLoss, e.MLMCount), UnigramAccuracy: ratio(float64(e.UnigramCorrect), e.MLMCount),
@@ -146,8 +147,8 @@ func (e *Examination) report(step, tokens int) Report {
 	return r
 }
 
-// interval is between what shares of right answers the truth lies, with 95%
-// confidence, if so many of n were right by chance (Wilson's interval).
+// interval is Wilson's: with 95% confidence, a model that got so many of n right gets a
+// share between low and high of all right.
 func interval(correct, n int) (low, high float64) {
 	if n == 0 {
 		return 0, 1
@@ -202,7 +203,7 @@ func unigramOf(examples []Example, vocabSize int) *unigram {
 		for _, id := range e.Tokens {
 			counts[id]++
 		}
-		for i, at := range e.Positions {
+		for i, at := range e.Masked {
 			counts[e.Tokens[at]]--
 			counts[e.Labels[i]]++
 		}
@@ -210,7 +211,7 @@ func unigramOf(examples []Example, vocabSize int) *unigram {
 	return newUnigram(counts)
 }
 
-func (e *Examination) addUnigram(labels []int32, u *unigram) {
+func (e *Evaluation) addUnigram(labels []int32, u *unigram) {
 	if u == nil {
 		return
 	}
@@ -222,38 +223,41 @@ func (e *Examination) addUnigram(labels []int32, u *unigram) {
 	}
 }
 
-// watch remembers what warnings need, and what has been said.
+// A watch knows what usually goes wrong in training, and says each thing once.
 type watch struct {
-	norm                    float64 // a running mean
-	unigram, oneClass, grew bool
+	norm                    float64 // a running mean of the gradient's norm
+	unigram, oneClass, grew bool    // what has been said
 }
 
 // patience is for how many steps a model may look as if it did not learn.
 const patience = 200
 
-// warnOf warns, once, of a model that has not begun to learn after half of its
-// steps.
-func (t *Trainer) warnOf(e *Examination) {
-	r := e.report(0, 0)
-	if t.state.Step < max(patience, t.Settings.Steps/2, t.Settings.Warmup) {
-		return
+// ofEvaluation returns warnings about a model that has not begun to learn after half of
+// its steps.
+func (w *watch) ofEvaluation(e *Evaluation, u *unigram, step int, s *Settings) (warnings []string) {
+	r := e.metrics(0, 0)
+	if step < max(patience, s.Steps/2, s.Warmup) {
+		return nil
 	}
-	if !t.watch.unigram && t.unigram != nil && r.MLMLoss > r.UnigramLoss-0.05 {
-		t.watch.unigram = true
-		t.warn("the MLM loss, %.2f, is no better than that of guessing by how common a token is, %.2f: it takes more steps, or another -lr (now %v)", r.MLMLoss, r.UnigramLoss, t.Settings.LearningRate)
+	if !w.unigram && u != nil && r.MLMLoss > r.UnigramLoss-0.05 {
+		w.unigram = true
+		warnings = append(warnings, fmt.Sprintf("the MLM loss, %.2f, is no better than that of guessing by how common a token is, %.2f: it takes more steps, or another -lr (now %v)",
+			r.MLMLoss, r.UnigramLoss, s.LearningRate))
 	}
-	if !t.watch.oneClass && e.NSPCount >= 50 && (r.SaidNext < 0.05 || r.SaidNext > 0.95) {
-		t.watch.oneClass = true
-		t.warn("next sentence prediction gives one answer to nearly all pairs (IsNext to %.0f%%): it takes more steps, longer sequences, or another -lr (now %v)", 100*r.SaidNext, t.Settings.LearningRate)
+	if !w.oneClass && e.NSPCount >= 50 && (r.SaidNext < 0.05 || r.SaidNext > 0.95) {
+		w.oneClass = true
+		warnings = append(warnings, fmt.Sprintf("next sentence prediction gives one answer to nearly all pairs (IsNext to %.0f%%): it takes more steps, longer sequences, or another -lr (now %v)",
+			100*r.SaidNext, s.LearningRate))
 	}
+	return warnings
 }
 
-// warnOfNorm warns, once, of a gradient that is much larger than those before it.
-func (t *Trainer) warnOfNorm(norm float64) {
-	w := &t.watch
-	if mean := w.norm; !w.grew && t.state.Step > 20 && norm > 100 && norm > 20*mean {
+// ofNorm returns a warning about a gradient that is much larger than those before it, or "".
+func (w *watch) ofNorm(norm float64, step int, s *Settings) (warning string) {
+	if mean := w.norm; !w.grew && step > 20 && norm > 100 && norm > 20*mean {
 		w.grew = true
-		t.warn("step %d: the norm of the gradient is %.0f, its mean until now %.2g: -lr %v may be too high", t.state.Step, norm, mean, t.Settings.LearningRate)
+		warning = fmt.Sprintf("step %d: the norm of the gradient is %.0f, its mean until now %.2g: -lr %v may be too high", step, norm, mean, s.LearningRate)
 	}
 	w.norm = float64(0.9*w.norm) + float64(0.1*norm)
+	return warning
 }

@@ -7,16 +7,97 @@ import (
 	"strings"
 )
 
-// Step 5 of the lesson: where the training examples come from. Nobody labels
-// them; the text itself has the answers.
+// Step 5 of the lesson: where the training examples come from. Nobody labels them; the
+// text itself has the answers.
 //
-//   - Next sentence prediction: half of the pairs are sentences that follow one
-//     another in a document, in the other half B comes from another document.
-//   - Masked language modelling: 15% of the tokens are hidden and have to be
-//     guessed from both sides.
+// Masked language modelling (MLM). The usual language model is auto-regressive: it guesses
+// each word from those before it, and must never look to the right, where the answer
+// stands. BERT is auto-encoding: it gets a text with holes and has to restore it. What is
+// hidden cannot be seen from any side, and that alone allows every token to look both
+// ways. Were nothing hidden, each could look at itself, and there would be nothing to
+// learn (TestStep5WhyWordsAreHidden).
 //
-// Two spans of a document's sentences become a pair, a pair an example, and some
-// examples a batch.
+// Next sentence prediction (NSP). Half of the pairs are sentences that follow one another
+// in a document; in the other half B comes from another document. Which it is has to be
+// guessed too, since many tasks are about how two sentences go together.
+
+// An Example is a pair of sentences as the model sees it. The names in JSON are those of
+// Google's create_pretraining_data.py.
+type Example struct {
+	Words     []string `json:"tokens,omitempty"`
+	Tokens    []int32  `json:"input_ids"`
+	Segments  []int32  `json:"token_type_ids"`
+	Masked    []int32  `json:"masked_lm_positions"` // where a token is to be guessed
+	Labels    []int32  `json:"masked_lm_ids"`       // and which
+	NextLabel int32    `json:"next_sentence_label"` // 0 = IsNext, 1 = NotNext
+}
+
+// maskShare is how many of the tokens are to be guessed.
+const maskShare = 0.15
+
+// mask chooses 15% of the tokens to be guessed. Of those, 80% become [MASK]. But in use
+// there are no masks, and a model that has to guess only where it sees one may make
+// nothing of the other tokens. So 10% become any ordinary token, and 10% stay as they are:
+// every token may be wrong, and every token may be asked for. (BERT paper, section 3.1 and
+// appendix C.2. Random tokens are 1.5% of all, too few to spoil the text.)
+//
+// [CLS] and [SEP] count among the tokens of which it is 15%, but are never chosen; [UNK]
+// may be. No more than 15% is also the original's max_predictions_per_seq.
+func (e *Example) mask(t *Tokenizer, wholeWords bool, r *rand.Rand) {
+	var candidates []int32
+	for i, id := range e.Tokens {
+		if id != t.cls && id != t.sep {
+			candidates = append(candidates, int32(i))
+		}
+	}
+	n := min(max(1, int(math.Round(maskShare*float64(len(e.Tokens))))), len(candidates))
+	if wholeWords {
+		candidates = e.chooseWords(t, candidates, n, r)
+		n = len(candidates)
+	}
+	// A selection in ascending order: the i-th of those left is taken with
+	// probability (still wanted)/(still there).
+	for i, at := range candidates {
+		if r.IntN(len(candidates)-i) >= n-len(e.Masked) {
+			continue
+		}
+		e.Masked = append(e.Masked, at)
+		e.Labels = append(e.Labels, e.Tokens[at])
+		switch chance := r.IntN(10); {
+		case chance < 8:
+			e.Tokens[at] = t.mask
+		case chance == 8:
+			e.Tokens[at] = t.randomOrdinary(r)
+		}
+	}
+}
+
+// chooseWords draws words of at most n tokens together: all pieces of a word are
+// to be guessed or none, so that a piece cannot be told from its neighbours
+// (Google's "whole word masking"). Where the first word has more, it is cut.
+func (e *Example) chooseWords(t *Tokenizer, candidates []int32, n int, r *rand.Rand) []int32 {
+	var words [][]int32 // positions in the example
+	for i, at := range candidates {
+		follows := i > 0 && candidates[i-1] == at-1
+		if follows && strings.HasPrefix(t.Words[e.Tokens[at]], continuing) {
+			words[len(words)-1] = append(words[len(words)-1], at)
+		} else {
+			words = append(words, []int32{at})
+		}
+	}
+	r.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
+	var chosen []int32
+	for _, w := range words {
+		if len(chosen)+len(w) <= n {
+			chosen = append(chosen, w...)
+		}
+	}
+	if len(chosen) == 0 {
+		chosen = words[0][:n]
+	}
+	slices.Sort(chosen)
+	return chosen
+}
 
 // A Pair says which sentences become A and B: a[0] to a[1], b[0] to b[1].
 type Pair struct {
@@ -114,17 +195,6 @@ func (c *Corpus) otherSentences(r *rand.Rand, documents []int, d, n int) [2]int 
 // minSeq is the fewest tokens that an example can be limited to: [CLS] A [SEP] B [SEP].
 const minSeq = 5
 
-// An Example is a pair as the model sees it. The names in JSON are those of
-// Google's create_pretraining_data.py.
-type Example struct {
-	Words     []string `json:"tokens,omitempty"`
-	Tokens    []int32  `json:"input_ids"`
-	Segments  []int32  `json:"token_type_ids"`
-	Positions []int32  `json:"masked_lm_positions"`
-	Labels    []int32  `json:"masked_lm_ids"`
-	NextLabel int32    `json:"next_sentence_label"` // 0 = IsNext, 1 = NotNext
-}
-
 // Example makes the example of a pair, at most maxTokens long, with new masks, of
 // whole words if that is asked for. What is too long becomes an excerpt.
 func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, wholeWords bool, r *rand.Rand) Example {
@@ -156,62 +226,13 @@ func excerpt(tokens []int32, keep int, r *rand.Rand) []int32 {
 	return tokens[at : at+keep]
 }
 
-// mask hides 15% of the tokens, but never [CLS] or [SEP]. Of those, 80% become
-// [MASK], 10% any ordinary token, and 10% stay as they are: in use there are no
-// masks, so the model has to make something of every token. (With 15% of what is
-// there, the original's max_predictions_per_seq is kept by itself.)
-func (e *Example) mask(t *Tokenizer, wholeWords bool, r *rand.Rand) {
-	var candidates []int32
-	for i, id := range e.Tokens {
-		if id != t.cls && id != t.sep {
-			candidates = append(candidates, int32(i))
-		}
+// AddExample appends an example.
+func (b *Batch) AddExample(e Example) {
+	start := len(b.Tokens)
+	b.Add(e.Tokens, e.Segments)
+	for _, at := range e.Masked {
+		b.Masked = append(b.Masked, start+int(at))
 	}
-	n := min(max(1, int(math.Round(0.15*float64(len(e.Tokens))))), len(candidates))
-	if wholeWords {
-		candidates = e.chooseWords(t, candidates, n, r)
-		n = len(candidates)
-	}
-	// A selection in ascending order: the i-th of those left is taken with
-	// probability (still wanted)/(still there).
-	for i, at := range candidates {
-		if r.IntN(len(candidates)-i) >= n-len(e.Positions) {
-			continue
-		}
-		e.Positions = append(e.Positions, at)
-		e.Labels = append(e.Labels, e.Tokens[at])
-		switch chance := r.IntN(10); {
-		case chance < 8:
-			e.Tokens[at] = t.mask
-		case chance == 8:
-			e.Tokens[at] = t.randomOrdinary(r)
-		}
-	}
-}
-
-// chooseWords draws words of at most n tokens together: all pieces of a word are
-// to be guessed or none, so that a piece cannot be told from its neighbours
-// (Google's "whole word masking"). Where the first word has more, it is cut.
-func (e *Example) chooseWords(t *Tokenizer, candidates []int32, n int, r *rand.Rand) []int32 {
-	var words [][]int32 // positions in the example
-	for i, at := range candidates {
-		follows := i > 0 && candidates[i-1] == at-1
-		if follows && strings.HasPrefix(t.Words[e.Tokens[at]], continuing) {
-			words[len(words)-1] = append(words[len(words)-1], at)
-		} else {
-			words = append(words, []int32{at})
-		}
-	}
-	r.Shuffle(len(words), func(i, j int) { words[i], words[j] = words[j], words[i] })
-	var chosen []int32
-	for _, w := range words {
-		if len(chosen)+len(w) <= n {
-			chosen = append(chosen, w...)
-		}
-	}
-	if len(chosen) == 0 {
-		chosen = words[0][:n]
-	}
-	slices.Sort(chosen)
-	return chosen
+	b.Labels = append(b.Labels, e.Labels...)
+	b.NextLabels = append(b.NextLabels, e.NextLabel)
 }

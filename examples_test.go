@@ -12,13 +12,13 @@ import (
 // smallCorpus has three documents: of many sentences, of two, and of one.
 func smallCorpus(t testing.TB) (*Corpus, *Tokenizer) {
 	t.Helper()
-	text := &Text{Documents: [][]string{nil, {"c c c", "d"}, {"e e"}}}
+	text := &plainText{Documents: [][]string{nil, {"c c c", "d"}, {"e e"}}}
 	for i := range 40 {
 		text.Documents[0] = append(text.Documents[0], strings.Repeat("a b ", i%5+1))
 	}
 	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], strings.Fields("a b c d e")...), true)
 	check(t, err)
-	corpus, err := NewCorpus(text, tokenizer)
+	corpus, err := corpusOf(text, tokenizer)
 	check(t, err)
 	return corpus, tokenizer
 }
@@ -51,7 +51,9 @@ func TestEverySentenceComesUp(t *testing.T) {
 func TestExamplesAreAFunctionOfTheSeed(t *testing.T) {
 	corpus, tokenizer := smallCorpus(t)
 	stream := func(seed uint64) *Stream {
-		return &Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: seed, MaxTokens: 20, ShortSeqProb: 0.1}
+		s := newStream(corpus, tokenizer, corpus.AllDocuments(), 20, seed)
+		s.ShortSeqProb = 0.1
+		return s
 	}
 	epochs := func(seed uint64) (first, second []Example) {
 		s := stream(seed)
@@ -106,7 +108,7 @@ func TestHundredThousandExamples(t *testing.T) {
 				}
 				n++
 				tokens += len(e.Tokens)
-				guessed += len(e.Positions)
+				guessed += len(e.Masked)
 				if e.NextLabel == 0 {
 					next++
 				} else if documentOf[p.a[0]] == documentOf[p.b[0]] {
@@ -114,7 +116,7 @@ func TestHundredThousandExamples(t *testing.T) {
 				}
 				whole := slices.Clone(e.Tokens) // the text again
 				hidden := make([]bool, len(whole))
-				for k, at := range e.Positions {
+				for k, at := range e.Masked {
 					if e.Labels[k] == tokenizer.cls || e.Labels[k] == tokenizer.sep {
 						t.Fatalf("%s is to be guessed", tokenizer.Words[e.Labels[k]])
 					}
@@ -166,7 +168,7 @@ func TestHundredThousandExamples(t *testing.T) {
 func TestEveryTokenComesUp(t *testing.T) {
 	const epochs, often = 100, 10
 	words := specialTokens[:5:5]
-	text := &Text{}
+	text := &plainText{}
 	for _, lengths := range [][]int{
 		{3, 9, 1, 200, 5, 12, 7}, {70, 10, 64, 2}, {10, 12, 9, 7, 14, 11, 8, 1000, 10, 6, 13, 10, 9, 11, 10}, {30, 1}, {150}, {1}, {6, 6},
 	} {
@@ -184,17 +186,18 @@ func TestEveryTokenComesUp(t *testing.T) {
 	}
 	tokenizer, err := NewTokenizer(words, true)
 	check(t, err)
-	corpus, err := NewCorpus(text, tokenizer)
+	corpus, err := corpusOf(text, tokenizer)
 	check(t, err)
 	for _, maxTokens := range []int{minSeq, 8, 16, 24, 75, 128, 512} {
-		s := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: 1, MaxTokens: maxTokens, ShortSeqProb: 0.1}
+		s := newStream(corpus, tokenizer, corpus.AllDocuments(), maxTokens, 1)
+		s.ShortSeqProb = 0.1
 		seen := make([]int, len(words))
 		for range epochs {
 			for _, e := range s.Epoch() {
 				if len(e.Tokens) > maxTokens {
 					t.Fatalf("an example has %d tokens, want at most %d", len(e.Tokens), maxTokens)
 				}
-				for i, at := range e.Positions {
+				for i, at := range e.Masked {
 					e.Tokens[at] = e.Labels[i]
 				}
 				for _, id := range e.Tokens {
@@ -266,7 +269,7 @@ func TestLongestFirst(t *testing.T) {
 // refused, with the example and what is wrong.
 func TestReadExamples(t *testing.T) {
 	corpus, tokenizer := smallCorpus(t)
-	s := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: corpus.AllDocuments(), Seed: 1, MaxTokens: 20}
+	s := newStream(corpus, tokenizer, corpus.AllDocuments(), 20, 1)
 	examples := s.Epoch()
 	var file bytes.Buffer
 	check(t, WriteExamples(&file, examples, tokenizer))
@@ -311,7 +314,7 @@ func FuzzExamples(f *testing.F) {
 		}
 		for _, e := range examples {
 			if len(e.Tokens) <= m.Config.MaxPositionEmbeddings {
-				Evaluate(m, []Example{e})
+				totalsOf(m, []Example{e})
 			}
 		}
 	})

@@ -15,8 +15,11 @@ import (
 	"strings"
 )
 
-// wrap puts the name of the file before an error. The system's errors have a name in
-// them already, which is that of a temporary file where one is written: it goes.
+// The ground: files. What is read may be anything, so that errors name the file and
+// memory is bounded; what is written is there as a whole or not at all.
+
+// wrap puts the name of the file before an error. An error of the operating system has
+// a name in it already, be it that of a temporary file; that one is dropped.
 func wrap(name string, err error) error {
 	switch e := err.(type) {
 	case nil:
@@ -29,6 +32,7 @@ func wrap(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
+// ignoreEOF is err, but nil at the end of a file.
 func ignoreEOF(err error) error {
 	if err == io.EOF {
 		return nil
@@ -36,45 +40,58 @@ func ignoreEOF(err error) error {
 	return err
 }
 
+// exists tells whether there is a file or folder of this name.
 func exists(name string) bool {
 	_, err := os.Lstat(name)
 	return err == nil
 }
 
+// isFile tells whether there is a regular file of this name, or a link to one.
 func isFile(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && info.Mode().IsRegular()
 }
 
+// mustNotExist returns an error if there is a file or folder of this name.
 func mustNotExist(name string) error {
-	if _, err := os.Lstat(name); err == nil {
+	if exists(name) {
 		return fmt.Errorf("%s exists already, and is not overwritten", name)
 	}
 	return nil
 }
 
-// eachFile calls read for each file of a corpus. An error names the file.
-func eachFile(name string, stdin io.Reader, read func(io.Reader) error) error {
+// readFile calls read with what is in a file, decompressed where the name ends with .gz,
+// or, by the name of -, in standard input. An error names the file.
+func readFile(name string, stdin io.Reader, read func(io.Reader) error) error {
 	if name == "-" {
 		return wrap("standard input", read(stdin))
+	}
+	f, err := os.Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if !strings.HasSuffix(name, ".gz") {
+		return wrap(name, read(f))
+	}
+	decompressed, err := gzip.NewReader(f)
+	if err != nil {
+		return wrap(name, err)
+	}
+	return wrap(name, read(decompressed))
+}
+
+// eachFile calls read for a file as readFile does or, where name is a folder, for each
+// file in it and in the folders below.
+func eachFile(name string, stdin io.Reader, read func(io.Reader) error) error {
+	if name == "-" {
+		return readFile(name, stdin, read)
 	}
 	return filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
 		}
-		f, err := os.Open(path)
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		if !strings.HasSuffix(path, ".gz") {
-			return wrap(path, read(f))
-		}
-		decompressed, err := gzip.NewReader(f)
-		if err != nil {
-			return wrap(path, err)
-		}
-		return wrap(path, read(decompressed))
+		return readFile(path, stdin, read)
 	})
 }
 
@@ -159,29 +176,31 @@ type savedFile struct {
 	write func(io.Writer) error
 }
 
-// saveFiles writes files to the folder dir, one after the other. The folder may get
-// another name when all is done; an error names the file as it would be called then.
-func saveFiles(dir, inTheEnd string, files []savedFile) error {
+// saveFiles writes files to the folder dir, one after the other. finalDir is what the
+// folder will be called when all is done; an error names the file by that.
+func saveFiles(dir, finalDir string, files []savedFile) error {
 	for _, file := range files {
 		if err := replaceFile(filepath.Join(dir, file.name), file.write); err != nil {
-			return wrap(filepath.Join(inTheEnd, file.name), err)
+			return wrap(filepath.Join(finalDir, file.name), err)
 		}
 	}
-	return wrap(inTheEnd, syncFolder(dir))
+	return wrap(finalDir, syncFolder(dir))
 }
 
+// writeJSON writes v as JSON for people to read.
 func writeJSON(w io.Writer, v any) error {
 	encoder := json.NewEncoder(w)
 	encoder.SetIndent("", "  ")
 	return encoder.Encode(v)
 }
 
+// sumOf is the SHA-256 of data, in hexadecimal digits.
 func sumOf(data []byte) string {
 	sum := sha256.Sum256(data)
 	return hex.EncodeToString(sum[:])
 }
 
-// fileSum is the SHA-256 of a file.
+// fileSum is that of a file.
 func fileSum(name string) (string, error) {
 	f, err := os.Open(name)
 	if err != nil {

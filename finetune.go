@@ -9,45 +9,26 @@ import (
 	"strings"
 )
 
-// Step 8 of the lesson: transfer, the reason for pre-training. What a model has
-// learnt from text that nobody labelled serves other tasks: its encoder is taken
-// over, the two pre-training heads give way to a small new one, and all of it is
-// trained a little on few labelled examples (BERT paper, section 3.2). Here are
-// the heads of two tasks and the loop that trains them:
+// Step 8 of the lesson: transfer, the reason for pre-training. What a model has learnt
+// from text that nobody labelled serves other tasks. Its encoder is taken over, the two
+// pre-training heads give way to a small new one for the task, and the model is trained a
+// little on few labelled examples (BERT paper, sections 3.2 and 5.3). There are two ways:
 //
-//	classification  a label for a sentence or a pair, from the vector of [CLS]
-//	answering       where the answer to a question begins and ends in a context
+//	fine-tuning         all of the model is trained, so that the encoder comes to see
+//	                    what the task asks for
+//	feature extraction  the encoder stays as it is (Freeze), and only the head learns
+//	                    from its vectors
+//
+// Fine-tuning is BERT's way: the better one where the task asks for something that the
+// vectors do not show already, and there are examples enough to teach it. Feature
+// extraction costs less, and cannot spoil what was learnt, which counts where examples
+// are few. study.go compares the two.
 
-// A head makes the logits of a task from what the encoder has made of a batch.
-type head interface {
-	// Forward: (N, H) → the logits.
-	Forward(x []float32, starts []int) []float32
-	// Loss compares the logits with the labels of all sequences, one after the
-	// other, and replaces them by the gradient of the mean loss. It returns the
-	// sum of the losses, and how many sequences are right.
-	Loss(labels []int32) (loss float64, correct int)
-	// Backward adds to the gradient of x, dx (N, H).
-	Backward(dx []float32)
-	// first is the first of the parameters after the encoder.
-	first() *Param
-}
-
-// newHead gives the model the head of its architecture.
-func (m *Model) newHead() {
-	c := &m.Config
-	if c.architecture() == answering {
-		m.head = newAnswerHead(&m.Parameters, c)
-		return
-	}
-	m.pooler = newPooler(&m.Parameters, c)
-	m.head = newClassifier(&m.Parameters, c, m.pooler, m.newDropout())
-}
-
-// transfer makes a model with this configuration out of a trained one: the
-// encoder is taken over, the head starts from chance, by the seed. withPooler
-// takes over the pooler too, which has learnt to see two sentences together; for
-// single sentences a new one does better. A head for the same labels is gone on
-// with.
+// transfer makes a model with this configuration out of a trained one. The encoder is
+// taken over; the head starts with random weights, drawn by the seed, unless from has a
+// head for the same labels, which is then trained further. withPooler takes over the
+// pooler too. It has learnt to see two sentences together; for single sentences a new one
+// does better.
 func transfer(from *Model, c Config, seed uint64, withPooler bool) (*Model, error) {
 	m, err := NewModel(c, seed)
 	if err != nil {
@@ -68,13 +49,14 @@ func transfer(from *Model, c Config, seed uint64, withPooler bool) (*Model, erro
 	return m, nil
 }
 
-// What fine-tuning begins with, for some hundred examples. In the paper it is the
-// same but for the rate and the number of epochs, 2 to 4 of many more examples.
+// Settings of fine-tuning, for some hundred examples. The paper has many more, goes
+// through them 2 to 4 times, and takes batches of 16 or 32 and rates of 2e-5 to 5e-5.
 const (
 	tuneEpochs  = 20
 	tuneDropout = 0.1
 )
 
+// tuneSettings are what fine-tuning begins with.
 func tuneSettings() Settings {
 	s := defaultSettings()
 	s.Batch = 8
@@ -99,7 +81,7 @@ func (b *Batch) addCases(cases []Case, which []int) (labels []int32) {
 	b.Reset()
 	for _, i := range which {
 		c := &cases[i]
-		b.Add(Example{Tokens: c.Tokens, Segments: c.Segments})
+		b.Add(c.Tokens, c.Segments)
 		labels = append(labels, c.Labels...)
 	}
 	return labels
@@ -115,19 +97,19 @@ type Tuner struct {
 	Epochs   int
 	Freeze   bool // train the head alone
 
-	// Score says after each epoch how good the model is on what it is not trained
-	// on. The best epoch is kept, of equally good ones the last. Without Score it
-	// is the last of all.
-	Score  func() float64
-	Report func(EpochReport) error // may be nil
+	// Evaluate says after each epoch how good the model is on what it is not trained on.
+	// The best epoch is kept, of equally good ones the last. Without Evaluate it is the
+	// last of all.
+	Evaluate func() float64
+	OnEpoch  func(Epoch) error // may be nil
 
 	optimizer *AdamW
 	batch     Batch
 	step      int
 }
 
-// An EpochReport tells how an epoch went.
-type EpochReport struct {
+// An Epoch is how an epoch went: a line of metrics.jsonl.
+type Epoch struct {
 	Epoch    int     `json:"epoch"` // from 1
 	Loss     float64 `json:"loss"`  // means over the epoch's training
 	Accuracy float64 `json:"accuracy"`
@@ -138,11 +120,11 @@ type EpochReport struct {
 // headParameters are the parameters from the pooler on: all that comes after the
 // encoder.
 func (m *Model) headParameters() *Parameters {
-	i, at := 0, 0
-	for ; m.List[i] != m.head.first(); i++ {
-		at += m.List[i].size()
+	at := 0
+	for _, p := range m.List[:m.encoderParams] {
+		at += p.size()
 	}
-	return &Parameters{List: m.List[i:], Value: m.Value[at:], Grad: m.Grad[at:]}
+	return &Parameters{List: m.List[m.encoderParams:], Value: m.Value[at:], Grad: m.Grad[at:]}
 }
 
 // Train trains for all epochs. If ctx ends, it stops after the step and returns
@@ -163,15 +145,15 @@ func (t *Tuner) Train(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if t.Score != nil {
-			r.Score = t.Score()
+		if t.Evaluate != nil {
+			r.Score = t.Evaluate()
 		}
 		if r.Best = r.Score >= bestScore; r.Best {
 			copy(best, t.Model.Value)
 			bestScore = r.Score
 		}
-		if t.Report != nil {
-			if err := t.Report(r); err != nil {
+		if t.OnEpoch != nil {
+			if err := t.OnEpoch(r); err != nil {
 				return err
 			}
 		}
@@ -180,8 +162,8 @@ func (t *Tuner) Train(ctx context.Context) error {
 }
 
 // epoch goes once through the cases, in an order of its own.
-func (t *Tuner) epoch(ctx context.Context, epoch int) (EpochReport, error) {
-	r := EpochReport{Epoch: epoch}
+func (t *Tuner) epoch(ctx context.Context, epoch int) (Epoch, error) {
+	r := Epoch{Epoch: epoch}
 	order := random(t.Settings.Seed, forOrder, uint64(epoch)).Perm(len(t.Cases))
 	for which := range slices.Chunk(order, t.Settings.Batch) {
 		loss, correct, err := t.Step(which)
@@ -214,7 +196,7 @@ func (t *Tuner) Step(which []int) (loss float64, correct int, err error) {
 	}
 
 	norm := t.optimizer.Norm()
-	if math.IsNaN(norm) || math.IsInf(norm, 0) {
+	if !finite(norm) {
 		return loss, correct, fmt.Errorf("step %d: the gradient's norm is %v: is -lr %v too high?", t.step+1, norm, s.LearningRate)
 	}
 	t.optimizer.Step(s.Rate(t.step), norm)
@@ -222,13 +204,9 @@ func (t *Tuner) Step(which []int) (loss float64, correct int, err error) {
 	return loss, correct, nil
 }
 
-// eachLogits calls use with each case's logits in turn, without dropout: C of a
-// classifier, 2 for each of T tokens of an AnswerHead.
-func (m *Model) eachLogits(cases []Case, use func(i int, logits []float32)) {
-	m.NoDropout()
-	var b Batch
-	for i := range cases {
-		b.addCases(cases, []int{i})
-		use(i, m.head.Forward(m.encode(&b), b.Starts))
-	}
+// logitsOf are the logits of one case, without dropout, until the next is asked for: C of
+// a classifier, 2 for each of T tokens of an AnswerHead.
+func (m *Model) logitsOf(c *Case) []float32 {
+	x := m.encodeOne(c.Tokens, c.Segments)
+	return m.head.Forward(x, m.batch.Starts)
 }

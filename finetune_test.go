@@ -223,13 +223,13 @@ func TestBestEpochIsKept(t *testing.T) {
 	check(t, err)
 	scores := []float64{0.5, 0.8, 0.3, 0.8, 0.7}
 	var after [][]float32
-	var reports []EpochReport
+	var reports []Epoch
 	tuner := &Tuner{Model: m, Cases: smallCases(), Settings: tuneSettings(), Epochs: len(scores)}
-	tuner.Score = func() float64 {
+	tuner.Evaluate = func() float64 {
 		after = append(after, slices.Clone(m.Value))
 		return scores[len(after)-1]
 	}
-	tuner.Report = func(r EpochReport) error {
+	tuner.OnEpoch = func(r Epoch) error {
 		reports = append(reports, r)
 		return nil
 	}
@@ -260,16 +260,15 @@ func TestHuggingFaceClassifier(t *testing.T) {
 	check(t, err)
 	check(t, json.Unmarshal(data, &cases))
 	for _, c := range cases {
-		ids, segments, cut := sequence(tokenizer, c.A, c.B, m.Config.MaxPositionEmbeddings)
+		ids, segments, cut := tokenizer.Sequence(c.A, c.B, m.Config.MaxPositionEmbeddings)
 		equal(t, ids, c.IDs)
 		equal(t, cut, 0)
-		m.eachLogits([]Case{{Tokens: ids, Segments: segments}}, func(_ int, logits []float32) {
-			for i, want := range c.Logits {
-				if math.Abs(float64(logits[i])-want) > 1e-5 {
-					t.Errorf("%q %q: the logits are %v, Hugging Face's %v", c.A, c.B, logits, c.Logits)
-				}
+		logits := m.logitsOf(&Case{Tokens: ids, Segments: segments})
+		for i, want := range c.Logits {
+			if math.Abs(float64(logits[i])-want) > 1e-5 {
+				t.Errorf("%q %q: the logits are %v, Hugging Face's %v", c.A, c.B, logits, c.Logits)
 			}
-		})
+		}
 	}
 }
 

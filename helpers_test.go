@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -78,10 +79,60 @@ func smallModel(t testing.TB) *Model {
 	return m
 }
 
+// plainText is documents of sentences.
+type plainText struct {
+	Documents [][]string
+	Invalid   int // bytes that were not UTF-8
+}
+
+// readText reads the documents of a file as ReadCorpus would if memory did not matter.
+// What is too short for a document at the end goes to the one before.
+func readText(r io.Reader) (*plainText, error) {
+	t := &plainText{}
+	var document []string
+	s := scanner{emit: func(b block) {
+		document = append(document, b.sentences()...)
+		if b.endsDocument(len(document)) {
+			t.Documents, document = append(t.Documents, document), nil
+		}
+	}}
+	err := s.scan(r)
+	if n := len(t.Documents); len(document) > 0 && n > 0 {
+		t.Documents[n-1] = append(t.Documents[n-1], document...)
+	} else if len(document) > 0 {
+		t.Documents = [][]string{document}
+	}
+	t.Invalid = s.invalid
+	return t, err
+}
+
+// totalsOf is how well a model does on examples.
+func totalsOf(m *Model, examples []Example) Totals { return Evaluate(m, examples, -1, nil).Totals }
+
+// lines are the sentences of all documents.
+func (text *plainText) lines() []string { return slices.Concat(text.Documents...) }
+
+// corpusOf is a text in tokens.
+func corpusOf(text *plainText, t *Tokenizer) (*Corpus, error) {
+	c := newCorpus(t)
+	c.add(t, len(text.Documents), func(i int) []string { return text.Documents[i] }, func(int, int) bool { return true })
+	c.endFile()
+	return c, c.Check()
+}
+
+// useCorpus makes a trainer train on a text.
+func useCorpus(trainer *Trainer, text *plainText, t *Tokenizer) error {
+	corpus, err := corpusOf(text, t)
+	if err != nil {
+		return err
+	}
+	return trainer.UseCorpus(corpus, t)
+}
+
 // demoTokenizer has the vocabulary of the demo.
-func demoTokenizer(t testing.TB, text *Text) *Tokenizer {
+func demoTokenizer(t testing.TB, text *plainText) *Tokenizer {
 	t.Helper()
-	words, err := TrainVocabulary(CountWords(text, true), demoVocabulary)
+	words, err := TrainVocabulary(CountWords(text.lines(), true), demoVocabulary)
 	check(t, err)
 	tokenizer, err := NewTokenizer(words, true)
 	check(t, err)
@@ -93,7 +144,6 @@ func demoTrainer(t testing.TB) (*Trainer, *Tokenizer) {
 	t.Helper()
 	s, err := newStory(io.Discard)
 	check(t, err)
-	s.trainer.Tick, s.trainer.Report = func(Report) {}, func(Report) error { return nil }
 	return s.trainer, s.t
 }
 
@@ -146,7 +196,7 @@ func loadGolden(t *testing.T) (*golden, *Model, *Batch) {
 	b := &Batch{}
 	b.Reset()
 	for _, e := range g.Examples {
-		b.Add(Example{Tokens: e.Tokens, Segments: e.Segments, Positions: e.Positions, Labels: e.Labels, NextLabel: e.NextLabel})
+		b.AddExample(Example{Tokens: e.Tokens, Segments: e.Segments, Masked: e.Positions, Labels: e.Labels, NextLabel: e.NextLabel})
 	}
 	return g, m, b
 }

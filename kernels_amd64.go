@@ -100,11 +100,12 @@ var places = [...]uint32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 1
 // n floats.
 var tailMask = [32]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
 
-// assembly are the tables of kernels in assembly that this processor can run.
-// GODEBUG=cpu.avx512f=off hides AVX-512 from it, GODEBUG=cpu.all=off AVX2 too.
-func assembly() []kernelTable {
+// init adds the tables of kernels in assembly that this processor can run, and takes
+// the last one into use. GODEBUG=cpu.avx512f=off hides AVX-512 from it,
+// GODEBUG=cpu.all=off AVX2 too.
+func init() {
 	if !cpu.X86.HasAVX2 || !cpu.X86.HasFMA {
-		return nil
+		return
 	}
 	avx2 := kernelTable{
 		name:              "AVX2",
@@ -130,10 +131,11 @@ func assembly() []kernelTable {
 		tileRows:          6,
 		tileCols:          16,
 	}
-	if !cpu.X86.HasAVX512F {
-		return []kernelTable{avx2}
+	kernelTables = append(kernelTables, avx2)
+	if cpu.X86.HasAVX512F {
+		avx512 := avx2
+		avx512.name, avx512.tile, avx512.tileRows, avx512.tileCols = "AVX-512", tileAVX512, 12, 32
+		kernelTables = append(kernelTables, avx512)
 	}
-	avx512 := avx2
-	avx512.name, avx512.tile, avx512.tileRows, avx512.tileCols = "AVX-512", tileAVX512, 12, 32
-	return []kernelTable{avx2, avx512}
+	kernels = kernelTables[len(kernelTables)-1]
 }

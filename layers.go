@@ -2,15 +2,14 @@ package main
 
 import "math"
 
-// This file has the parts that all of BERT is put together from: the linear layer,
-// layer normalisation, dropout, GELU and the softmax with its loss. Each is a forward
+// Before step 2, the parts that all of BERT is put together from: the linear layer, layer
+// normalisation, dropout, the activation and the softmax with its loss. Each is a forward
 // and, right below it, the backward: given the gradient of the loss by the output, it
 // returns the gradient by the input and adds to the gradients of the parameters.
 //
-// Rows are tokens: x is (N, H) when it has N rows of H floats. What a layer
-// keeps from forward to backward are its fields. A layer's method values
-// (forwardRows and the like) are made once, in its constructor, because making
-// them in each step would allocate.
+// Rows are tokens: x is (N, H) when it has N rows of H floats. What a layer keeps from
+// forward to backward are its fields. A layer's functions for parallel (forwardRows and
+// the like) are made once, in its constructor: made in each step they would be garbage.
 
 // grow returns a slice of length n, buf if it is large enough. The contents are
 // whatever they are.
@@ -21,11 +20,9 @@ func grow[T any](buf []T, n int) []T {
 	return buf[:n]
 }
 
-// A buffer is room for a result that is soon used up, so that layers can share it.
-type buffer struct {
-	floats []float32
-	of     any // the layer that it was last filled by, if that matters
-}
+// A buffer is room for a result that is soon used up, so that layers may share it
+// (EncoderLayer.share).
+type buffer struct{ floats []float32 }
 
 // room makes the buffer n floats long.
 func (b *buffer) room(n int) []float32 {
@@ -39,7 +36,7 @@ type Linear struct {
 	bias   *Param // (Out)
 
 	x  []float32 // (N, In)
-	y  []float32 // (N, Out)
+	y  *buffer   // (N, Out)
 	dy []float32 // (N, Out)
 	dx *buffer   // (N, In)
 
@@ -53,7 +50,7 @@ func newLinear(ps *Parameters, name string, in, out int) *Linear {
 
 // newLinearOf makes a layer of these parameters, which it may share with others.
 func newLinearOf(weight, bias *Param) *Linear {
-	l := &Linear{weight: weight, bias: bias, dx: new(buffer)}
+	l := &Linear{weight: weight, bias: bias, y: new(buffer), dx: new(buffer)}
 	l.addBiasGrad = l.addBiasGradColumns
 	return l
 }
@@ -63,18 +60,11 @@ func (l *Linear) outIn() (out, in int) { return l.weight.Shape[0], l.weight.Shap
 // Forward: (N, In) → (N, Out).
 func (l *Linear) Forward(x []float32) []float32 {
 	out, in := l.outIn()
-	l.y = grow(l.y, len(x)/in*out)
-	l.forwardTo(l.y, x)
-	return l.y
-}
-
-// forwardTo is Forward with the result in y.
-func (l *Linear) forwardTo(y, x []float32) {
-	out, in := l.outIn()
 	n := len(x) / in
 	l.x = x
-	w := rowMajor(l.weight.Value, out, in)
+	y, w := l.y.room(n*out), rowMajor(l.weight.Value, out, in)
 	matmul(rowMajor(y, n, out), rowMajor(x, n, in), w.T(), repeated(l.bias.Value, n))
+	return y
 }
 
 // Backward of y = x·Wᵀ + b:
@@ -121,16 +111,16 @@ type LayerNorm struct {
 	x    []float32 // (N, H)
 	xhat []float32 // (N, H)
 	rstd []float32 // (N)
-	y    *buffer   // (N, H)
+	y    []float32 // (N, H)
 	dy   []float32 // (N, H)
 	dx   *buffer   // (N, H)
 
-	forward, backward, addGrads, scale func(lo, hi int)
+	forward, backward, addGrads func(lo, hi int)
 }
 
 func newLayerNorm(ps *Parameters, name string, size int, epsilon float32) *LayerNorm {
-	l := &LayerNorm{gain: ps.gain(name+".weight", size), bias: ps.bias(name+".bias", size), epsilon: epsilon, y: new(buffer), dx: new(buffer)}
-	l.forward, l.backward, l.addGrads, l.scale = l.forwardRows, l.backwardRows, l.addGradColumns, l.scaleRows
+	l := &LayerNorm{gain: ps.gain(name+".weight", size), bias: ps.bias(name+".bias", size), epsilon: epsilon, dx: new(buffer)}
+	l.forward, l.backward, l.addGrads = l.forwardRows, l.backwardRows, l.addGradColumns
 	return l
 }
 
@@ -139,14 +129,12 @@ func (l *LayerNorm) Forward(x []float32) []float32 {
 	l.x = x
 	l.resize(len(x))
 	parallel(len(l.rstd), rowGrain, l.forward)
-	return l.y.floats
+	return l.y
 }
 
 // resize makes room for the results of size floats.
 func (l *LayerNorm) resize(size int) {
-	l.y.room(size)
-	l.y.of = l
-	l.xhat, l.rstd = grow(l.xhat, size), grow(l.rstd, size/len(l.gain.Value))
+	l.y, l.xhat, l.rstd = grow(l.y, size), grow(l.xhat, size), grow(l.rstd, size/len(l.gain.Value))
 }
 
 func (l *LayerNorm) forwardRows(lo, hi int) {
@@ -156,28 +144,13 @@ func (l *LayerNorm) forwardRows(lo, hi int) {
 	}
 }
 
-// forwardRow normalises x into row r of y and xhat. x may be that row of xhat.
+// forwardRow normalises x into row r of y and xhat.
 func (l *LayerNorm) forwardRow(r int, x []float32) {
 	h := len(x)
 	mean := kernels.sum(x) / float32(h)
 	variance := kernels.squares(x, mean) / float32(h)
 	l.rstd[r] = 1 / float32(math.Sqrt(float64(variance+l.epsilon)))
-	kernels.normalize(l.y.floats[r*h:][:h], l.xhat[r*h:][:h], x, l.gain.Value, l.bias.Value, mean, l.rstd[r])
-}
-
-// again computes y from xhat, for when another layer has had its memory since.
-func (l *LayerNorm) again() {
-	if l.y.of != l {
-		parallel(len(l.rstd), rowGrain, l.scale)
-	}
-}
-
-func (l *LayerNorm) scaleRows(lo, hi int) {
-	h := len(l.gain.Value)
-	for r := lo; r < hi; r++ {
-		xhat := l.xhat[r*h:][:h]
-		kernels.normalize(l.y.floats[r*h:][:h], xhat, xhat, l.gain.Value, l.bias.Value, 0, 1)
-	}
+	kernels.normalize(l.y[r*h:][:h], l.xhat[r*h:][:h], x, l.gain.Value, l.bias.Value, mean, l.rstd[r])
 }
 
 // Backward of y = xhat·gain + bias: with g = dy·gain,
@@ -221,11 +194,23 @@ func (l *LayerNorm) addGradColumns(lo, hi int) {
 // Dropout sets each element to 0 with probability p and scales the others by
 // 1/(1−p), so that the mean stays. It is active in training only.
 type Dropout struct {
-	site      int    // which dropout of the model this is
-	key       uint32 // of the coins of this step
-	before    uint32 // elements of the batch before this part of it (accumulate.go)
-	threshold uint32 // p·2³¹; 0 is no dropout
-	scale     float32
+	rate      *float64 // p, in the model's Config
+	site      int      // which dropout of the model this is
+	key       uint32   // of the coins of this step
+	before    uint32   // elements of the batch before this part of it (accumulate.go)
+	threshold uint32   // p·2³¹; 0 is no dropout
+	scale     float32  // 1/(1−p)
+
+	y        []float32 // of x's shape
+	from, to []float32 // what drop is at
+	drop     func(lo, hi int)
+}
+
+// newDropout makes the dropout that has this place in the model.
+func newDropout(rate *float64, site int) *Dropout {
+	d := &Dropout{rate: rate, site: site}
+	d.drop = func(lo, hi int) { d.apply(d.to[lo:hi], d.from[lo:hi], lo) }
+	return d
 }
 
 // set prepares the coins of a step; p = 0 switches dropout off.
@@ -236,51 +221,66 @@ func (d *Dropout) set(p float64, seed uint64, step int) {
 
 func (d *Dropout) active() bool { return d.threshold > 0 }
 
-// apply computes y = dropout(x), where x[0] is element first of what is there. The
-// backward is the same: dx = dropout(dy), with the same coins.
+// Forward: any shape.
+func (d *Dropout) Forward(x []float32) []float32 {
+	if !d.active() {
+		return x
+	}
+	d.y = grow(d.y, len(x))
+	d.from, d.to = x, d.y
+	parallel(len(x), elementGrain, d.drop)
+	return d.y
+}
+
+// Backward tosses the same coins; it overwrites dy:
+//
+//	dx = dropout(dy)
+func (d *Dropout) Backward(dy []float32) []float32 {
+	if d.active() {
+		d.from, d.to = dy, dy
+		parallel(len(dy), elementGrain, d.drop)
+	}
+	return dy
+}
+
+// apply computes y = dropout(x) of a part, where x[0] is element first of the whole. While
+// dropout is off it does nothing, and y has to be x.
 func (d *Dropout) apply(y, x []float32, first int) {
 	if d.active() {
 		kernels.dropout(y, x, d.before+uint32(first), d.key, d.threshold, d.scale)
-	} else {
-		copy(y, x)
 	}
 }
 
-// GELU is y = x·Φ(x), where Φ is the normal distribution: a ReLU with a round
-// corner (Hendrycks and Gimpel 2016; "gelu" in Hugging Face, the one with erf).
-type GELU struct {
+// Activation is what makes a network more than one large matrix: a function of each
+// element that is not linear. BERT's is the GELU, y = x·Φ(x), where Φ is the normal
+// distribution: a ReLU with a round corner (Hendrycks and Gimpel 2016; "gelu" in Hugging
+// Face, the one with erf).
+type Activation struct {
 	x, dy []float32
 	y     *buffer
 
 	forward, backward func(lo, hi int)
 }
 
-func newGELU() *GELU {
-	l := &GELU{y: new(buffer)}
+func newActivation() *Activation {
+	l := &Activation{y: new(buffer)}
 	l.forward = func(lo, hi int) { kernels.gelu(l.y.floats[lo:hi], l.x[lo:hi]) }
 	l.backward = func(lo, hi int) { kernels.geluBackward(l.dy[lo:hi], l.dy[lo:hi], l.x[lo:hi]) }
 	return l
 }
 
 // Forward: any shape.
-func (l *GELU) Forward(x []float32) []float32 {
-	l.x, l.y.of = x, l
-	l.y.room(len(x))
+func (l *Activation) Forward(x []float32) []float32 {
+	l.x = x
+	y := l.y.room(len(x))
 	parallel(len(x), elementGrain, l.forward)
-	return l.y.floats
-}
-
-// again computes y from x, for when another layer has had its memory since.
-func (l *GELU) again() {
-	if l.y.of != l {
-		parallel(len(l.x), elementGrain, l.forward)
-	}
+	return y
 }
 
 // Backward of y = x·Φ(x), where φ = Φ' is the normal density; it overwrites dy:
 //
 //	dx = dy·(Φ(x) + x·φ(x))
-func (l *GELU) Backward(dy []float32) []float32 {
+func (l *Activation) Backward(dy []float32) []float32 {
 	l.dy = dy
 	parallel(len(dy), elementGrain, l.backward)
 	return dy

@@ -83,15 +83,15 @@ func TestBackwardsAreDerivatives(t *testing.T) {
 	const n, h = 13, 20 // rows, columns
 	ps := &Parameters{}
 	c := smallModel(t).Config
-	dropout := func() *Dropout {
-		d := &Dropout{site: 1}
+	dropout := func(*float64) *Dropout {
+		d := newDropout(nil, 1)
 		d.set(0.3, 5, 1) // the same coins in each forward
 		return d
 	}
 	linear, norm := newLinear(ps, "linear", h, 7), newLayerNorm(ps, "norm", h, 1e-12)
-	output := newOutput(ps, "output.", 7, &c, dropout())
-	embeddings := newEmbeddings(ps, &c, dropout())
-	attention := newAttention(ps, "attention.", &c, dropout())
+	output := newOutput(ps, "output.", 7, &c, dropout(nil))
+	embeddings := newEmbeddings(ps, &c, dropout(nil))
+	attention := newAttention(ps, "attention.", &c, dropout(nil))
 	layer := newEncoderLayer(ps, "layer.", &c, dropout)
 	pooler, mlm := newPooler(ps, &c), newMLMHead(ps, &c, embeddings.Word)
 	ps.allocate()
@@ -119,9 +119,9 @@ func TestBackwardsAreDerivatives(t *testing.T) {
 		func(dy []float32) [][]float32 { return one(norm.Backward(dy)) })
 	differences(t, "Output", named("output"), [][]float32{x, sub}, func() []float32 { return output.Forward(x, sub) },
 		func(dy []float32) [][]float32 { dx, dsub := output.Backward(dy); return [][]float32{dx, dsub} })
-	gelu := newGELU()
-	differences(t, "GELU", nil, [][]float32{x}, func() []float32 { return gelu.Forward(x) },
-		func(dy []float32) [][]float32 { return one(gelu.Backward(dy)) })
+	activation := newActivation()
+	differences(t, "GELU", nil, [][]float32{x}, func() []float32 { return activation.Forward(x) },
+		func(dy []float32) [][]float32 { return one(activation.Backward(dy)) })
 	tanh := func() []float32 { return tanhForward(append([]float32(nil), x...)) }
 	differences(t, "tanh", nil, [][]float32{x}, tanh, func(dy []float32) [][]float32 { return one(tanhBackward(dy, tanh())) })
 
@@ -184,8 +184,8 @@ func TestModelBackwardIsDerivative(t *testing.T) {
 	m.SetDropout(3, 4)
 	b := &Batch{}
 	b.Reset()
-	b.Add(Example{Tokens: []int32{2, 7, 4, 9, 3, 8, 3}, Segments: []int32{0, 0, 0, 0, 0, 1, 1}, Positions: []int32{2, 5}, Labels: []int32{8, 11}, NextLabel: 1})
-	b.Add(Example{Tokens: []int32{2, 4, 3, 9, 10, 3}, Segments: []int32{0, 0, 0, 1, 1, 1}, Positions: []int32{1}, Labels: []int32{30}})
+	b.AddExample(Example{Tokens: []int32{2, 7, 4, 9, 3, 8, 3}, Segments: []int32{0, 0, 0, 0, 0, 1, 1}, Masked: []int32{2, 5}, Labels: []int32{8, 11}, NextLabel: 1})
+	b.AddExample(Example{Tokens: []int32{2, 4, 3, 9, 10, 3}, Segments: []int32{0, 0, 0, 1, 1, 1}, Masked: []int32{1}, Labels: []int32{30}})
 	loss := func() float64 {
 		m.Forward(b)
 		s := m.Loss(b)
@@ -208,7 +208,7 @@ func TestDropout(t *testing.T) {
 	for i := range ones {
 		ones[i] = 1
 	}
-	d := &Dropout{site: 2}
+	d := newDropout(new(float64), 2)
 	for _, p := range []float64{0.05, 0.1, 0.5} {
 		d.set(p, 1, 10)
 		d.apply(first, ones, 0)

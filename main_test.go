@@ -90,7 +90,7 @@ func TestCommands(t *testing.T) {
 		result("", append([]string{"pretrain", "-examples", file, "-out", out, "-batch", "2", "-steps", "3", "-dropout", "0"}, from...)...)
 		data, err := os.ReadFile(filepath.Join(out, "metrics.jsonl"))
 		check(t, err)
-		var r Report
+		var r Metrics
 		check(t, json.Unmarshal(data, &r))
 		if r.Step != 3 || r.Split != "train" || r.Tokens == 0 || r.MLMLoss == 0 || r.LearningRate == nil || r.GradientNorm == nil || r.TokensPerSecond == nil {
 			t.Errorf("metrics.jsonl has %s", data)

@@ -2,6 +2,9 @@ package main
 
 import "sync"
 
+// The ground: the matrix product, nine tenths of all that the program computes. It is
+// put together of tiles (kernels_generic.go), in an order that suits the caches.
+
 // A matrix is a window on a slice: element (i, j) is data[i·rowStep + j·colStep].
 type matrix struct {
 	data             []float32
@@ -114,20 +117,20 @@ const (
 
 // Some operands may as well be read where they lie, since the processor foresees what
 // comes next: rows that are no further apart than near, and the rows of an a that is
-// not transposed. But rows a multiple of alias (4 KB) apart all fall into the same few
+// not transposed. But rows a multiple of conflict (4 KB) apart all fall into the same few
 // places of the first-level cache, so they are packed, a tile's at a time.
-const near, alias = 256, 1024
+const near, conflict = 256, 1024
 
-// Packed panels have gap floats between them, and a tile's packed rows are pitch apart,
-// so that neither is a multiple of alias apart, at the usual depths.
-const gap, pitch = 16, blockDepth + 16
+// Packed panels have gap floats between them, and a tile's packed rows are packedRow apart,
+// so that neither is a multiple of conflict apart, at the usual depths.
+const gap, packedRow = 16, blockDepth + 16
 
 // A workbench is what a worker needs for a product: room for a block of b, for a group
 // of rows of a, and for a tile's rows of a; the tile that it is at; and what tiles fetch.
 type workbench struct {
 	b     [(blockDepth + gap) * blockCols]float32
 	a     [(groupDepth + gap) * groupRows]float32
-	aRows [pitch * 12]float32
+	aRows [packedRow * 12]float32
 	tile  tile
 	ahead ahead
 }
@@ -270,9 +273,9 @@ func (w *workbench) computeBlock(block product, a, b operand, next product) {
 func (w *workbench) setA(a operand, i int) {
 	t, height := &w.tile, kernels.tileRows
 	t.a, t.aRow, t.aStep = a.data[i/height*a.panel+i%height*a.rowStep:], a.rowStep, a.colStep
-	if t.aStep == 1 && t.aRow%alias == 0 {
-		kernels.pack(w.aRows[:], pitch, 0, t.a, t.aRow, t.rows, t.depth)
-		t.a, t.aRow = w.aRows[:], pitch
+	if t.aStep == 1 && t.aRow%conflict == 0 {
+		kernels.pack(w.aRows[:], packedRow, 0, t.a, t.aRow, t.rows, t.depth)
+		t.a, t.aRow = w.aRows[:], packedRow
 	}
 }
 
@@ -288,8 +291,9 @@ func (f *ahead) rows(a matrix, i int) {
 	*f = ahead{now: a.part(i, 0, min(kernels.tileRows, a.rows-i), a.cols)}
 }
 
-// block makes it what the next block will read and this one does not. That is for a
-// transposed a, whose rows need no fetching: it was packed, or they lie side by side.
+// block makes it what the next block reads and this one does not. It is called where a
+// is transposed: then the rows of a itself need no fetching, because they were packed
+// or lie side by side.
 func (f *ahead) block(next, this product) {
 	if next.a.differs(this.a) {
 		f.now = next.a.T()

@@ -24,12 +24,9 @@ import (
 // ask for too much memory is checked first, and an error names the file.
 
 const (
-	configFile          = "config.json"
-	vocabFile           = "vocab.txt"
-	tokenizerConfigFile = "tokenizer_config.json"
-	tokenizerFile       = "tokenizer.json" // read where there is no vocab.txt
-	modelFile           = "model.safetensors"
-	pickleFile          = "pytorch_model.bin" // how PyTorch saved models before
+	configFile = "config.json"
+	modelFile  = "model.safetensors"
+	pickleFile = "pytorch_model.bin" // how PyTorch saved models before
 )
 
 // SaveModel writes the model folder dir, making it if need be.
@@ -61,8 +58,7 @@ func LoadModel(dir string) (*Model, *Tokenizer, error) {
 	return m, t, err
 }
 
-// loadModel is LoadModel. It also returns the heads that were not in the file and
-// are new.
+// loadModel is LoadModel. It also returns the parts that were not in the file and are new.
 func loadModel(dir string) (*Model, *Tokenizer, []string, error) {
 	config, err := loadConfig(filepath.Join(dir, configFile))
 	if err != nil {
@@ -117,25 +113,25 @@ func loadConfig(name string) (Config, error) {
 	return config.Config, wrap(name, err)
 }
 
-// heads are the parts of a model that a file may lack, since smaller models are saved
-// without: the beginnings of their parameters' names, and what they are called.
-var heads = [][2]string{{"bert.pooler.", "the pooler"}, {"cls.predictions.", "the MLM head"}, {"cls.seq_relationship.", "the NSP head"}}
+// optionalParts are the parts of a model that a file may lack, since smaller models are
+// saved without: the beginnings of their parameters' names, and what they are called.
+var optionalParts = [][2]string{{"bert.pooler.", "the pooler"}, {"cls.predictions.", "the MLM head"}, {"cls.seq_relationship.", "the NSP head"}}
 
-// headOf is the head that a parameter belongs to, or "".
-func headOf(name string) string {
-	for _, head := range heads {
-		if strings.HasPrefix(name, head[0]) {
-			return head[1]
+// partOf is the optional part that a parameter belongs to, or "".
+func partOf(name string) string {
+	for _, part := range optionalParts {
+		if strings.HasPrefix(name, part[0]) {
+			return part[1]
 		}
 	}
 	return ""
 }
 
-// freshSeed makes the heads that a file lacks.
+// freshSeed draws the weights of the parts that a file lacks.
 const freshSeed = 1
 
-// loadParameters makes a model and reads its parameters, once it is certain that
-// the file has them all, but for heads of which it has nothing: these are new.
+// loadParameters makes a model and reads its parameters, once it is certain that the
+// file has them all. An optional part may be missing as a whole; then it is new.
 func loadParameters(name string, config Config) (m *Model, fresh []string, err error) {
 	f, tensors, err := openSafetensors(name)
 	if err != nil {
@@ -148,14 +144,14 @@ func loadParameters(name string, config Config) (m *Model, fresh []string, err e
 	found, has := make([]*tensor, len(m.List)), map[string]bool{}
 	for i, p := range m.List {
 		if t, ok := findTensor(tensors, p.Name); ok {
-			found[i], has[headOf(p.Name)] = &t, true
+			found[i], has[partOf(p.Name)] = &t, true
 		}
 	}
 	for i, p := range m.List {
-		switch t, head := found[i], headOf(p.Name); {
-		case t == nil && head != "" && !has[head] && config.architecture() == preTraining:
-			if !slices.Contains(fresh, head) {
-				fresh = append(fresh, head)
+		switch t, part := found[i], partOf(p.Name); {
+		case t == nil && part != "" && !has[part] && config.architecture() == preTraining:
+			if !slices.Contains(fresh, part) {
+				fresh = append(fresh, part)
 			}
 		case t == nil:
 			err = errors.New("is missing")

@@ -2,6 +2,8 @@ package main
 
 import "math"
 
+// The ground: small functions of numbers, which no step of the lesson is about.
+
 // ln returns the natural logarithm of x > 0, the same on every machine: with
 // x = m·2ⁿ and s = (m−1)/(m+1), ln x = n·ln 2 + 2·(s + s³/3 + s⁵/5 + …).
 func ln(x float64) float64 {
@@ -33,7 +35,7 @@ func power(x float64, n int) float64 {
 	return result
 }
 
-// ratio is x/n, and 0 of nothing.
+// ratio is x/n, and 0 where n is 0.
 func ratio(x float64, n int) float64 {
 	if n == 0 {
 		return 0
@@ -41,12 +43,13 @@ func ratio(x float64, n int) float64 {
 	return x / float64(n)
 }
 
+// finite tells whether x is a number that can be reckoned with: no NaN, not infinite.
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
-// isShare is false of NaN, too.
+// isShare tells whether x is from 0 to 1. NaN is not.
 func isShare(x float64) bool { return x >= 0 && x <= 1 }
 
-// argmax is where the greatest of x is, the first of equals.
+// argmax is the index of the greatest of x, the first of equal ones.
 func argmax(x []float32) int {
 	best := 0
 	for i, v := range x {

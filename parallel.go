@@ -6,6 +6,10 @@ import (
 	"sync/atomic"
 )
 
+// The ground: how work is shared out. A loop over rows, columns, elements or documents
+// is cut into ranges, which a few goroutines take up. No sum is ever cut, so that
+// their number changes no bit.
+
 // workers is the number of goroutines that share the work: the caller of
 // parallel and its helpers.
 var workers = runtime.GOMAXPROCS(0)
@@ -53,7 +57,7 @@ func parallel(n, grain int, body func(lo, hi int)) {
 			runtime.Gosched()
 		}
 	}
-	region.body = nil // and with it what it has worked on
+	region.body = nil // so that nothing keeps its batch in memory
 }
 
 // parallelColumns shares out n columns to body, which goes down them row by row. Memory
@@ -66,14 +70,14 @@ func parallelColumns(n int, body func(lo, hi int)) {
 // region is the piece of work that is being shared out. It is cut into ranges,
 // and each worker has a share of them that lie side by side.
 var region struct {
-	sync.Mutex                  // one at a time
-	start      sync.Once        // of the helpers
-	body       func(lo, hi int) //
-	n, parts   int              // items, and into how many ranges they are cut
-	shares     []share          // one a worker
-	open       atomic.Int32     // workers in the region; 0 means that it is closed
-	count      atomic.Uint32    // regions so far
-	helpers    []*helper        //
+	sync.Mutex // one at a time
+	helpers    []*helper
+	start      sync.Once // of the helpers
+	body       func(lo, hi int)
+	n, parts   int           // items, and into how many ranges they are cut
+	shares     []share       // one a worker
+	open       atomic.Int32  // workers in the region; 0 means that it is closed
+	count      atomic.Uint32 // regions so far
 }
 
 // A share is the ranges of a worker that nobody has taken yet.

@@ -5,22 +5,18 @@ import (
 	"slices"
 )
 
-// see takes one sequence through the encoder, without dropout. What each part has
-// made of it stays there until the next: that is what a story's tables show.
-func (m *Model) see(ids, segments []int32) (x []float32, b *Batch) {
-	m.NoDropout()
-	b = &Batch{}
-	b.addCases([]Case{{Tokens: ids, Segments: segments}}, []int{0})
-	return m.encode(b), b
-}
+// Step 4 of the lesson, the model asked: what it makes of one sequence, without dropout.
+// Its guesses come from the two heads, its vectors from the encoder; and who wants to know
+// why may look at the embeddings and at the attention.
 
-// predict is Forward for a single example, without dropout.
-func (m *Model) predict(e Example) (mlmLogits, nspLogits []float32) {
+// encodeOne takes one sequence through the encoder: (T, H). What each part has made of it
+// stays in the model until the next batch.
+func (m *Model) encodeOne(ids, segments []int32) []float32 {
 	m.NoDropout()
 	b := &Batch{}
 	b.Reset()
-	b.Add(e)
-	return m.Forward(b)
+	b.Add(ids, segments)
+	return m.encode(b)
 }
 
 // A Guess is a token and how probable the model finds it.
@@ -37,17 +33,17 @@ type Guesses struct {
 
 // Fill returns the n best tokens for each [MASK] of a sequence.
 func (m *Model) Fill(t *Tokenizer, ids, segments []int32, n int) []Guesses {
-	example := Example{Tokens: ids, Segments: segments}
+	var masked []int
 	for i, id := range ids {
 		if id == t.mask {
-			example.Positions = append(example.Positions, int32(i))
+			masked = append(masked, i)
 		}
 	}
-	all := make([]Guesses, 0, len(example.Positions))
-	if len(example.Positions) == 0 {
+	all := make([]Guesses, 0, len(masked))
+	if len(masked) == 0 {
 		return all
 	}
-	logits, _ := m.predict(example)
+	logits := m.mlm.Forward(m.encodeOne(ids, segments), masked)
 	order := make([]int, m.Config.VocabSize)
 	for row := range slices.Chunk(logits, len(order)) {
 		softmax(row, 1)
@@ -55,7 +51,7 @@ func (m *Model) Fill(t *Tokenizer, ids, segments []int32, n int) []Guesses {
 			order[i] = i
 		}
 		slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(row[j], row[i]) })
-		g := Guesses{Position: int(example.Positions[len(all)])}
+		g := Guesses{Position: masked[len(all)]}
 		for _, id := range order {
 			if id < len(t.Words) && len(g.Best) < n { // a model may have room for more words
 				g.Best = append(g.Best, Guess{t.Words[id], row[id]})
@@ -68,8 +64,8 @@ func (m *Model) Fill(t *Tokenizer, ids, segments []int32, n int) []Guesses {
 
 // IsNext returns the probability that the second sentence follows the first.
 func (m *Model) IsNext(ids, segments []int32) float32 {
-	_, logits := m.predict(Example{Tokens: ids, Segments: segments})
-	return softmax(logits, 1)[0]
+	x := m.encodeOne(ids, segments)
+	return softmax(m.nsp.Forward(m.pooler.Forward(x, m.batch.Starts)), 1)[0]
 }
 
 // An Embedding is what a model makes of a text as a whole.
@@ -79,35 +75,26 @@ type Embedding struct {
 }
 
 // Embed returns a text's embedding. The layer is counted as in Hugging Face's
-// hidden_states: 0 is the embeddings, 1 the first layer; −1 is the last one.
-func (m *Model) Embed(ids, segments []int32, layer int) (Embedding, error) {
-	layers := len(m.encoder)
-	if layer < -layers-1 || layer > layers {
-		return Embedding{}, usagef("-layer is %d, want %d to %d", layer, -layers-1, layers)
-	}
-	if layer < 0 {
-		layer += layers + 1
-	}
-	x, b := m.see(ids, segments)
+// hidden_states: 0 is the embeddings, 1 the first layer.
+func (m *Model) Embed(ids, segments []int32, layer int) Embedding {
+	x := m.encodeOne(ids, segments)
 	e := Embedding{Mean: make([]float32, m.Config.HiddenSize)}
 	if m.pooler != nil {
-		e.Pooled = m.pooler.Forward(x, b.Starts)
+		e.Pooled = m.pooler.Forward(x, m.batch.Starts)
 	}
-	if layer < layers {
-		x = m.embeddings.y
-		if layer > 0 {
-			x = m.encoder[layer-1].output.norm.y.floats
-		}
+	x = m.embeddings.y
+	if layer > 0 {
+		x = m.encoder[layer-1].output.norm.y
 	}
 	for at := 0; at < len(x); at += len(e.Mean) {
 		kernels.add(e.Mean, x[at:at+len(e.Mean)])
 	}
 	kernels.scale(e.Mean, 1/float32(len(ids)))
-	return e, nil
+	return e
 }
 
-// vectors are what token r becomes on its way into the encoder: its word's, its
-// segment's and its position's, their sum, and that normalised; (H) each.
+// vectors are what token r of the batch becomes on its way into the encoder: its word's,
+// its segment's and its position's, their sum, and that normalised; (H) each.
 func (e *Embeddings) vectors(r int) [5][]float32 {
 	b, h := e.batch, e.Word.Shape[1]
 	return [5][]float32{
@@ -116,8 +103,8 @@ func (e *Embeddings) vectors(r int) [5][]float32 {
 	}
 }
 
-// shares is how a token shares its attention out among all, in one head or, if
-// head is 0, on average: (T), its row of probs, whose sum is 1.
+// shares is how a token of the first sequence shares its attention out among all, in one
+// head, counted from 1, or on average if head is 0: (T), its row of probs, whose sum is 1.
 func (a *Attention) shares(token, head int) []float32 {
 	first, last := head, head
 	if head == 0 {

@@ -28,7 +28,7 @@ func newProgress(w io.Writer, first, steps int) *progress {
 }
 
 // tick is called after each step.
-func (p *progress) tick(r Report) {
+func (p *progress) tick(r Metrics) {
 	left := time.Since(p.begun) * time.Duration(p.steps-r.Step) / time.Duration(max(r.Step-p.first, 1))
 	p.redraw("%s  %s left", p.line(r), left.Round(time.Second))
 }
@@ -49,11 +49,11 @@ func (p *progress) clear() {
 }
 
 // report writes a line that stays.
-func (p *progress) report(r Report) {
+func (p *progress) report(r Metrics) {
 	fmt.Fprintln(p.w, p.line(r))
 }
 
-func (p *progress) line(r Report) string {
+func (p *progress) line(r Metrics) string {
 	line := fmt.Sprintf("%*d/%d", len(fmt.Sprint(p.steps)), r.Step, p.steps)
 	if r.Split == "heldout" {
 		line = fmt.Sprintf("%*s", len(line), "held out")
@@ -62,7 +62,7 @@ func (p *progress) line(r Report) string {
 	if r.TokensPerSecond != nil {
 		line += fmt.Sprintf("  lr %.1e  %.0fk tok/s", *r.LearningRate, *r.TokensPerSecond/1000)
 	}
-	if r.Details != nil {
+	if r.EvalMetrics != nil {
 		line += fmt.Sprintf("  (unigram %.3f %4.1f%%, nsp %.0f–%.0f%%)", r.UnigramLoss, 100*r.UnigramAccuracy, 100*r.NSPInterval[0], 100*r.NSPInterval[1])
 	}
 	return line

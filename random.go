@@ -2,6 +2,9 @@ package main
 
 import "math/rand/v2"
 
+// The ground: chance. Whatever is drawn is a function of the seed and of what it is
+// drawn for, so that a run can be repeated, and gone on with, to the last bit.
+
 // What chance is used for. See random.
 const (
 	forWeights = iota

@@ -10,7 +10,7 @@ import (
 // A story is the demo in progress, or explain.
 type story struct {
 	io.Writer
-	text    *Text // the demo's corpus
+	corpus  *Corpus // the demo's
 	t       *Tokenizer
 	m       *Model
 	trainer *Trainer

@@ -6,8 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 )
+
+// Step 6 of the lesson, what is trained on: examples of a corpus without end, or those of a
+// file, batch by batch.
 
 // Stream makes the training examples of a corpus, epoch by epoch, each with new
 // pairs, masks and order. An example is a function of the seed, the epoch and
@@ -27,14 +29,17 @@ type Stream struct {
 	counts map[int]int // pairs of an epoch, by MaxTokens
 }
 
+// newStream makes a stream of the examples of some documents, each with at most maxTokens
+// tokens.
+func newStream(c *Corpus, t *Tokenizer, documents []int, maxTokens int, seed uint64) *Stream {
+	return &Stream{Corpus: c, Tokenizer: t, Documents: documents, MaxTokens: maxTokens, Seed: seed, counts: map[int]int{}}
+}
+
 // perEpoch is how many pairs an epoch has. They are counted once.
 func (s *Stream) perEpoch(maxTokens int) int {
 	n, ok := s.counts[maxTokens]
 	if !ok {
 		n = s.Corpus.pairsPerEpoch(s.Documents, maxTokens)
-		if s.counts == nil {
-			s.counts = map[int]int{}
-		}
 		s.counts[maxTokens] = n
 	}
 	return n
@@ -85,7 +90,7 @@ type Source interface {
 
 // corpusSource takes them from a stream, short ones first.
 type corpusSource struct {
-	Stream
+	*Stream
 	settings *Settings
 	examples []Example
 }
@@ -108,6 +113,7 @@ func (s *corpusSource) place(n, step int) (epoch uint64, at int) {
 	return uint64(before + step*n/perEpoch + 1), step * n % perEpoch
 }
 
+// Fill implements Source.
 func (s *corpusSource) Fill(b *Batch, n, step int) {
 	epoch, at := s.place(n, step)
 	s.examples = grow(s.examples, n)
@@ -119,17 +125,18 @@ func (s *corpusSource) Fill(b *Batch, n, step int) {
 	}
 	b.Reset()
 	for _, e := range s.examples {
-		b.Add(e)
+		b.AddExample(e)
 	}
 }
 
 // listSource takes them from a list, from its beginning again at the end.
 type listSource []Example
 
+// Fill implements Source.
 func (s listSource) Fill(b *Batch, n, step int) {
 	b.Reset()
 	for i := range n {
-		b.Add(s[(step*n+i)%len(s)])
+		b.AddExample(s[(step*n+i)%len(s)])
 	}
 }
 
@@ -156,6 +163,7 @@ func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
 	return examples, nil
 }
 
+// check returns an error that names the first field that cannot be.
 func (e *Example) check(vocabSize int) error {
 	if len(e.Tokens) == 0 {
 		return errors.New("input_ids is empty")
@@ -171,8 +179,8 @@ func (e *Example) check(vocabSize int) error {
 			return fmt.Errorf("token_type_ids has %d, want 0 or 1", s)
 		}
 	}
-	for i, p := range e.Positions {
-		if p < 0 || int(p) >= len(e.Tokens) || i > 0 && p <= e.Positions[i-1] {
+	for i, p := range e.Masked {
+		if p < 0 || int(p) >= len(e.Tokens) || i > 0 && p <= e.Masked[i-1] {
 			return fmt.Errorf("masked_lm_positions has %d, want rising numbers from 0 to %d", p, len(e.Tokens)-1)
 		}
 	}
@@ -184,8 +192,8 @@ func (e *Example) check(vocabSize int) error {
 	switch {
 	case len(e.Segments) != len(e.Tokens):
 		return fmt.Errorf("token_type_ids has %d numbers, want %d as input_ids", len(e.Segments), len(e.Tokens))
-	case len(e.Positions) == 0 || len(e.Labels) != len(e.Positions):
-		return fmt.Errorf("masked_lm_positions has %d numbers and masked_lm_ids %d, want as many, at least one", len(e.Positions), len(e.Labels))
+	case len(e.Masked) == 0 || len(e.Labels) != len(e.Masked):
+		return fmt.Errorf("masked_lm_positions has %d numbers and masked_lm_ids %d, want as many, at least one", len(e.Masked), len(e.Labels))
 	case e.NextLabel != 0 && e.NextLabel != 1:
 		return fmt.Errorf("next_sentence_label is %d, want 0 or 1", e.NextLabel)
 	}
@@ -205,15 +213,15 @@ func WriteExamples(w io.Writer, examples []Example, t *Tokenizer) error {
 }
 
 // loadExamples reads a file of examples for a model.
-func loadExamples(name string, m *Model) ([]Example, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
+func loadExamples(name string, m *Model) (list []Example, err error) {
+	if name == "-" {
+		return nil, errors.New("examples are read more than once, so they have to be in a file, not on standard input")
 	}
-	defer f.Close()
-	list, err := ReadExamples(bufio.NewReader(f), m.Config.VocabSize)
-	if err != nil {
-		return nil, wrap(name, err)
+	if err = readFile(name, nil, func(r io.Reader) (err error) {
+		list, err = ReadExamples(bufio.NewReader(r), m.Config.VocabSize)
+		return err
+	}); err != nil {
+		return nil, err
 	}
 	for i, e := range list {
 		if len(e.Tokens) > m.Config.MaxPositionEmbeddings {

@@ -102,8 +102,11 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 // one trains one model and returns its accuracy.
 func (s *Study) one(ctx context.Context, way, size int, seed uint64) (float64, error) {
 	training, test := s.split(size, seed)
-	m, err := NewModel(s.Config, seed)
-	if way > 0 {
+	var m *Model
+	var err error
+	if ways[way] == "from scratch" {
+		m, err = NewModel(s.Config, seed)
+	} else {
 		m, err = transfer(s.Pretrained, s.Config, seed, s.Pairs)
 	}
 	if err != nil {

@@ -31,7 +31,7 @@ func topicSentence(topic []string, seed, index uint64) string {
 // words stand in the sentences it is tested on; one that has read nothing does not.
 func TestStep8Transfer(t *testing.T) {
 	topics := topicWords()
-	text := &Text{}
+	text := &plainText{}
 	words := slices.Clone(specialTokens)
 	for i, topic := range topics {
 		words = append(words, topic...)
@@ -49,18 +49,18 @@ func TestStep8Transfer(t *testing.T) {
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = len(words), 16, 1, 2, 32
 	m, err := NewModel(c, 1)
 	check(t, err)
-	trainer := &Trainer{Model: m, Settings: defaultSettings(), Tick: func(Report) {}, Report: func(Report) error { return nil }}
+	trainer := &Trainer{Model: m, Settings: defaultSettings()}
 	s := &trainer.Settings
 	s.Steps, s.Batch, s.MaxSeq, s.LearningRate, s.Seed = 300, 16, 24, 1e-2, 1
 	s.complete()
-	check(t, trainer.useCorpus(text, tokenizer))
+	check(t, useCorpus(trainer, text, tokenizer))
 	check(t, trainer.Train(t.Context()))
 
 	study := &Study{Pretrained: m, Config: asClassifier(c, "a", "b", "c", "d"), Settings: tuneSettings(), Epochs: 20, Seeds: 3}
 	study.Settings.LearningRate = 1e-2
 	for i, topic := range topics {
 		for k := range uint64(20) {
-			ids, segments, _ := sequence(tokenizer, topicSentence(topic, 2, uint64(i)<<8|k), "", 24)
+			ids, segments, _ := tokenizer.Sequence(topicSentence(topic, 2, uint64(i)<<8|k), "", 24)
 			study.Cases = append(study.Cases, Case{ids, segments, []int32{int32(i)}})
 		}
 	}

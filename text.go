@@ -9,34 +9,13 @@ import (
 	"unicode/utf8"
 )
 
-// Before step 5: text. Files become documents of sentences. Nothing else is known
-// about the text.
-
-// A Text is documents of sentences.
-type Text struct {
-	Documents [][]string
-	Invalid   int // bytes that were not UTF-8 and were read as U+FFFD
-}
+// Step 1 of the lesson begins with text, about which nothing is known. This file makes
+// documents of it, and sentences of these: the vocabulary is learnt from them, and later
+// which sentence follows which.
 
 // minDocument is how many sentences make a document in prose, where a blank
 // line may be no more than the end of a paragraph: shorter ones are joined.
 const minDocument = 8
-
-// ReadCorpus reads a file of text, all files of a folder and the folders in it,
-// or, by the name of -, standard input. A file whose name ends with .gz is
-// decompressed. No document goes over the end of a file.
-func ReadCorpus(name string, stdin io.Reader) (*Text, error) {
-	all := &Text{}
-	err := eachFile(name, stdin, func(r io.Reader) error {
-		text, err := ReadText(r)
-		if err == nil {
-			all.Documents = append(all.Documents, text.Documents...)
-			all.Invalid += text.Invalid
-		}
-		return err
-	})
-	return all, err
-}
 
 // A block is the lines between two blank lines, or a part of very many.
 type block struct {
@@ -167,27 +146,36 @@ func (b block) endsDocument(sentences int) bool {
 	return !b.more && (!b.prose || sentences >= minDocument)
 }
 
-// ReadText reads text: the documents of a file. What is too short for one at the
-// end goes to the one before.
-func ReadText(r io.Reader) (*Text, error) {
-	t := &Text{}
-	var document []string
-	s := scanner{emit: func(b block) {
-		document = append(document, b.sentences()...)
-		if b.endsDocument(len(document)) {
-			t.Documents, document = append(t.Documents, document), nil
-		}
-	}}
-	err := s.scan(r)
-	if len(document) > 0 {
-		if n := len(t.Documents); n > 0 {
-			t.Documents[n-1] = append(t.Documents[n-1], document...)
-		} else {
-			t.Documents = [][]string{document}
-		}
+// batchSize is how many bytes of text are worked on together, on all cores.
+const batchSize = 4 << 20
+
+// readBlocks reads a file while work is at the blocks that were read before; read is how
+// many bytes that makes so far. It returns how many bytes there were, and how many of
+// them were not UTF-8.
+func readBlocks(r io.Reader, work func(blocks []block, read int)) (read, invalid int, err error) {
+	type batch struct {
+		blocks []block
+		read   int
 	}
-	t.Invalid = s.invalid
-	return t, err
+	batches := make(chan batch, 1)
+	var s scanner
+	go func() {
+		var next batch
+		s.emit = func(b block) {
+			next.blocks = append(next.blocks, b)
+			if s.read-next.read >= batchSize {
+				batches <- batch{next.blocks, s.read}
+				next = batch{nil, s.read}
+			}
+		}
+		err = s.scan(r)
+		batches <- batch{next.blocks, s.read}
+		close(batches)
+	}()
+	for b := range batches {
+		work(b.blocks, b.read)
+	}
+	return s.read, s.invalid, err
 }
 
 // validUTF8 replaces and counts the bytes that are no UTF-8.

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Step 1 of the lesson: text becomes tokens. A vocabulary of some thousand
+// Step 1 of the lesson: words become tokens. A vocabulary of some thousand
 // pieces is enough for all text, because a rare word is put together from
 // pieces, of which all but the first begin with ##:
 //
@@ -19,8 +19,7 @@ import (
 //
 //	[CLS] my dog is cute [SEP] he likes play ##ing [SEP]
 //
-// The pieces are those that Hugging Face's BERT tokenizer gives (BertNormalizer,
-// BertPreTokenizer, WordPiece).
+// The tokens are those that Hugging Face's BertTokenizer gives (its WordPiece).
 
 // The special tokens. Their ids are wherever a vocabulary has them.
 const (
@@ -47,7 +46,7 @@ type Tokenizer struct {
 	ids                      map[string]int32
 	pad, unk, cls, sep, mask int32
 	longest                  int       // bytes of the longest piece
-	seen                     sync.Pool // of *seenWords, for Encode
+	caches                   sync.Pool // of *wordCache, for Encode
 }
 
 // NewTokenizer makes a tokenizer of a vocabulary. It has to have all special
@@ -61,7 +60,7 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 		t.ids[w] = int32(i)
 		t.longest = max(t.longest, len(w))
 	}
-	t.seen.New = func() any { return new(seenWords) }
+	t.caches.New = func() any { return new(wordCache) }
 	for i, id := range []*int32{&t.pad, &t.unk, &t.cls, &t.sep, &t.mask} {
 		var ok bool
 		if *id, ok = t.ids[specialTokens[i]]; !ok {
@@ -74,24 +73,11 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 	return t, nil
 }
 
-// special tells whether id is one of the special tokens.
-func (t *Tokenizer) special(id int32) bool {
-	return id == t.pad || id == t.unk || id == t.cls || id == t.sep || id == t.mask
-}
-
-// randomOrdinary draws a token that is not special.
-func (t *Tokenizer) randomOrdinary(r *rand.Rand) int32 {
-	for {
-		if id := int32(r.IntN(len(t.Words))); !t.special(id) {
-			return id
-		}
-	}
-}
-
 // EncodeSpans returns the ids of the tokens of text, and the bytes that each
 // came from. A special token that stands in the text keeps its meaning.
 //
-// This is the algorithm. Encode, below, returns the same ids sooner.
+// This is the algorithm: words, and the pieces of each. Encode, below, returns the same
+// ids sooner.
 func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
 	for at := 0; at < len(text); {
 		plain, token := cutSpecial(text[at:])
@@ -168,28 +154,34 @@ func leadingSpecial(text string) string {
 	return ""
 }
 
-// Encode returns the ids of the tokens of text: those of EncodeSpans.
-//
-// Text has few different words. Between ASCII white space and punctuation, where
-// words end in any case, it looks the bytes up in a table of those that it has
-// met lately, and goes the long way only with what is not there.
+// Encode returns the ids of the tokens of text: those of EncodeSpans, only sooner. It
+// looks each stretch of the text up among those that have come up lately, and goes the
+// long way only with what is not there.
 func (t *Tokenizer) Encode(text string) []int32 {
-	return t.appendIDs(make([]int32, 0, len(text)/4+8), text) // English has a token for each four bytes or more
-}
-
-// appendIDs appends what Encode returns to ids.
-func (t *Tokenizer) appendIDs(ids []int32, text string) []int32 {
-	seen := t.seen.Get().(*seenWords)
-	defer t.seen.Put(seen)
+	cache := t.caches.Get().(*wordCache)
+	defer t.caches.Put(cache)
+	ids := make([]int32, 0, len(text)/4+8) // English has a token for each four bytes or more
 	for begin := 0; begin < len(text); {
 		end := endOfStretch(text, begin)
 		if text[begin] == '[' {
 			end = begin + max(1, len(leadingSpecial(text[begin:])))
 		}
 		if ascii[text[begin]] != white {
-			ids = seen.append(ids, t, text[begin:end])
+			ids = cache.append(ids, text[begin:end], t.appendIDs)
 		}
 		begin = end
+	}
+	return ids
+}
+
+// appendIDs appends the ids of a stretch, or of a special token, to ids.
+func (t *Tokenizer) appendIDs(ids []int32, stretch string) []int32 {
+	if leadingSpecial(stretch) != "" {
+		return append(ids, t.ids[stretch])
+	}
+	var spans []Span // not needed
+	for w := range t.words(stretch, maxWordLength) {
+		ids, spans = t.appendPieces(ids, spans[:0], w, 0)
 	}
 	return ids
 }
@@ -208,8 +200,13 @@ func (t *Tokenizer) Text(ids []int32) string {
 	return strings.ReplaceAll(strings.Join(t.Tokens(ids), " "), " "+continuing, "")
 }
 
-// Pair is [CLS] a [SEP] b [SEP] and the segment of each token, 0 to the first
-// [SEP] and 1 from there on. Without b it is [CLS] a [SEP].
+// Pair is [CLS] a [SEP] b [SEP] and the segment of each token: 0 up to the first
+// [SEP], 1 from there on. Without b it is [CLS] a [SEP].
+//
+// [SEP] ends a sentence, so there are two. [CLS] ends nothing: it is a place that belongs
+// to no word, where the encoder can gather what it makes of the sequence as a whole
+// ("classification"). One such place is enough, and in front it has the same position in
+// every sequence, however long the sentences are.
 func (t *Tokenizer) Pair(a, b []int32) (ids, segments []int32) {
 	ids = append(append(append(ids, t.cls), a...), t.sep)
 	segments = make([]int32, len(ids))
@@ -222,10 +219,10 @@ func (t *Tokenizer) Pair(a, b []int32) (ids, segments []int32) {
 	return ids, segments
 }
 
-// sequence encodes a sentence, or a pair, for a model. What is over maxSeq tokens
-// is cut off, from the end of the longer one, and counted.
-func sequence(t *Tokenizer, a, b string, maxSeq int) (ids, segments []int32, cut int) {
-	x, y, room := t.Encode(a), t.Encode(b), maxSeq-2
+// Sequence encodes a sentence, or a pair where b is not empty, in at most maxTokens
+// tokens. What is too much is cut off from the end of the longer one, and counted.
+func (t *Tokenizer) Sequence(a, b string, maxTokens int) (ids, segments []int32, cut int) {
+	x, y, room := t.Encode(a), t.Encode(b), maxTokens-2
 	if len(y) > 0 {
 		room--
 	}
@@ -235,10 +232,24 @@ func sequence(t *Tokenizer, a, b string, maxSeq int) (ids, segments []int32, cut
 	return ids, segments, cut
 }
 
-// longestFirst is how many of a and b tokens are kept where there is room for so
-// many in all. It is as many as in the original, which takes one token after
-// another from whichever part is longer by then, and from B if neither is: a part
-// is left half of the room, and whatever the other does not need.
+// longestFirst is how many of a and b tokens are kept where there is room for so many in
+// all. Google's BERT takes one token after another away from whichever part is longer, or
+// from B where both are as long. That leaves each part half of the room, and whatever the
+// other one does not need.
 func longestFirst(a, b, room int) (keepA, keepB int) {
 	return min(a, max(room-b, room-room/2)), min(b, max(room-a, room/2))
+}
+
+// special tells whether id is one of the special tokens.
+func (t *Tokenizer) special(id int32) bool {
+	return id == t.pad || id == t.unk || id == t.cls || id == t.sep || id == t.mask
+}
+
+// randomOrdinary draws a token that is not special.
+func (t *Tokenizer) randomOrdinary(r *rand.Rand) int32 {
+	for {
+		if id := int32(r.IntN(len(t.Words))); !t.special(id) {
+			return id
+		}
+	}
 }

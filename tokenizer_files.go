@@ -11,6 +11,15 @@ import (
 	"strings"
 )
 
+// Step 7 of the lesson, a tokenizer's files: its vocabulary, as vocab.txt or inside a
+// tokenizer.json, and the rules by which it cuts text into words.
+
+const (
+	vocabFile           = "vocab.txt"
+	tokenizerConfigFile = "tokenizer_config.json"
+	tokenizerFile       = "tokenizer.json" // read where there is no vocab.txt
+)
+
 // tokenizerConfig is tokenizer_config.json as it is written.
 type tokenizerConfig struct {
 	TokenizerClass string `json:"tokenizer_class"`

@@ -16,18 +16,17 @@ import (
 // errInterrupted is the error when training was interrupted from the keyboard.
 var errInterrupted = errors.New("interrupted")
 
-// A Trainer trains a model.
+// A Trainer trains a model. Its functions may be nil.
 type Trainer struct {
-	Model    *Model
-	Settings Settings
-	Source   Source
-	HeldOut  []Example                        // to evaluate on; may be empty
-	Tick     func(Report)                     // called after each step, with the means since the last report
-	Report   func(Report) error               // called every LogEvery steps and after the last
-	Warn     func(format string, args ...any) // may be nil
-
-	Save      func() error // saves a checkpoint; nil where none are
-	SaveEvery int          // steps between two of them; 0: saveInterval
+	Model     *Model
+	Settings  Settings
+	Source    Source
+	HeldOut   []Example                        // to evaluate on; may be empty
+	OnStep    func(Metrics)                    // called after each step, with the means since the last report
+	OnReport  func(Metrics) error              // called every LogEvery steps and after the last
+	Warn      func(format string, args ...any) // called when something goes wrong, but training goes on
+	Save      func() error                     // saves a checkpoint
+	SaveEvery int                              // steps between two of them; 0: saveInterval
 
 	optimizer *AdamW
 	batch     Batch
@@ -45,11 +44,11 @@ type Trainer struct {
 
 // runState is how far a training has come. It is saved in a checkpoint.
 type runState struct {
-	Step         int   `json:"step"`           // so many are over
-	Tokens       int   `json:"tokens"`         // trained on so far
-	Skipped      int   `json:"skipped_steps"`  // steps that were not taken
-	SkippedInRow int   `json:"skipped_in_row"` // the last so many
-	Sum          Score `json:"since_report"`   // since the last report
+	Step         int    `json:"step"`           // so many are over
+	Tokens       int    `json:"tokens"`         // trained on so far
+	Skipped      int    `json:"skipped_steps"`  // steps that were not taken
+	SkippedInRow int    `json:"skipped_in_row"` // the last so many
+	Sum          Totals `json:"since_report"`   // since the last report
 }
 
 // saveInterval is the time between two checkpoints unless it is given in steps.
@@ -62,35 +61,28 @@ const maxSkipped = 3
 // each time with other pairs and masks; but no more than heldOutExamples.
 const heldOutEpochs, heldOutExamples = 4, 2000
 
-// useCorpus trains on a text, but for the documents that it holds out.
-func (t *Trainer) useCorpus(text *Text, tokenizer *Tokenizer) error {
-	corpus, err := NewCorpus(text, tokenizer)
-	if err != nil {
-		return err
-	}
-	return t.useTokens(corpus, tokenizer)
-}
-
-// useTokens is useCorpus for a text in tokens.
-func (t *Trainer) useTokens(corpus *Corpus, tokenizer *Tokenizer) error {
+// UseCorpus trains on a corpus, but for the documents that it holds out.
+func (t *Trainer) UseCorpus(corpus *Corpus, tokenizer *Tokenizer) error {
 	s := &t.Settings
 	training, heldOut := corpus.Split(s.Seed)
-	stream := Stream{Corpus: corpus, Tokenizer: tokenizer, Documents: training, Seed: s.Seed, ShortSeqProb: s.ShortSeqProb, WholeWords: s.WholeWords}
 	if n := corpus.pairsPerEpoch(training, s.MaxSeq); n < s.Batch {
 		return fmt.Errorf("it makes %d pairs an epoch, fewer than -batch, %d", n, s.Batch)
 	}
+	stream := newStream(corpus, tokenizer, training, s.MaxSeq, s.Seed)
+	stream.ShortSeqProb, stream.WholeWords = s.ShortSeqProb, s.WholeWords
 	t.Source = &corpusSource{Stream: stream, settings: s}
 	t.mask = tokenizer.mask
 	if len(heldOut) > 0 {
-		stream.Documents, stream.MaxTokens, stream.ShortSeqProb = heldOut, s.MaxSeq, 0
+		stream := newStream(corpus, tokenizer, heldOut, s.MaxSeq, s.Seed)
+		stream.WholeWords = s.WholeWords
 		t.HeldOut = stream.first(heldOutExamples, heldOutEpochs)
 		t.unigram = corpus.unigram(training, t.Model.Config.VocabSize)
 	}
 	return nil
 }
 
-// useExamples trains on a file of examples.
-func (t *Trainer) useExamples(name string) error {
+// UseExamples trains on a file of examples.
+func (t *Trainer) UseExamples(name string) error {
 	list, err := loadExamples(name, t.Model)
 	t.Source = listSource(list)
 	return err
@@ -105,16 +97,18 @@ func (t *Trainer) Train(ctx context.Context) error {
 	t.since, t.saved = time.Now(), time.Now()
 	for t.state.Step < t.Settings.Steps {
 		rate := t.Settings.Rate(t.state.Step)
-		score, norm, err := t.Step(rate)
+		totals, norm, err := t.Step(rate)
 		if err != nil {
 			return err
 		}
-		t.state.Sum.Add(score)
-		report := t.trainReport(rate, norm)
-		t.Tick(report)
+		t.state.Sum.Add(totals)
+		metrics := t.metrics(rate, norm)
+		if t.OnStep != nil {
+			t.OnStep(metrics)
+		}
 		interrupted, last := ctx.Err() != nil, t.state.Step == t.Settings.Steps
 		if t.state.Step%t.Settings.LogEvery == 0 || last {
-			if err := t.report(report); err != nil {
+			if err := t.report(metrics); err != nil {
 				return err
 			}
 		}
@@ -131,6 +125,7 @@ func (t *Trainer) Train(ctx context.Context) error {
 	return nil
 }
 
+// saveIsDue tells whether it is time for a checkpoint.
 func (t *Trainer) saveIsDue() bool {
 	if t.SaveEvery > 0 {
 		return t.state.Step%t.SaveEvery == 0
@@ -138,49 +133,60 @@ func (t *Trainer) saveIsDue() bool {
 	return time.Since(t.saved) >= saveInterval
 }
 
-// trainReport is about the steps since the last report.
-func (t *Trainer) trainReport(rate, norm float64) Report {
-	r := newReport(t.state.Step, t.state.Tokens, "train", t.state.Sum)
+// metrics are means over the steps since the last report.
+func (t *Trainer) metrics(rate, norm float64) Metrics {
+	m := newMetrics(t.state.Step, t.state.Tokens, "train", t.state.Sum)
 	speed := float64(t.tokensSince) / time.Since(t.since).Seconds()
-	r.LearningRate, r.GradientNorm, r.TokensPerSecond, r.Skipped = &rate, &norm, &speed, t.state.Skipped
-	return r
+	m.LearningRate, m.GradientNorm, m.TokensPerSecond, m.Skipped = &rate, &norm, &speed, t.state.Skipped
+	return m
 }
 
 // report reports on the training and, if there are such, the held-out documents.
-func (t *Trainer) report(training Report) error {
-	err := t.Report(training)
-	if err == nil && len(t.HeldOut) > 0 {
-		e := Examine(t.Model, t.HeldOut, t.mask, t.unigram)
-		err = t.Report(e.report(t.state.Step, t.state.Tokens))
-		t.warnOf(&e)
+func (t *Trainer) report(training Metrics) error {
+	on := t.OnReport
+	if on == nil {
+		on = func(Metrics) error { return nil }
 	}
-	t.state.Sum, t.since, t.tokensSince = Score{}, time.Now(), 0
+	err := on(training)
+	if err == nil && len(t.HeldOut) > 0 {
+		e := Evaluate(t.Model, t.HeldOut, t.mask, t.unigram)
+		err = on(e.metrics(t.state.Step, t.state.Tokens))
+		for _, warning := range t.watch.ofEvaluation(&e, t.unigram, t.state.Step, &t.Settings) {
+			t.warn("%s", warning)
+		}
+	}
+	t.state.Sum, t.since, t.tokensSince = Totals{}, time.Now(), 0
 	return err
 }
 
 // Step takes one step, and returns how well the model did before it and the
 // norm of the gradient. If the loss or the gradient is not a finite number, the step
 // is not taken but skipped, and it is an error if that comes maxSkipped times in a row.
-func (t *Trainer) Step(rate float64) (score Score, norm float64, err error) {
-	t.Source.Fill(&t.batch, t.Settings.Batch, t.state.Step)
-	score = t.gradient()
+func (t *Trainer) Step(rate float64) (totals Totals, norm float64, err error) {
+	m, s := t.Model, &t.Settings
+	t.Source.Fill(&t.batch, s.Batch, t.state.Step)
+	m.SetDropout(s.Seed, t.state.Step)
+	clear(m.Grad)
+	totals = m.gradient(&t.batch, s.Accumulate, &t.parts)
 	norm = t.optimizer.Norm()
 	t.state.Step++
-	if loss := score.MLMLoss + score.NSPLoss; !finite(loss) || !finite(norm) {
+	if loss := totals.MLMLoss + totals.NSPLoss; !finite(loss) || !finite(norm) {
 		t.state.Skipped++
 		t.state.SkippedInRow++
 		t.warn("step %d is not taken: its loss is %v, the norm of its gradient %v", t.state.Step, loss, norm)
 		if t.state.SkippedInRow == maxSkipped {
-			return Score{}, 0, fmt.Errorf("step %d: the loss or the gradient was no finite number %d times in a row: is -lr %v too high?", t.state.Step, maxSkipped, t.Settings.LearningRate)
+			return Totals{}, 0, fmt.Errorf("step %d: the loss or the gradient was no finite number %d times in a row: is -lr %v too high?", t.state.Step, maxSkipped, s.LearningRate)
 		}
-		return Score{}, 0, nil
+		return Totals{}, 0, nil
 	}
 	t.state.SkippedInRow = 0
-	t.warnOfNorm(norm)
+	if warning := t.watch.ofNorm(norm, t.state.Step, s); warning != "" {
+		t.warn("%s", warning)
+	}
 	t.optimizer.Step(rate, norm)
 	t.state.Tokens += len(t.batch.Tokens)
 	t.tokensSince += len(t.batch.Tokens)
-	return score, norm, nil
+	return totals, norm, nil
 }
 
 func (t *Trainer) warn(format string, args ...any) {

@@ -30,7 +30,7 @@ func TestAccumulatedIsTheSame(t *testing.T) {
 // smallTrainer trains a small model for 12 steps on a small corpus.
 func smallTrainer(t testing.TB) *Trainer {
 	t.Helper()
-	text := &Text{}
+	text := &plainText{}
 	for i := range 40 {
 		text.Documents = append(text.Documents, []string{strings.Repeat("a b ", i%5+1), strings.Repeat("c d ", i%3+1), "e"})
 	}
@@ -39,8 +39,8 @@ func smallTrainer(t testing.TB) *Trainer {
 	s := defaultSettings()
 	s.Steps, s.Batch, s.MaxSeq, s.LogEvery = 12, 4, 20, 4
 	s.complete()
-	trainer := &Trainer{Model: smallModel(t), Settings: s, Tick: func(Report) {}, Report: func(Report) error { return nil }}
-	check(t, trainer.useCorpus(text, tokenizer))
+	trainer := &Trainer{Model: smallModel(t), Settings: s}
+	check(t, useCorpus(trainer, text, tokenizer))
 	return trainer
 }
 
@@ -63,7 +63,7 @@ func TestStepsThatAreNotNumbers(t *testing.T) {
 			}
 		}}
 		var before []float32
-		trainer.Tick = func(r Report) {
+		trainer.OnStep = func(r Metrics) {
 			if broken(r.Step - 1) {
 				*word = saved
 				if before != nil {
@@ -113,7 +113,7 @@ func TestFailedRunKeepsItsCheckpoint(t *testing.T) {
 	check(t, err)
 	equal(t, c.Step, 4)
 	trainer := smallTrainer(t)
-	k := &keeper{dir: out, trainer: trainer}
+	k := &checkpoints{dir: out, trainer: trainer}
 	trainer.Save, trainer.SaveEvery = k.save, 1
 	trainer.Source = breaking{trainer.Source, func(int) { trainer.Model.Value[0] = float32(math.NaN()) }}
 	if err := trainer.Train(t.Context()); err == nil {
@@ -136,12 +136,16 @@ func TestWarnings(t *testing.T) {
 	if strings.Count(all, "the MLM loss") != 1 {
 		t.Errorf("without learning the warnings are %q", all)
 	}
-	trainer.warnOf(&Examination{Score: Score{NSPCount: 100, NSPCorrect: 50}, SaidNext: 98})
-	for range 30 {
-		trainer.warnOfNorm(2)
+	oneAnswer := &Evaluation{Totals: Totals{NSPCount: 100, NSPCorrect: 50}, SaidNext: 98}
+	for range 2 {
+		warnings = append(warnings, trainer.watch.ofEvaluation(oneAnswer, nil, patience+20, &trainer.Settings)...)
 	}
-	trainer.warnOfNorm(500)
-	trainer.warnOfNorm(5000)
+	for range 30 {
+		trainer.watch.ofNorm(2, 100, &trainer.Settings)
+	}
+	for _, norm := range []float64{500, 5000} {
+		warnings = append(warnings, trainer.watch.ofNorm(norm, 101, &trainer.Settings))
+	}
 	all = strings.Join(warnings, "\n")
 	for _, want := range []string{"IsNext to 98%", "the norm of the gradient is 500, its mean until now 2"} {
 		if strings.Count(all, want) != 1 {
@@ -161,12 +165,12 @@ func TestInterrupted(t *testing.T) {
 
 	ctx, interrupt := context.WithCancel(t.Context())
 	first := smallTrainer(t)
-	first.Tick = func(r Report) {
+	first.OnStep = func(r Metrics) {
 		if r.Step == 5 {
 			interrupt()
 		}
 	}
-	k := &keeper{dir: t.TempDir(), trainer: first, tokenizer: first.Source.(*corpusSource).Tokenizer}
+	k := &checkpoints{dir: t.TempDir(), trainer: first, tokenizer: first.Source.(*corpusSource).Tokenizer}
 	first.Model.Config.VocabSize = 37
 	first.Save = k.save
 	if err := first.Train(ctx); !errors.Is(err, errInterrupted) {
@@ -176,7 +180,7 @@ func TestInterrupted(t *testing.T) {
 	check(t, err)
 	second := smallTrainer(t)
 	second.Model = c.model
-	check(t, second.goOn(c))
+	check(t, second.resumeFrom(c))
 	check(t, second.Train(t.Context()))
 	equal(t, second.Model.Value, want.Model.Value)
 }
@@ -193,9 +197,9 @@ func TestInterval(t *testing.T) {
 
 // The parts of an evaluation add up: by kind to all, and top 1 within top 5; and
 // guessing by frequency is as surprised as the text is unpredictable.
-func TestExamine(t *testing.T) {
+func TestEvaluate(t *testing.T) {
 	trainer := smallTrainer(t)
-	e := Examine(trainer.Model, trainer.HeldOut, trainer.mask, trainer.unigram)
+	e := Evaluate(trainer.Model, trainer.HeldOut, trainer.mask, trainer.unigram)
 	count, correct := 0, 0
 	for _, k := range e.Kinds {
 		count, correct = count+k.count, correct+k.correct
@@ -239,7 +243,7 @@ func lossesRun(t testing.TB) *Trainer {
 		}
 		for at := 1 + r.IntN(4); at < len(e.Tokens)-1; at += 3 + r.IntN(6) {
 			if e.Tokens[at] != 3 {
-				e.Positions, e.Labels = append(e.Positions, int32(at)), append(e.Labels, e.Tokens[at])
+				e.Masked, e.Labels = append(e.Masked, int32(at)), append(e.Labels, e.Tokens[at])
 				e.Tokens[at] = 4
 			}
 		}
@@ -249,7 +253,7 @@ func lossesRun(t testing.TB) *Trainer {
 	s := defaultSettings()
 	s.Steps, s.Batch, s.LearningRate, s.Warmup, s.LogEvery = 50, 8, 1e-2, 5, 1
 	s.complete()
-	return &Trainer{Model: m, Settings: s, Source: list, Tick: func(Report) {}}
+	return &Trainer{Model: m, Settings: s, Source: list}
 }
 
 // The same loss as PyTorch: from the same start, with the same examples and without
@@ -261,7 +265,7 @@ func TestLossesArePyTorchs(t *testing.T) {
 	check(t, json.Unmarshal(data, &want))
 	trainer := lossesRun(t)
 	worst, step := 0.0, 0
-	trainer.Report = func(r Report) error {
+	trainer.OnReport = func(r Metrics) error {
 		loss := r.MLMLoss + r.NSPLoss
 		if step < len(want) {
 			worst = max(worst, math.Abs(loss-want[step]))

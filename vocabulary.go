@@ -45,16 +45,15 @@ func vocabularySettings(size int) VocabularySettings {
 // can spell more than maxWordLength, but the other trainer counts long words too.
 const longestCounted = 100 * maxWordLength
 
-// CountWords counts how often each word of a text occurs.
-func CountWords(text *Text, lowerCase bool) map[string]int {
-	sentences := slices.Concat(text.Documents...)
-	// First what stands between the places where words end in any case, since
-	// that has to be made words of only once.
+// CountWords counts how often each word of some lines of text occurs.
+func CountWords(lines []string, lowerCase bool) map[string]int {
+	// First the stretches between places where words end in any case: each different
+	// one has to be cut into words only once.
 	stretches := map[string]int{}
 	var mu sync.Mutex
-	parallel(len(sentences), 1, func(lo, hi int) {
+	parallel(len(lines), 1, func(lo, hi int) {
 		counts := map[string]int{}
-		for _, s := range sentences[lo:hi] {
+		for _, s := range lines[lo:hi] {
 			for begin := 0; begin < len(s); {
 				end := endOfStretch(s, begin)
 				if ascii[s[begin]] != white {

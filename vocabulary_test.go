@@ -19,10 +19,8 @@ import (
 // ours (its own changes from run to run); and so are the ids of the whole book.
 // The sums are of what tokenizers 0.23 gives.
 func TestOpticks(t *testing.T) {
-	text, err := ReadCorpus("testdata/opticks.txt.gz", nil)
-	check(t, err)
-	counts := CountWords(text, true)
 	book := opticks(t)
+	counts := CountWords(mustReadText(t, strings.NewReader(book)).lines(), true)
 	for _, c := range []struct {
 		settings          VocabularySettings
 		words, tokens     int
@@ -106,9 +104,9 @@ func TestScores(t *testing.T) {
 // With both scores, the vocabulary is what is learnt by counting everything anew
 // for each pair that is joined.
 func TestTrainingIsPlain(t *testing.T) {
-	text, err := ReadText(strings.NewReader(string(corpusText[:20000])))
+	text, err := readText(strings.NewReader(string(corpusText[:20000])))
 	check(t, err)
-	counts := CountWords(text, true)
+	counts := CountWords(text.lines(), true)
 	for _, likelihood := range []bool{false, true} {
 		s := VocabularySettings{Size: 300, MinFrequency: 3, Alphabet: 20, Likelihood: likelihood}
 		got, err := s.Train(counts)
@@ -169,18 +167,18 @@ func trainPlainly(s VocabularySettings, counts map[string]int) []string {
 // Words are counted alike whatever they stand between, and however many share the
 // work; what stands for a special token in a text is no token when it is counted.
 func TestCountWords(t *testing.T) {
-	text := &Text{Documents: [][]string{{"The cat, the c\u00e1t; THE-cat!", "ab\u4e2dcd [MASK] a\u00adb"}, {"the"}}}
-	equal(t, CountWords(text, true), map[string]int{"the": 4, "cat": 3, ",": 1, ";": 1, "-": 1, "!": 1,
+	text := &plainText{Documents: [][]string{{"The cat, the c\u00e1t; THE-cat!", "ab\u4e2dcd [MASK] a\u00adb"}, {"the"}}}
+	equal(t, CountWords(text.lines(), true), map[string]int{"the": 4, "cat": 3, ",": 1, ";": 1, "-": 1, "!": 1,
 		"ab": 2, "\u4e2d": 1, "cd": 1, "[": 1, "mask": 1, "]": 1})
 }
 
 // A word of three million letters, counted and learnt from, takes no more time or
 // memory than its length.
 func TestCountLongWords(t *testing.T) {
-	text := &Text{Documents: [][]string{{strings.Repeat("abcdefghij", 3e5), strings.Repeat("z", 1e6)}}}
+	text := &plainText{Documents: [][]string{{strings.Repeat("abcdefghij", 3e5), strings.Repeat("z", 1e6)}}}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	words, err := TrainVocabulary(CountWords(text, true), 40)
+	words, err := TrainVocabulary(CountWords(text.lines(), true), 40)
 	check(t, err)
 	runtime.ReadMemStats(&after)
 	equal(t, len(words), 40)
@@ -251,9 +249,9 @@ func FuzzTrainVocabulary(f *testing.F) {
 // Newton's Opticks, by the quick way and by the plain one, on one thread.
 func BenchmarkTokenize(b *testing.B) {
 	text := opticks(b)
-	read, err := ReadText(strings.NewReader(text))
+	read, err := readText(strings.NewReader(text))
 	check(b, err)
-	words, err := TrainVocabulary(CountWords(read, true), 4000)
+	words, err := TrainVocabulary(CountWords(read.lines(), true), 4000)
 	check(b, err)
 	tokenizer, err := NewTokenizer(words, true)
 	check(b, err)

@@ -8,8 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// A Span is the bytes text[Begin:End].
-type Span struct{ Begin, End int }
+// Step 1 of the lesson begins with words. Before the vocabulary is asked, text is cut at
+// white space and round punctuation and, for an uncased vocabulary, loses its capitals
+// and accents (Hugging Face's BertNormalizer and BertPreTokenizer):
+//
+//	"Hé  likes playing."  →  he likes playing .
 
 // Rules say what the words of a text are, with the names of
 // tokenizer_config.json.
@@ -22,6 +25,9 @@ type Rules struct {
 // rulesFor are the rules for an uncased vocabulary (lower case, no accents) or
 // for a cased one.
 func rulesFor(lowerCase bool) Rules { return Rules{lowerCase, lowerCase, true} }
+
+// A Span is the bytes text[Begin:End].
+type Span struct{ Begin, End int }
 
 // A word is what pieces are looked for in.
 type word struct {
@@ -180,7 +186,7 @@ func isChinese(r rune) bool {
 		r >= 0xF900 && r <= 0xFAFF || r >= 0x2F800 && r <= 0x2FA1F
 }
 
-// ascii is what each byte is for Encode. The white space is that which is not
+// ascii is what each byte is for endOfStretch. The white space is that which is not
 // dropped, the marks are all that isPunctuation has.
 var ascii = func() (kinds [256]uint8) {
 	for b := range kinds {
@@ -200,8 +206,10 @@ const (
 	mark
 )
 
-// endOfStretch returns where what begins at a byte of text ends: white space or a
-// punctuation mark is a byte, and all else goes on to the next of these.
+// endOfStretch returns where the stretch that begins at a byte of text ends. White space
+// and punctuation marks in ASCII are a stretch of one byte each; anything else goes on to
+// the next of these, where words end in any case. So text may be cut into stretches
+// first, and each different one into words only once.
 func endOfStretch(text string, begin int) (end int) {
 	end = begin + 1
 	if ascii[text[begin]] == inner {
