@@ -148,7 +148,7 @@ func demoTrainer(t testing.TB) (*Trainer, *Tokenizer) {
 }
 
 // golden is testdata/golden.json: a small model and three examples, for which
-// PyTorch has computed the numbers in testdata/golden.safetensors.
+// PyTorch has computed the numbers in testdata/golden.safetensors (testdata/golden.py).
 type golden struct {
 	Config   Config `json:"config"`
 	Examples []struct {
@@ -216,8 +216,7 @@ func (g *golden) tensor(t *testing.T, name string, n int) []float32 {
 // near fails unless got is what PyTorch has, within 1e-4 of its greatest element.
 //
 // The gradient of a key's bias is 0: it adds the same to all scores of a query,
-// and the softmax does not see that. PyTorch's 1e-8 there are rounding errors,
-// and ours are allowed to be others.
+// and the softmax does not see that. Our 1e-8 there are rounding errors.
 func (g *golden) near(t *testing.T, name string, got []float32) {
 	t.Helper()
 	want := g.tensor(t, name, len(got))

@@ -4,7 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -256,14 +258,53 @@ func lossesRun(t testing.TB) *Trainer {
 	return &Trainer{Model: m, Settings: s, Source: list}
 }
 
+// export is the folder to write the start of lossesRun to, for testdata/golden.py, which
+// computes losses.json from it:
+//
+//	go test -run LossesArePyTorchs . -args -export run/start
+var export = flag.String("export", "", "folder for what losses.json is computed from")
+
+// exportStart writes what a training on a list begins with: the model, the examples,
+// and the settings with the learning rate of each step.
+func exportStart(t *testing.T, dir string, trainer *Trainer) {
+	t.Helper()
+	s := &trainer.Settings
+	settings := map[string]any{
+		"batch": s.Batch, "beta1": s.Beta1, "beta2": s.Beta2, "epsilon": adamEpsilon, "weight_decay": s.WeightDecay, "clip": 1,
+	}
+	rates := make([]float64, s.Steps)
+	for step := range rates {
+		rates[step] = s.Rate(step)
+	}
+	settings["rates"] = rates
+	check(t, os.MkdirAll(dir, 0o777))
+	check(t, saveFiles(dir, dir, []savedFile{
+		{configFile, func(w io.Writer) error { return writeJSON(w, trainer.Model.Config) }},
+		{modelFile, func(w io.Writer) error { return writeSafetensors(w, trainer.Model.List) }},
+		{"settings.json", func(w io.Writer) error { return writeJSON(w, settings) }},
+		{"examples.jsonl", func(w io.Writer) error {
+			encoder := json.NewEncoder(w)
+			for _, e := range trainer.Source.(listSource) {
+				if err := encoder.Encode(e); err != nil {
+					return err
+				}
+			}
+			return nil
+		}},
+	}))
+}
+
 // The same loss as PyTorch: from the same start, with the same examples and without
 // dropout, each of 50 steps has PyTorch's loss within 0.001.
 func TestLossesArePyTorchs(t *testing.T) {
+	trainer := lossesRun(t)
+	if *export != "" {
+		exportStart(t, *export, trainer)
+	}
 	data, err := os.ReadFile("testdata/losses.json")
 	check(t, err)
 	var want []float64
 	check(t, json.Unmarshal(data, &want))
-	trainer := lossesRun(t)
 	worst, step := 0.0, 0
 	trainer.OnReport = func(r Metrics) error {
 		loss := r.MLMLoss + r.NSPLoss
