@@ -11,15 +11,15 @@ package main
 // to toss the coins of the whole. And the gradient of the word embeddings is the sum of
 // the MLM head's rows and then of the tokens', so the tokens' wait for the last part.
 
-// parts is the memory that a batch in parts needs.
-type parts struct {
+// Parts is the memory that a batch in parts needs.
+type Parts struct {
 	batch Batch
 	dsum  []float32 // (N, H) of the whole batch: the gradient of the embeddings' sums
 }
 
-// gradient adds the gradient of the batch's loss to Grad, working it off in n parts, and
+// Gradient adds the gradient of the batch's loss to Grad, working it off in n parts, and
 // returns its losses. Dropout is set for the step.
-func (m *Model) gradient(b *Batch, n int, p *parts) (totals Totals) {
+func (m *Model) Gradient(b *Batch, n int, p *Parts) (totals Totals) {
 	if n <= 1 {
 		m.Forward(b)
 		totals = m.Loss(b)
@@ -33,11 +33,11 @@ func (m *Model) gradient(b *Batch, n int, p *parts) (totals Totals) {
 		part.cut(b, from, (k+1)*sequences/n)
 		m.skipCoins(b.Starts[:from+1])
 		m.Forward(part)
-		totals.Add(m.lossOfPart(part, len(b.Labels), sequences))
-		dsum := m.embeddings.sumBackward(m.layersBackward(m.headsBackward()))
+		totals.Add(m.LossOfPart(part, len(b.Labels), sequences))
+		dsum := m.embeddings.SumBackward(m.LayersBackward(m.HeadsBackward()))
 		p.dsum = append(p.dsum, dsum...)
 	}
-	m.embeddings.addGradients(b, p.dsum)
+	m.embeddings.AddGradients(b, p.dsum)
 	return totals
 }
 

@@ -31,14 +31,14 @@ type AnswerHead struct {
 }
 
 func newAnswerHead(m *Model) TaskHead {
-	return &AnswerHead{output: newLinear(&m.Parameters, "qa_outputs", m.Config.HiddenSize, 2), loss: newCrossEntropy()}
+	return &AnswerHead{output: NewLinear(&m.Parameters, "qa_outputs", m.Config.HiddenSize, 2), loss: NewCrossEntropy()}
 }
 
 // Forward: (N, H) → (2, N).
 func (l *AnswerHead) Forward(x []float32, starts []int) []float32 {
 	y := l.output.Forward(x) // (N, 2)
 	n := len(y) / 2
-	l.starts, l.logits = starts, grow(l.logits, 2*n)
+	l.starts, l.logits = starts, Grow(l.logits, 2*n)
 	for i := range n {
 		l.logits[i], l.logits[n+i] = y[2*i], y[2*i+1]
 	}
@@ -66,7 +66,7 @@ func (l *AnswerHead) Loss(labels []int32) (loss float64, correct int) {
 // Backward is Forward read upwards.
 func (l *AnswerHead) Backward(dx []float32) {
 	n := len(l.logits) / 2
-	l.dlogits = grow(l.dlogits, 2*n)
+	l.dlogits = Grow(l.dlogits, 2*n)
 	for i := range n {
 		l.dlogits[2*i], l.dlogits[2*i+1] = l.logits[i], l.logits[n+i]
 	}
@@ -80,7 +80,7 @@ type Passage struct {
 	spans []Span // of each token in Text
 }
 
-func newPassage(t *Tokenizer, text string) *Passage {
+func NewPassage(t *Tokenizer, text string) *Passage {
 	p := &Passage{Text: text}
 	p.ids, p.spans = t.EncodeSpans(text)
 	return p
@@ -125,7 +125,7 @@ func ReadSQuAD(r io.Reader, t *Tokenizer) ([]Question, error) {
 	var all []Question
 	for _, article := range file.Data {
 		for _, paragraph := range article.Paragraphs {
-			passage := newPassage(t, paragraph.Context)
+			passage := NewPassage(t, paragraph.Context)
 			for _, qa := range paragraph.QAs {
 				q := Question{ID: qa.ID, Passage: passage, ids: t.Encode(qa.Question)}
 				if err := q.setAnswers(qa.Answers, qa.IsImpossible); err != nil {
@@ -224,21 +224,21 @@ type Limits struct {
 	MaxAnswer int // tokens of an answer
 }
 
-// defaultLimits are Google's, for a model with that many positions.
-func defaultLimits(positions int) Limits {
+// DefaultLimits are Google's, for a model with that many positions.
+func DefaultLimits(positions int) Limits {
 	maxSeq := min(positions, 384)
 	return Limits{MaxSeq: maxSeq, Overlap: maxSeq / 3, MaxAnswer: 30}
 }
 
 const maxQuestion = 64 // tokens of a question, as in Google's BERT
 
-// question is how many tokens of a question are kept.
-func (l Limits) question() int { return min(maxQuestion, (l.MaxSeq-3)/2) }
+// Question is how many tokens of a question are kept.
+func (l Limits) Question() int { return min(maxQuestion, (l.MaxSeq-3)/2) }
 
 // windows cuts the passage of a question, and labels each window: with where the
 // answer is, or with [CLS] if it has not all of it.
 func (q *Question) windows(t *Tokenizer, l Limits) []window {
-	question := q.ids[:min(len(q.ids), l.question())]
+	question := q.ids[:min(len(q.ids), l.Question())]
 	room := l.MaxSeq - 3 - len(question)
 	step := max(room-l.Overlap, (room+1)/2)
 	var all []window
@@ -263,8 +263,8 @@ func (q *Question) windows(t *Tokenizer, l Limits) []window {
 	}
 }
 
-// answerCases makes the cases of questions to train on.
-func answerCases(t *Tokenizer, questions []Question, l Limits) (cases []Case) {
+// AnswerCases makes the cases of questions to train on.
+func AnswerCases(t *Tokenizer, questions []Question, l Limits) (cases []Case) {
 	for i := range questions {
 		for _, w := range questions[i].windows(t, l) {
 			cases = append(cases, w.Case)
@@ -292,7 +292,7 @@ func (m *Model) Answer(t *Tokenizer, q *Question, l Limits, threshold float64) A
 	scores := []float32{float32(math.Inf(1))} // of no answer, then of all parts
 	best, part := 0, Span{}
 	for _, w := range windows {
-		logits := m.logitsOf(&w.Case)
+		logits := m.LogitsOf(&w.Case)
 		begins, ends := logits[:len(logits)/2], logits[len(logits)/2:]
 		scores[0] = min(scores[0], begins[0]+ends[0])
 		for i := w.own.Begin; i < w.own.End; i++ {
@@ -306,7 +306,7 @@ func (m *Model) Answer(t *Tokenizer, q *Question, l Limits, threshold float64) A
 		}
 	}
 	none := best == 0 || float64(scores[0])-float64(scores[best]) > threshold
-	softmax(scores, 1)
+	Softmax(scores, 1)
 	a := Answer{Score: scores[0], NoAnswer: scores[0]}
 	if !none {
 		text, spans := q.Passage.Text, q.Passage.spans
@@ -318,9 +318,9 @@ func (m *Model) Answer(t *Tokenizer, q *Question, l Limits, threshold float64) A
 	return a
 }
 
-// answerScore is how well the model answers questions. If all of them have an
+// AnswerScore is how well the model answers questions. If all of them have an
 // answer, as in SQuAD 1.1, it always has to give one.
-func (m *Model) answerScore(t *Tokenizer, questions []Question, l Limits) AnswerScore {
+func (m *Model) AnswerScore(t *Tokenizer, questions []Question, l Limits) AnswerScore {
 	threshold := math.Inf(1)
 	for _, q := range questions {
 		if len(q.Answers) == 0 {

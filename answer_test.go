@@ -91,10 +91,10 @@ func TestAnswersAreLearnt(t *testing.T) {
 	m, err := NewModel(c, 1)
 	check(t, err)
 	l := Limits{MaxSeq: 64, Overlap: 20, MaxAnswer: 12}
-	tuner := &Tuner{Model: m, Cases: answerCases(tokenizer, questions, l), Settings: tuneSettings(), Epochs: 30}
+	tuner := &Tuner{Model: m, Cases: AnswerCases(tokenizer, questions, l), Settings: TuneSettings(), Epochs: 30}
 	tuner.Settings.LearningRate = 4e-3
 	check(t, tuner.Train(t.Context()))
-	if s := m.answerScore(tokenizer, questions, l); s.ExactMatch < 95 || s.Count != len(questions) {
+	if s := m.AnswerScore(tokenizer, questions, l); s.ExactMatch < 95 || s.Count != len(questions) {
 		t.Errorf("learnt to %+v, want an exact match of 95%%", s)
 	}
 	seen := map[string]bool{}

@@ -23,11 +23,11 @@ type Attention struct {
 	starts  []int     // where each sequence begins; at the end N
 	blocks  []int     // where each sequence's (A, T, T) begins in probs
 	probs   []float32 // (A, T, T) of each sequence
-	work    *buffer   // (A, T, T) of each sequence: probs after dropout, dscores
+	work    *Buffer   // (A, T, T) of each sequence: probs after dropout, dscores
 	context []float32 // (N, H)
 
 	dcontext   []float32 // (N, H)
-	dq, dk, dv *buffer   // (N, H)
+	dq, dk, dv *Buffer   // (N, H)
 
 	forward, backward func(lo, hi int)
 }
@@ -38,14 +38,14 @@ func newAttention(ps *Parameters, name string, c *Config, dropout *Dropout) *Att
 		heads:   c.NumAttentionHeads,
 		size:    d,
 		scale:   1 / float32(math.Sqrt(float64(d))),
-		query:   newLinear(ps, name+"query", h, h),
-		key:     newLinear(ps, name+"key", h, h),
-		value:   newLinear(ps, name+"value", h, h),
+		query:   NewLinear(ps, name+"query", h, h),
+		key:     NewLinear(ps, name+"key", h, h),
+		value:   NewLinear(ps, name+"value", h, h),
 		dropout: dropout,
-		work:    new(buffer),
-		dq:      new(buffer),
-		dk:      new(buffer),
-		dv:      new(buffer),
+		work:    new(Buffer),
+		dq:      new(Buffer),
+		dk:      new(Buffer),
+		dv:      new(Buffer),
 	}
 	a.forward, a.backward = a.forwardHeads, a.backwardHeads
 	return a
@@ -58,14 +58,14 @@ func (a *Attention) Forward(x []float32, starts []int) []float32 {
 	a.value.Forward(x)
 
 	sequences, size := len(starts)-1, 0
-	a.starts, a.blocks = starts, grow(a.blocks, sequences)
+	a.starts, a.blocks = starts, Grow(a.blocks, sequences)
 	for s := range sequences {
 		t := starts[s+1] - starts[s]
 		a.blocks[s] = size
 		size += a.heads * t * t
 	}
-	a.probs, a.context = grow(a.probs, size), grow(a.context, len(x))
-	a.work.room(size)
+	a.probs, a.context = Grow(a.probs, size), Grow(a.context, len(x))
+	a.work.Room(size)
 	parallel(sequences*a.heads, 1, a.forward)
 	return a.context
 }
@@ -78,7 +78,7 @@ func (a *Attention) forwardHeads(lo, hi int) {
 
 		product{c: probs, a: q, b: k.T()}.compute() // scores
 		for i := range probs.rows {
-			softmax(probs.row(i), a.scale)
+			Softmax(probs.row(i), a.scale)
 		}
 		product{c: a.window(a.context, s, head), a: a.dropped(probs, work, first), b: v}.compute()
 	}
@@ -95,8 +95,8 @@ func (a *Attention) forwardHeads(lo, hi int) {
 func (a *Attention) Backward(dcontext, dx []float32) {
 	n := len(dcontext)
 	a.dcontext = dcontext
-	for _, b := range []*buffer{a.dq, a.dk, a.dv} {
-		b.room(n)
+	for _, b := range []*Buffer{a.dq, a.dk, a.dv} {
+		b.Room(n)
 	}
 	parallel(len(a.blocks)*a.heads, 1, a.backward)
 
@@ -116,9 +116,9 @@ func (a *Attention) backwardHeads(lo, hi int) {
 
 		dscores := work
 		product{c: dscores, a: dcontext, b: v.T()}.compute() // gradient of dropped
-		a.dropout.apply(dscores.data, dscores.data, first)   // of probs
+		a.dropout.Apply(dscores.data, dscores.data, first)   // of probs
 		for i := range probs.rows {
-			softmaxBackward(dscores.row(i), probs.row(i), a.scale)
+			SoftmaxBackward(dscores.row(i), probs.row(i), a.scale)
 		}
 		product{c: a.window(a.dq.floats, s, head), a: dscores, b: k}.compute()
 		product{c: a.window(a.dk.floats, s, head), a: dscores.T(), b: q}.compute()
@@ -127,10 +127,10 @@ func (a *Attention) backwardHeads(lo, hi int) {
 
 // dropped is dropout(probs), in work, or probs itself without dropout.
 func (a *Attention) dropped(probs, work matrix, first int) matrix {
-	if !a.dropout.active() {
+	if !a.dropout.Active() {
 		return probs
 	}
-	a.dropout.apply(work.data, probs.data, first)
+	a.dropout.Apply(work.data, probs.data, first)
 	return work
 }
 
@@ -148,6 +148,22 @@ func (a *Attention) square(s, head int) (probs, work matrix, first int) {
 	return rowMajor(a.probs[first:], t, t), rowMajor(a.work.floats[first:], t, t), first
 }
 
+// Shares is how a token of the first sequence shares its attention out among all, in one
+// head, counted from 1, or on average if head is 0: (T), its row of probs, whose sum is 1.
+func (a *Attention) Shares(token, head int) []float32 {
+	first, last := head, head
+	if head == 0 {
+		first, last = 1, a.heads
+	}
+	mean := make([]float32, a.starts[1])
+	for h := first; h <= last; h++ {
+		probs, _, _ := a.square(0, h-1)
+		kernels.add(mean, probs.row(token))
+	}
+	kernels.scale(mean, 1/float32(last-first+1))
+	return mean
+}
+
 // Output ends each half of an encoder layer. What came out of attention, or of the
 // intermediate layer, is transformed and added to what went into the half (the
 // residual connection), and the sum is normalised (Hugging Face's BertSelfOutput
@@ -160,7 +176,7 @@ type Output struct {
 	norm    *LayerNorm
 
 	x, sum []float32 // (N, H)
-	ddense *buffer   // (N, H)
+	ddense *Buffer   // (N, H)
 
 	forward, backward func(lo, hi int)
 }
@@ -168,10 +184,10 @@ type Output struct {
 // newOutput makes the part named name + …, from in to the hidden size.
 func newOutput(ps *Parameters, name string, in int, c *Config, dropout *Dropout) *Output {
 	l := &Output{
-		dense:   newLinear(ps, name+"dense", in, c.HiddenSize),
+		dense:   NewLinear(ps, name+"dense", in, c.HiddenSize),
 		dropout: dropout,
-		norm:    newLayerNorm(ps, name+"LayerNorm", c.HiddenSize, c.epsilon()),
-		ddense:  new(buffer),
+		norm:    NewLayerNorm(ps, name+"LayerNorm", c.HiddenSize, c.Epsilon()),
+		ddense:  new(Buffer),
 	}
 	l.forward, l.backward = l.forwardRows, l.backwardRows
 	return l
@@ -180,7 +196,7 @@ func newOutput(ps *Parameters, name string, in int, c *Config, dropout *Dropout)
 // Forward: (N, H), (N, In) → (N, H).
 func (l *Output) Forward(x, sub []float32) []float32 {
 	l.x, l.sum = x, l.dense.Forward(sub)
-	l.norm.resize(len(x))
+	l.norm.Resize(len(x))
 	parallel(len(l.norm.rstd), rowGrain, l.forward)
 	return l.norm.y
 }
@@ -189,9 +205,9 @@ func (l *Output) forwardRows(lo, hi int) {
 	h := len(l.norm.gain.Value)
 	for r := lo; r < hi; r++ {
 		sum := l.sum[r*h:][:h]
-		l.dropout.apply(sum, sum, r*h)
+		l.dropout.Apply(sum, sum, r*h)
 		kernels.add(sum, l.x[r*h:][:h])
-		l.norm.forwardRow(r, sum)
+		l.norm.ForwardRow(r, sum)
 	}
 }
 
@@ -200,17 +216,17 @@ func (l *Output) forwardRows(lo, hi int) {
 //	dx = LayerNorm's dx    ddense = dropout(dx)    dsub = dense's dx
 func (l *Output) Backward(dy []float32) (dx, dsub []float32) {
 	dx = l.norm.Backward(dy)
-	if !l.dropout.active() {
+	if !l.dropout.Active() {
 		return dx, l.dense.Backward(dx)
 	}
-	l.ddense.room(len(dx))
+	l.ddense.Room(len(dx))
 	parallel(len(l.norm.rstd), rowGrain, l.backward)
 	return dx, l.dense.Backward(l.ddense.floats)
 }
 
 func (l *Output) backwardRows(lo, hi int) {
 	h := len(l.norm.gain.Value)
-	l.dropout.apply(l.ddense.floats[lo*h:hi*h], l.norm.dx.floats[lo*h:hi*h], lo*h)
+	l.dropout.Apply(l.ddense.floats[lo*h:hi*h], l.norm.dx.floats[lo*h:hi*h], lo*h)
 }
 
 // EncoderLayer is attention and a feed-forward network, each with a residual
@@ -223,23 +239,23 @@ type EncoderLayer struct {
 	output          *Output // (I) → (H)
 }
 
-// newEncoderLayer makes the layer whose parameters are called name + ….
+// NewEncoderLayer makes the layer whose parameters are called name + ….
 // dropout makes the next of the model's dropouts, which has this rate.
-func newEncoderLayer(ps *Parameters, name string, c *Config, dropout func(rate *float64) *Dropout) *EncoderLayer {
+func NewEncoderLayer(ps *Parameters, name string, c *Config, dropout func(rate *float64) *Dropout) *EncoderLayer {
 	return &EncoderLayer{
 		attention:       newAttention(ps, name+"attention.self.", c, dropout(&c.AttentionDropout)),
 		attentionOutput: newOutput(ps, name+"attention.output.", c.HiddenSize, c, dropout(&c.HiddenDropout)),
-		intermediate:    newLinear(ps, name+"intermediate.dense", c.HiddenSize, c.IntermediateSize),
-		activation:      newActivation(),
+		intermediate:    NewLinear(ps, name+"intermediate.dense", c.HiddenSize, c.IntermediateSize),
+		activation:      NewActivation(),
 		output:          newOutput(ps, name+"output.", c.IntermediateSize, c, dropout(&c.HiddenDropout)),
 	}
 }
 
-// share makes the layer use another's memory for what only one layer needs at a time: what
+// Share makes the layer use another's memory for what only one layer needs at a time: what
 // comes up on the way back, and on the way forward the result of each Output's dense layer,
 // which LayerNorm soon replaces, and of the activation, which is computed again on the way
 // back. A model of base size needs a quarter less memory for that.
-func (l *EncoderLayer) share(other *EncoderLayer) {
+func (l *EncoderLayer) Share(other *EncoderLayer) {
 	a, b := l.attention, other.attention
 	a.work, a.dq, a.dk, a.dv = b.work, b.dq, b.dk, b.dv
 	l.activation.y = other.activation.y

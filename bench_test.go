@@ -72,17 +72,17 @@ func BenchmarkStepRagged(b *testing.B) {
 }
 
 func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int) {
-	c := defaultConfig()
+	c := DefaultConfig()
 	c.VocabSize = 30522
 	c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads = sizes[size][0], sizes[size][1], sizes[size][2]
 	c.IntermediateSize = 4 * c.HiddenSize
 	m, err := NewModel(c, 1)
 	check(b, err)
 
-	settings := defaultSettings()
+	settings := DefaultSettings()
 	settings.Batch = batch
 	r := rand.New(rand.NewPCG(1, 0))
-	var examples listSource
+	var examples ListSource
 	tokens, masked, squares := 0, 0, 0 // N, M, Σ T²
 	for i := range batch {
 		e := Example{Tokens: make([]int32, length(i)), Segments: make([]int32, length(i)), NextLabel: int32(i % 2)}
@@ -96,7 +96,7 @@ func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int)
 		tokens, masked, squares = tokens+len(e.Tokens), masked+len(e.Masked), squares+len(e.Tokens)*len(e.Tokens)
 	}
 	trainer := &Trainer{Model: m, Settings: settings, Source: examples}
-	trainer.optimizer = newAdamW(&m.Parameters, &settings)
+	trainer.optimizer = NewAdamW(&m.Parameters, &settings)
 	_, _, err = trainer.Step(1e-4) // so that all memory is there
 	check(b, err)
 	for b.Loop() {

@@ -137,41 +137,41 @@ var taskHeads = map[string]func(m *Model) TaskHead{}
 
 // NewModel makes a model with the values that training begins with.
 func NewModel(c Config, seed uint64) (*Model, error) {
-	m, err := newModel(c)
+	m, err := NewEmptyModel(c)
 	if err != nil {
 		return nil, err
 	}
-	m.allocate()
-	m.initialize(seed, float32(c.InitializerRange))
+	m.Allocate()
+	m.Initialize(seed, float32(c.InitializerRange))
 	return m, nil
 }
 
-// newModel makes a model that has no memory for its parameters yet.
-func newModel(config Config) (*Model, error) {
+// NewEmptyModel makes a model that has no memory for its parameters yet.
+func NewEmptyModel(config Config) (*Model, error) {
 	if err := config.Check(); err != nil {
 		return nil, err
 	}
-	m := &Model{Config: config, mlmLoss: newCrossEntropy(), nspLoss: newCrossEntropy()}
+	m := &Model{Config: config, mlmLoss: NewCrossEntropy(), nspLoss: NewCrossEntropy()}
 	c, ps := &m.Config, &m.Parameters
-	m.embeddings = newEmbeddings(ps, c, m.newDropout(&c.HiddenDropout))
+	m.embeddings = NewEmbeddings(ps, c, m.NewDropout(&c.HiddenDropout))
 	for i := range c.NumHiddenLayers {
-		m.encoder = append(m.encoder, newEncoderLayer(ps, fmt.Sprintf("bert.encoder.layer.%d.", i), c, m.newDropout))
-		m.encoder[i].share(m.encoder[0])
+		m.encoder = append(m.encoder, NewEncoderLayer(ps, fmt.Sprintf("bert.encoder.layer.%d.", i), c, m.NewDropout))
+		m.encoder[i].Share(m.encoder[0])
 	}
 	m.encoderParams = len(ps.List)
-	if newHead := taskHeads[c.architecture()]; newHead != nil {
+	if newHead := taskHeads[c.Architecture()]; newHead != nil {
 		m.head = newHead(m)
 		return m, nil
 	}
-	m.pooler = newPooler(ps, c)
+	m.pooler = NewPooler(ps, c)
 	m.mlm = newMLMHead(ps, c, m.embeddings.Word)
-	m.nsp = newLinear(ps, "cls.seq_relationship", c.HiddenSize, 2)
+	m.nsp = NewLinear(ps, "cls.seq_relationship", c.HiddenSize, 2)
 	return m, nil
 }
 
-// newDropout makes the next dropout of the model.
-func (m *Model) newDropout(rate *float64) *Dropout {
-	d := newDropout(rate, len(m.dropouts))
+// NewDropout makes the next dropout of the model.
+func (m *Model) NewDropout(rate *float64) *Dropout {
+	d := NewDropout(rate, len(m.dropouts))
 	m.dropouts = append(m.dropouts, d)
 	return d
 }
@@ -179,28 +179,28 @@ func (m *Model) newDropout(rate *float64) *Dropout {
 // SetDropout prepares the dropout of a training step.
 func (m *Model) SetDropout(seed uint64, step int) {
 	for _, d := range m.dropouts {
-		d.set(*d.rate, seed, step)
+		d.Set(*d.rate, seed, step)
 	}
 }
 
 // NoDropout switches dropout off, as it is for everything but training.
 func (m *Model) NoDropout() {
 	for _, d := range m.dropouts {
-		d.set(0, 0, 0)
+		d.Set(0, 0, 0)
 	}
 }
 
 // Forward takes the batch through the model: its logits, for the masked
 // tokens over the vocabulary and for each sequence over IsNext and NotNext.
 func (m *Model) Forward(b *Batch) (mlmLogits, nspLogits []float32) {
-	x := m.encode(b)
+	x := m.Encode(b)
 	m.mlmLogits = m.mlm.Forward(x, b.Masked)                   // (M, V)
 	m.nspLogits = m.nsp.Forward(m.pooler.Forward(x, b.Starts)) // (S, 2)
 	return m.mlmLogits, m.nspLogits
 }
 
-// encode is the part of Forward below the heads: (N, H).
-func (m *Model) encode(b *Batch) []float32 {
+// Encode is the part of Forward below the heads: (N, H).
+func (m *Model) Encode(b *Batch) []float32 {
 	m.batch = b
 	x := m.embeddings.Forward(b)
 	for _, layer := range m.encoder {
@@ -211,11 +211,11 @@ func (m *Model) encode(b *Batch) []float32 {
 
 // Loss compares the logits with the labels and replaces them by the gradient
 // of the loss, which is the mean over masked tokens + the mean over sequences.
-func (m *Model) Loss(b *Batch) Totals { return m.lossOfPart(b, len(b.Labels), len(b.NextLabels)) }
+func (m *Model) Loss(b *Batch) Totals { return m.LossOfPart(b, len(b.Labels), len(b.NextLabels)) }
 
-// lossOfPart is Loss for a part of a batch that has so many masked tokens and sequences
+// LossOfPart is Loss for a part of a batch that has so many masked tokens and sequences
 // in all.
-func (m *Model) lossOfPart(b *Batch, masked, sequences int) Totals {
+func (m *Model) LossOfPart(b *Batch, masked, sequences int) Totals {
 	t := Totals{MLMCount: len(b.Labels), NSPCount: len(b.NextLabels)}
 	t.MLMLoss, t.MLMCorrect = m.mlmLoss.ForwardBackward(m.mlmLogits, b.Labels, 1/float32(masked))
 	t.NSPLoss, t.NSPCorrect = m.nspLoss.ForwardBackward(m.nspLogits, b.NextLabels, 1/float32(sequences))
@@ -223,30 +223,30 @@ func (m *Model) lossOfPart(b *Batch, masked, sequences int) Totals {
 }
 
 // Backward is Forward read upwards. It adds to the gradients of all parameters.
-func (m *Model) Backward() { m.encodeBackward(m.headsBackward()) }
+func (m *Model) Backward() { m.EncodeBackward(m.HeadsBackward()) }
 
-// headsBackward is the part of Backward above the encoder, whose output gets the
+// HeadsBackward is the part of Backward above the encoder, whose output gets the
 // gradient dx (N, H).
-func (m *Model) headsBackward() []float32 {
-	dx := m.zeroGradient()
+func (m *Model) HeadsBackward() []float32 {
+	dx := m.ZeroGradient()
 	m.pooler.Backward(m.nsp.Backward(m.nspLogits), dx)
 	m.mlm.Backward(m.mlmLogits, dx)
 	return dx
 }
 
-// zeroGradient is the gradient of the encoder's output (N, H) before the heads
+// ZeroGradient is the gradient of the encoder's output (N, H) before the heads
 // add to it.
-func (m *Model) zeroGradient() []float32 {
-	m.dx = grow(m.dx, len(m.batch.Tokens)*m.Config.HiddenSize)
+func (m *Model) ZeroGradient() []float32 {
+	m.dx = Grow(m.dx, len(m.batch.Tokens)*m.Config.HiddenSize)
 	clear(m.dx)
 	return m.dx
 }
 
-// encodeBackward is the backward of encode.
-func (m *Model) encodeBackward(dx []float32) { m.embeddings.Backward(m.layersBackward(dx)) }
+// EncodeBackward is the backward of encode.
+func (m *Model) EncodeBackward(dx []float32) { m.embeddings.Backward(m.LayersBackward(dx)) }
 
-// layersBackward takes the gradient of the encoder's output to that of its input (N, H).
-func (m *Model) layersBackward(dx []float32) []float32 {
+// LayersBackward takes the gradient of the encoder's output to that of its input (N, H).
+func (m *Model) LayersBackward(dx []float32) []float32 {
 	for i := len(m.encoder) - 1; i >= 0; i-- {
 		dx = m.encoder[i].Backward(dx)
 	}
@@ -281,23 +281,23 @@ type Pooler struct {
 	y      []float32 // (S, H)
 }
 
-func newPooler(ps *Parameters, c *Config) *Pooler {
-	return &Pooler{dense: newLinear(ps, "bert.pooler.dense", c.HiddenSize, c.HiddenSize)}
+func NewPooler(ps *Parameters, c *Config) *Pooler {
+	return &Pooler{dense: NewLinear(ps, "bert.pooler.dense", c.HiddenSize, c.HiddenSize)}
 }
 
 // Forward: (N, H) → (S, H).
 func (p *Pooler) Forward(x []float32, starts []int) []float32 {
-	_, h := p.dense.outIn()
+	_, h := p.dense.OutIn()
 	p.starts = starts[:len(starts)-1]
 	p.first = gatherRows(p.first, x, p.starts, h)
-	p.y = tanhForward(p.dense.Forward(p.first))
+	p.y = TanhForward(p.dense.Forward(p.first))
 	return p.y
 }
 
 // Backward adds to the rows of dx (N, H) that Forward took.
 func (p *Pooler) Backward(dy, dx []float32) {
-	_, h := p.dense.outIn()
-	addRows(dx, p.dense.Backward(tanhBackward(dy, p.y)), p.starts, h)
+	_, h := p.dense.OutIn()
+	addRows(dx, p.dense.Backward(TanhBackward(dy, p.y)), p.starts, h)
 }
 
 // MLMHead guesses the masked tokens (Hugging Face's BertLMPredictionHead). The
@@ -318,16 +318,16 @@ type MLMHead struct {
 func newMLMHead(ps *Parameters, c *Config, word *Param) *MLMHead {
 	const name = "cls.predictions."
 	return &MLMHead{
-		transform:  newLinear(ps, name+"transform.dense", c.HiddenSize, c.HiddenSize),
-		activation: newActivation(),
-		norm:       newLayerNorm(ps, name+"transform.LayerNorm", c.HiddenSize, c.epsilon()),
-		decoder:    newLinearOf(word, ps.bias(name+"bias", c.VocabSize)),
+		transform:  NewLinear(ps, name+"transform.dense", c.HiddenSize, c.HiddenSize),
+		activation: NewActivation(),
+		norm:       NewLayerNorm(ps, name+"transform.LayerNorm", c.HiddenSize, c.Epsilon()),
+		decoder:    NewLinearOf(word, ps.Bias(name+"bias", c.VocabSize)),
 	}
 }
 
 // Forward: (N, H) and M rows of it → (M, V).
 func (d *MLMHead) Forward(x []float32, masked []int) []float32 {
-	_, h := d.transform.outIn()
+	_, h := d.transform.OutIn()
 	d.masked, d.rows = masked, gatherRows(d.rows, x, masked, h)
 	return d.decoder.Forward(d.norm.Forward(d.activation.Forward(d.transform.Forward(d.rows))))
 }
@@ -336,14 +336,14 @@ func (d *MLMHead) Forward(x []float32, masked []int) []float32 {
 // the model, so two gradients meet in their one Grad: that of the decoder, added here, and
 // that of the tokens that went in, which Embeddings.Backward adds to it.
 func (d *MLMHead) Backward(dlogits, dx []float32) {
-	_, h := d.transform.outIn()
+	_, h := d.transform.OutIn()
 	drows := d.transform.Backward(d.activation.Backward(d.norm.Backward(d.decoder.Backward(dlogits))))
 	addRows(dx, drows, d.masked, h)
 }
 
 // gatherRows copies rows of x, each of h floats, to buf, which grows.
 func gatherRows(buf, x []float32, rows []int, h int) []float32 {
-	buf = grow(buf, len(rows)*h)
+	buf = Grow(buf, len(rows)*h)
 	for i, r := range rows {
 		copy(buf[i*h:][:h], x[r*h:])
 	}

@@ -50,7 +50,7 @@ func TestStep2Embeddings(t *testing.T) {
 	for r, id := range b.Tokens {
 		mean, square := 0.0, 0.0
 		for i := range h {
-			want := e.Word.row(id)[i] + e.Segment.row(b.Segments[r])[i] + e.Position.row(b.Positions[r])[i]
+			want := e.Word.Row(id)[i] + e.Segment.Row(b.Segments[r])[i] + e.Position.Row(b.Positions[r])[i]
 			equal(t, e.sum[r*h+i], want)
 			mean += float64(y[r*h+i]) / float64(h)
 			square += float64(y[r*h+i]) * float64(y[r*h+i]) / float64(h)
@@ -77,7 +77,7 @@ func TestStep3Attention(t *testing.T) {
 		for _, e := range examples {
 			b.AddExample(e)
 		}
-		return slices.Clone(m.encode(b))
+		return slices.Clone(m.Encode(b))
 	}
 	together := encode(one, two)
 	equal(t, together, append(encode(one), encode(two)...))
@@ -115,7 +115,7 @@ func TestStep4Golden(t *testing.T) {
 	g.near(t, "activations/mlm_logits", m.mlmLogits)
 	g.near(t, "activations/nsp_logits", m.nspLogits)
 
-	optimizer := newAdamW(&m.Parameters, &Settings{Beta1: g.Optimizer.Beta1, Beta2: g.Optimizer.Beta2, WeightDecay: g.Optimizer.WeightDecay})
+	optimizer := NewAdamW(&m.Parameters, &Settings{Beta1: g.Optimizer.Beta1, Beta2: g.Optimizer.Beta2, WeightDecay: g.Optimizer.WeightDecay})
 	for step, want := range g.Optimizer.Losses {
 		clear(m.Grad)
 		m.Forward(b)
@@ -160,7 +160,7 @@ func TestStep4KnowsNothingAtFirst(t *testing.T) {
 // others are from two documents.
 func TestStep5Examples(t *testing.T) {
 	trainer, tokenizer := demoTrainer(t)
-	stream := trainer.Source.(*corpusSource).Stream
+	stream := trainer.Source.(*CorpusSource).Stream
 	corpus := stream.Corpus
 	documentOf := func(sentence int) int {
 		d, found := slices.BinarySearch(corpus.documents, sentence)
@@ -270,7 +270,7 @@ func TestStep7SavedModel(t *testing.T) {
 	trainer, tokenizer := demoTrainer(t)
 	dir := filepath.Join(t.TempDir(), "model")
 	check(t, SaveModel(dir, trainer.Model, tokenizer))
-	m, loaded, err := LoadModel(dir)
+	m, loaded, _, err := LoadModel(dir)
 	check(t, err)
 	equal(t, m.Config, trainer.Model.Config)
 	equal(t, loaded.Words, tokenizer.Words)

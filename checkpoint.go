@@ -38,14 +38,14 @@ var checkpointFiles = []string{configFile, vocabFile, tokenizerConfigFile, model
 // trainingJSON is training.json, but for its first line, which has the SHA-256
 // of all that follows.
 type trainingJSON struct {
-	runState
+	RunState
 	Data     string            `json:"data"`     // a fingerprint of what is trained on
 	Settings map[string]string `json:"settings"` // the flags that decide what comes out
 	Files    map[string]string `json:"files"`    // SHA-256
 }
 
-// A checkpoint is one that has been read.
-type checkpoint struct {
+// A Checkpoint is one that has been read.
+type Checkpoint struct {
 	trainingJSON
 	dir       string
 	model     *Model
@@ -53,8 +53,8 @@ type checkpoint struct {
 	optimizer *AdamW
 }
 
-// checkpoints are those of a run, in its folder.
-type checkpoints struct {
+// Checkpoints are those of a run, in its folder.
+type Checkpoints struct {
 	dir       string
 	trainer   *Trainer
 	tokenizer *Tokenizer
@@ -63,8 +63,8 @@ type checkpoints struct {
 	unsound   []string // checkpoints that could not be read
 }
 
-// save saves a checkpoint, then removes all but the newest.
-func (c *checkpoints) save() error {
+// Save saves a checkpoint, then removes all but the newest.
+func (c *Checkpoints) Save() error {
 	name := filepath.Join(c.dir, checkpointPrefix+strconv.Itoa(c.trainer.state.Step))
 	aside := filepath.Join(c.dir, "."+filepath.Base(name))
 	err := wrap(name, disk.mkdir(aside, 0o777))
@@ -90,11 +90,11 @@ func (c *checkpoints) save() error {
 
 // write writes the files of a checkpoint to the folder aside, which will be called
 // name. The last is training.json, with the sums of those before it.
-func (c *checkpoints) write(aside, name string) error {
+func (c *Checkpoints) write(aside, name string) error {
 	t := c.trainer
-	moments := t.optimizer.moments(&t.Model.Parameters)
-	files := append(modelFiles(t.Model, c.tokenizer),
-		savedFile{optimizerFile, func(w io.Writer) error { return writeSafetensors(w, moments) }},
+	moments := t.optimizer.Moments(&t.Model.Parameters)
+	files := append(ModelFiles(t.Model, c.tokenizer),
+		savedFile{optimizerFile, func(w io.Writer) error { return WriteSafetensors(w, moments) }},
 		savedFile{trainingFile, func(w io.Writer) error {
 			state := trainingJSON{t.state, c.data, c.settings, map[string]string{}}
 			for _, file := range checkpointFiles {
@@ -112,9 +112,9 @@ func (c *checkpoints) write(aside, name string) error {
 // removeOld removes old checkpoints: of the sound ones all but the newest two, and those
 // that are not sound. One of a later step than this, which was passed over when the run
 // was resumed, stays until the run comes to its step and replaces it.
-func (c *checkpoints) removeOld() error {
+func (c *Checkpoints) removeOld() error {
 	kept := 0
-	for _, name := range checkpointsIn(c.dir) {
+	for _, name := range CheckpointsIn(c.dir) {
 		if checkpointStep(name) > c.trainer.state.Step {
 			continue
 		}
@@ -134,8 +134,8 @@ func (c *checkpoints) removeOld() error {
 	return nil
 }
 
-// checkpointsIn are the checkpoints in a run's folder, the newest first.
-func checkpointsIn(dir string) []string {
+// CheckpointsIn are the checkpoints in a run's folder, the newest first.
+func CheckpointsIn(dir string) []string {
 	entries, _ := os.ReadDir(dir)
 	var names []string
 	for _, e := range entries {
@@ -157,8 +157,8 @@ func checkpointStep(name string) int {
 	return step
 }
 
-// removeAside removes what was being written or removed when a run was cut off.
-func removeAside(dir string) {
+// RemoveAside removes what was being written or removed when a run was cut off.
+func RemoveAside(dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		name, hidden := strings.CutPrefix(e.Name(), ".")
@@ -170,10 +170,10 @@ func removeAside(dir string) {
 	}
 }
 
-// newestCheckpoint reads the newest sound checkpoint in a run's folder; it is nil
+// NewestCheckpoint reads the newest sound checkpoint in a run's folder; it is nil
 // where there is none yet. note is told why another was passed over.
-func newestCheckpoint(dir string, note func(format string, args ...any)) (c *checkpoint, unsound []string, err error) {
-	for _, name := range checkpointsIn(dir) {
+func NewestCheckpoint(dir string, note func(format string, args ...any)) (c *Checkpoint, unsound []string, err error) {
+	for _, name := range CheckpointsIn(dir) {
 		if c, err = loadCheckpoint(name); err == nil {
 			return c, unsound, nil
 		}
@@ -187,8 +187,8 @@ func newestCheckpoint(dir string, note func(format string, args ...any)) (c *che
 }
 
 // loadCheckpoint reads a checkpoint if each of its files is as it was written.
-func loadCheckpoint(dir string) (*checkpoint, error) {
-	c := &checkpoint{dir: dir}
+func loadCheckpoint(dir string) (*Checkpoint, error) {
+	c := &Checkpoint{dir: dir}
 	name := filepath.Join(dir, trainingFile)
 	data, err := readSmall(name)
 	if err != nil {
@@ -207,7 +207,7 @@ func loadCheckpoint(dir string) (*checkpoint, error) {
 		}
 	}
 	var fresh []string
-	if c.model, c.tokenizer, fresh, err = loadModel(dir); err != nil {
+	if c.model, c.tokenizer, fresh, err = LoadModel(dir); err != nil {
 		return nil, err
 	}
 	if len(fresh) > 0 {
@@ -219,14 +219,14 @@ func loadCheckpoint(dir string) (*checkpoint, error) {
 
 // loadOptimizer reads AdamW's moments for these parameters.
 func loadOptimizer(name string, ps *Parameters) (*AdamW, error) {
-	f, tensors, err := openSafetensors(name)
+	f, tensors, err := OpenSafetensors(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	a := newAdamW(ps, &Settings{})
-	list := a.moments(ps)
-	found := make([]*tensor, len(list))
+	a := NewAdamW(ps, &Settings{})
+	list := a.Moments(ps)
+	found := make([]*Tensor, len(list))
 	for i, p := range list {
 		t, ok := tensors[p.Name]
 		if !ok || t.DType != "F32" || !slices.Equal(t.Shape, p.Shape) {
@@ -234,7 +234,7 @@ func loadOptimizer(name string, ps *Parameters) (*AdamW, error) {
 		}
 		found[i] = &t
 	}
-	return a, wrap(name, readTensors(f, list, found))
+	return a, wrap(name, ReadTensors(f, list, found))
 }
 
 // sumLine is the first line of training.json, for a sum.
@@ -272,12 +272,12 @@ func parseTraining(data []byte) (s trainingJSON, err error) {
 	return s, err
 }
 
-// resumeFrom makes the trainer go on from a checkpoint.
-func (t *Trainer) resumeFrom(c *checkpoint) error {
+// ResumeFrom makes the trainer go on from a checkpoint.
+func (t *Trainer) ResumeFrom(c *Checkpoint) error {
 	if c.Step > t.Settings.Steps {
 		return fmt.Errorf("%s: it has taken more steps than -steps, %d", c.dir, t.Settings.Steps)
 	}
-	t.state = c.runState
+	t.state = c.RunState
 	t.optimizer = c.optimizer
 	t.optimizer.steps = c.Step - c.Skipped
 	s := &t.Settings
@@ -285,9 +285,9 @@ func (t *Trainer) resumeFrom(c *checkpoint) error {
 	return nil
 }
 
-// keepMetrics takes the lines after a step out of metrics.jsonl, since the steps
+// KeepMetrics takes the lines after a step out of metrics.jsonl, since the steps
 // after it will be taken again.
-func keepMetrics(name string, step int) error {
+func KeepMetrics(name string, step int) error {
 	data, err := os.ReadFile(name)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil

@@ -83,7 +83,7 @@ func TestResumeIsExact(t *testing.T) {
 	run(exitDone, "GOMAXPROCS=2", twice, "-resume")
 	equal(t, modelSum(t, twice), modelSum(t, once))
 	equal(t, metricsWithoutSpeed(t, twice), metricsWithoutSpeed(t, once))
-	equal(t, len(checkpointsIn(twice)), keptCheckpoints)
+	equal(t, len(CheckpointsIn(twice)), keptCheckpoints)
 	run(exitDone, "", twice, "-resume") // which finds nothing left to do
 	equal(t, modelSum(t, twice), modelSum(t, once))
 }
@@ -171,7 +171,7 @@ func failingDisk(t *testing.T, n int, failure error, out string) *diskUse {
 		if use.count++; use.count != n {
 			return false
 		}
-		use.failed, use.checkpoints = nameInTheEnd(name), checkpointsIn(out)
+		use.failed, use.checkpoints = nameInTheEnd(name), CheckpointsIn(out)
 		return true
 	}
 	disk.create = func(dir, pattern string) (*os.File, error) {
@@ -250,7 +250,7 @@ func TestEveryFailureOfTheDisk(t *testing.T) {
 		if last := lines[len(lines)-1]; status != exitFailed || last != "pretrain: "+use.failed+": "+failure.Error() {
 			t.Errorf("operation %d, on %s, fails with %q: exit status %d, %s", n, use.failed, failure, status, last)
 		}
-		equal(t, checkpointsIn(out), use.checkpoints)
+		equal(t, CheckpointsIn(out), use.checkpoints)
 		for _, name := range use.checkpoints {
 			if _, err := loadCheckpoint(name); err != nil {
 				t.Errorf("operation %d fails: %v", n, err)
@@ -283,11 +283,11 @@ func hiddenIn(t testing.TB, dir string) (names []string) {
 // is replaced when the run comes to its step again.
 func TestTwoSoundCheckpointsAreKept(t *testing.T) {
 	trainer := smallTrainer(t)
-	trainer.optimizer = newAdamW(&trainer.Model.Parameters, &trainer.Settings)
-	source := trainer.Source.(*corpusSource)
-	k := &checkpoints{dir: t.TempDir(), trainer: trainer, tokenizer: source.Tokenizer}
+	trainer.optimizer = NewAdamW(&trainer.Model.Parameters, &trainer.Settings)
+	source := trainer.Source.(*CorpusSource)
+	k := &Checkpoints{dir: t.TempDir(), trainer: trainer, tokenizer: source.Tokenizer}
 	steps := func() (steps []int) {
-		for _, name := range checkpointsIn(k.dir) {
+		for _, name := range CheckpointsIn(k.dir) {
 			steps = append(steps, checkpointStep(name))
 		}
 		return steps
@@ -295,7 +295,7 @@ func TestTwoSoundCheckpointsAreKept(t *testing.T) {
 	save := func(step int, want ...int) {
 		t.Helper()
 		trainer.state.Step = step
-		check(t, k.save())
+		check(t, k.Save())
 		equal(t, steps(), want)
 	}
 	save(1, 1)
@@ -334,7 +334,7 @@ func TestCtrlC(t *testing.T) {
 	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(last, "the same command with -resume") {
 		t.Errorf("exit status %d, %s", code, last)
 	}
-	checkpoints := checkpointsIn(out)
+	checkpoints := CheckpointsIn(out)
 	equal(t, len(checkpoints), 1)
 	c, err := loadCheckpoint(checkpoints[0])
 	check(t, err)
@@ -378,12 +378,12 @@ func TestResumeRefuses(t *testing.T) {
 	changeFile(t, filepath.Join(out, "checkpoint-30"), optimizerFile, func(s string) string { return s[:len(s)-1] })
 	run(exitDone, filepath.Join(out, "checkpoint-30")+" is passed over: ", "-resume", "-log-every", "1")
 	equal(t, modelSum(t, out), sum)
-	for _, name := range checkpointsIn(out) { // and is sound again
+	for _, name := range CheckpointsIn(out) { // and is sound again
 		_, err := loadCheckpoint(name)
 		check(t, err)
 		changeFile(t, name, trainingFile, func(s string) string { return s[1:] })
 	}
-	equal(t, len(checkpointsIn(out)), 2)
+	equal(t, len(CheckpointsIn(out)), 2)
 	run(exitFailed, "none of its checkpoints is sound", "-resume")
 	check(t, os.RemoveAll(out))
 	run(exitDone, "saved", "-resume")
@@ -394,14 +394,14 @@ func TestResumeRefuses(t *testing.T) {
 // but for what is given.
 func TestSizesAndRecipe(t *testing.T) {
 	for size, want := range map[string]int{"tiny": 4_385_920, "mini": 11_170_560, "small": 28_763_648, "medium": 41_373_184, "base": 109_482_240, "large": 335_141_888} {
-		c, n := defaultConfig(), sizes[size]
+		c, n := DefaultConfig(), sizes[size]
 		c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = 30522, n[0], n[1], n[2], 4*n[1]
-		m, err := newModel(c)
+		m, err := NewEmptyModel(c)
 		check(t, err)
 		got := 0
 		for _, p := range m.List {
 			if strings.HasPrefix(p.Name, "bert.") {
-				got += p.size()
+				got += p.Size()
 			}
 		}
 		if got != want {
@@ -409,14 +409,14 @@ func TestSizesAndRecipe(t *testing.T) {
 		}
 	}
 	c := &call{flags: flag.NewFlagSet("", flag.ContinueOnError)}
-	s := defaultSettings()
+	s := DefaultSettings()
 	c.modelFlags()
 	c.trainingFlags(&s)
 	check(t, c.flags.Parse([]string{"-seed", "5", "-lr", "2e-4"}))
 	check(t, c.useRecipe("paper"))
-	s.complete()
+	s.Complete()
 	check(t, s.Check())
-	equal(t, [...]int{s.Steps, s.Batch, s.MaxSeq, s.ShortSeq, s.shortSteps(), s.Warmup, int(s.Seed)}, [...]int{1_000_000, 256, 512, 128, 900_000, 10_000, 5})
+	equal(t, [...]int{s.Steps, s.Batch, s.MaxSeq, s.ShortSeq, s.ShortSteps(), s.Warmup, int(s.Seed)}, [...]int{1_000_000, 256, 512, 128, 900_000, 10_000, 5})
 	equal(t, [...]float64{s.LearningRate, s.Beta1, s.Beta2, s.WeightDecay}, [...]float64{2e-4, 0.9, 0.999, 0.01})
 	equal(t, c.flags.Lookup("size").Value.String(), "base")
 	var usage usageError

@@ -30,12 +30,12 @@ type Classifier struct {
 
 func newClassifier(m *Model) TaskHead {
 	c := &m.Config
-	m.pooler = newPooler(&m.Parameters, c)
+	m.pooler = NewPooler(&m.Parameters, c)
 	return &Classifier{
 		pooler:  m.pooler,
-		dropout: m.newDropout(c.classifierDropout()),
-		output:  newLinear(&m.Parameters, "classifier", c.HiddenSize, len(c.Labels())),
-		loss:    newCrossEntropy(),
+		dropout: m.NewDropout(c.HeadDropout()),
+		output:  NewLinear(&m.Parameters, "classifier", c.HiddenSize, len(c.Labels())),
+		loss:    NewCrossEntropy(),
 	}
 }
 
@@ -188,8 +188,8 @@ func csvRows(r io.Reader) func() ([]string, int, error) {
 	}
 }
 
-// labelsOf are the labels of a list, in the order of the alphabet.
-func labelsOf(list []Labelled) ([]string, error) {
+// LabelsOf are the labels of a list, in the order of the alphabet.
+func LabelsOf(list []Labelled) ([]string, error) {
 	var labels []string
 	for _, l := range list {
 		labels = append(labels, l.Label)
@@ -205,9 +205,9 @@ func labelsOf(list []Labelled) ([]string, error) {
 	return labels, nil
 }
 
-// labelledCases makes cases of labelled sentences, and says how many had to be cut.
+// LabelledCases makes cases of labelled sentences, and says how many had to be cut.
 // A label that is not one of labels is an error.
-func labelledCases(t *Tokenizer, list []Labelled, labels []string, maxSeq int) (cases []Case, cut int, err error) {
+func LabelledCases(t *Tokenizer, list []Labelled, labels []string, maxSeq int) (cases []Case, cut int, err error) {
 	for _, l := range list {
 		label := slices.Index(labels, l.Label)
 		if label < 0 {
@@ -237,14 +237,14 @@ func quoted(labels []string) string {
 func (m *Model) Classify(cases []Case) [][]float32 {
 	var all [][]float32
 	for i := range cases {
-		all = append(all, softmax(slices.Clone(m.logitsOf(&cases[i])), 1))
+		all = append(all, Softmax(slices.Clone(m.LogitsOf(&cases[i])), 1))
 	}
 	return all
 }
 
-// confusion is what the model takes for what.
-func (m *Model) confusion(cases []Case) Confusion {
-	c := newConfusion(len(m.Config.Labels()))
+// Confusion is what the model takes for what.
+func (m *Model) Confusion(cases []Case) Confusion {
+	c := NewConfusion(len(m.Config.Labels()))
 	for i, p := range m.Classify(cases) {
 		c[cases[i].Labels[0]][argmax(p)]++
 	}

@@ -62,12 +62,12 @@ func TestBadLabelledAreRefused(t *testing.T) {
 			t.Errorf("%q: the error is %v, want one with %q", c.text, err, c.want)
 		}
 	}
-	if _, err := labelsOf([]Labelled{{Label: "a"}, {Label: "a"}}); err == nil || !strings.Contains(err.Error(), `all lines have the label "a"`) {
+	if _, err := LabelsOf([]Labelled{{Label: "a"}, {Label: "a"}}); err == nil || !strings.Contains(err.Error(), `all lines have the label "a"`) {
 		t.Errorf("of a single class the error is %v", err)
 	}
-	_, tokenizer, err := LoadModel("testdata/huggingface")
+	_, tokenizer, _, err := LoadModel("testdata/huggingface")
 	check(t, err)
-	_, _, err = labelledCases(tokenizer, []Labelled{{"c", "bread", "", 7}}, []string{"a", "b"}, 10)
+	_, _, err = LabelledCases(tokenizer, []Labelled{{"c", "bread", "", 7}}, []string{"a", "b"}, 10)
 	if err == nil || err.Error() != `line 7: the label "c" does not come up in training, where the labels are "a" "b"` {
 		t.Errorf("of an unseen label the error is %v", err)
 	}
@@ -75,7 +75,7 @@ func TestBadLabelledAreRefused(t *testing.T) {
 
 // What is too long loses the end of its longer sentence, and only that.
 func TestSequenceIsCut(t *testing.T) {
-	_, tokenizer, err := LoadModel("testdata/huggingface")
+	_, tokenizer, _, err := LoadModel("testdata/huggingface")
 	check(t, err)
 	for _, c := range []struct {
 		a, b string

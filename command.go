@@ -149,7 +149,7 @@ func (c *call) eachInput(use func(out io.Writer, a, b string) error) error {
 
 // loadModel reads a model folder, and says what is not in it.
 func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) {
-	m, t, fresh, err := loadModel(dir)
+	m, t, fresh, err := LoadModel(dir)
 	if len(fresh) > 0 {
 		c.note("%s has not %s: new, and not trained", dir, strings.Join(fresh, " and "))
 	}
@@ -169,7 +169,7 @@ func (c *call) loadFor(dir, wanted string) (*Model, *Tokenizer, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	if is := m.Config.architecture(); is != wanted {
+	if is := m.Config.Architecture(); is != wanted {
 		return nil, nil, fmt.Errorf("%s is a %s, which is for %s; this command wants a %s", dir, is, commandsFor[is], wanted)
 	}
 	return m, t, m.canTakePairs(dir)
@@ -211,7 +211,7 @@ func (c *call) limitFlags() func(m *Model) (Limits, error) {
 	c.flags.IntVar(&given.Overlap, "overlap", -1, "tokens that two windows of a long context share (-1: a third of -max-seq)")
 	c.flags.IntVar(&given.MaxAnswer, "max-answer", 0, "most tokens of an answer (0: 30)")
 	return func(m *Model) (Limits, error) {
-		l := defaultLimits(m.Config.MaxPositionEmbeddings)
+		l := DefaultLimits(m.Config.MaxPositionEmbeddings)
 		if given.MaxSeq != 0 {
 			l.MaxSeq, l.Overlap = given.MaxSeq, given.MaxSeq/3
 		}

@@ -31,7 +31,7 @@ var taskText []byte
 // For that, one token has to find its like in the other sentence: eight heads
 // find out how sooner than four.
 func demoSettings() Settings {
-	s := defaultSettings()
+	s := DefaultSettings()
 	s.Steps, s.Batch, s.MaxSeq, s.LogEvery = 11000, 10, 75, 1100
 	s.ShortSeq, s.ShortPart, s.ShortSeqProb = 24, 0.1, 0.7
 	s.LearningRate, s.Warmup, s.Beta2, s.WeightDecay = 4e-3, 1700, 0.98, 0.2
@@ -41,7 +41,7 @@ func demoSettings() Settings {
 const demoVocabulary = 2000
 
 func demoConfig(vocabSize int) Config {
-	c := defaultConfig()
+	c := DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = vocabSize, 64, 2, 8
 	c.IntermediateSize, c.MaxPositionEmbeddings = 128, 128
 	c.HiddenDropout, c.AttentionDropout, c.InitializerRange = 0, 0, 0.08
@@ -101,8 +101,8 @@ func newStory(w io.Writer) (*story, error) {
 	if s.t, err = NewTokenizer(words, true); err != nil {
 		return nil, err
 	}
-	s.corpus = newCorpus(s.t)
-	if _, err := s.corpus.readFile(bytes.NewReader(corpusText), s.t, func(int) {}); err != nil {
+	s.corpus = NewCorpus(s.t)
+	if _, err := s.corpus.ReadFile(bytes.NewReader(corpusText), s.t, func(int) {}); err != nil {
 		return nil, err
 	}
 	settings := demoSettings()
@@ -114,11 +114,11 @@ func newStory(w io.Writer) (*story, error) {
 }
 
 func (s *story) tellTokens() {
-	s.say("BERT, pre-trained from scratch: %d parameters, %d short documents (%d\nsentences) about the harbour town of Tidewell, and nobody to label them.", len(s.m.Value), len(s.corpus.documents)-1, s.corpus.sentences.len()-1)
+	s.say("BERT, pre-trained from scratch: %d parameters, %d short documents (%d\nsentences) about the harbour town of Tidewell, and nobody to label them.", len(s.m.Value), len(s.corpus.documents)-1, s.corpus.sentences.Len()-1)
 	s.say("\n1. Text becomes tokens. The vocabulary has %d pieces, learnt from the corpus.", len(s.t.Words))
 	s.say("   A  %s", demoA)
 	s.say("   B  %s\n", demoB)
-	s.m.encodeOne(s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB)))
+	s.m.EncodeOne(s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB)))
 	s.tokens()
 }
 
@@ -159,7 +159,7 @@ func (s *story) train(c *call, out string) error {
 	s.say("                  masked tokens     next sentence")
 	s.say("  step   tokens   loss accuracy     loss accuracy")
 	before := Evaluate(s.m, s.trainer.HeldOut, s.t.mask, nil)
-	s.report(before.metrics(0, 0))
+	s.report(before.Metrics(0, 0))
 	s.tellGuesses()
 	return c.train(s.trainer, s.t, out, s.report)
 }
@@ -188,7 +188,7 @@ func (s *story) report(r Metrics) {
 	case !s.fell && r.NSPAccuracy > 0.65:
 		s.fell = true
 		remark = "  NSP falls into place"
-	case r.Step == settings.shortSteps():
+	case r.Step == settings.ShortSteps():
 		remark = "  from here longer pairs"
 	}
 	s.say("%6d %7.1fM  %5.2f   %5.1f%%    %5.2f   %5.1f%%%s", r.Step, float64(r.Tokens)/1e6, r.MLMLoss, 100*r.MLMAccuracy, r.NSPLoss, 100*r.NSPAccuracy, remark)
@@ -228,15 +228,15 @@ func (s *story) tellTransfer() error {
 	if err != nil {
 		return err
 	}
-	study := &Study{Pretrained: s.m, Config: s.m.Config, Settings: tuneSettings(), Epochs: tuneEpochs, Seeds: demoStudySeeds}
-	labels, err := labelsOf(list)
+	study := &Study{Pretrained: s.m, Config: s.m.Config, Settings: TuneSettings(), Epochs: tuneEpochs, Seeds: demoStudySeeds}
+	labels, err := LabelsOf(list)
 	if err != nil {
 		return err
 	}
-	study.Config.setLabels(labels)
+	study.Config.SetLabels(labels)
 	study.Config.HiddenDropout, study.Config.AttentionDropout = tuneDropout, tuneDropout
-	study.Settings.LearningRate = tuneRate(study.Config.HiddenSize)
-	if study.Cases, _, err = labelledCases(s.t, list, labels, s.m.Config.MaxPositionEmbeddings); err != nil {
+	study.Settings.LearningRate = TuneRate(study.Config.HiddenSize)
+	if study.Cases, _, err = LabelledCases(s.t, list, labels, s.m.Config.MaxPositionEmbeddings); err != nil {
 		return err
 	}
 	s.say("\n6. What it is good for. A new task: which of %d topics is a sentence about? Few\n   sentences are labelled; %d others, to test on, are not in the corpus either.", len(labels), len(list)/2)

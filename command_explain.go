@@ -42,7 +42,7 @@ func explain(c *call) error {
 	}
 	out := bufio.NewWriter(c.stdout)
 	s := &story{Writer: out, t: t, m: m}
-	m.encodeOne(ids, segments)
+	m.EncodeOne(ids, segments)
 	s.explainInput()
 	s.explainAttention(*layer, *head)
 	if m.mlm != nil {
@@ -65,7 +65,7 @@ func (s *story) explainInput() {
 	var rows [6][]string
 	for i := range s.m.batch.Tokens {
 		rows[0] = append(rows[0], s.token(i, wideToken))
-		for k, vector := range s.m.embeddings.vectors(i) {
+		for k, vector := range s.m.embeddings.Vectors(i) {
 			rows[k+1] = append(rows[k+1], fmt.Sprintf("%.3f", vector[0]))
 		}
 	}
@@ -99,7 +99,7 @@ func (s *story) looks(a *Attention, head int) {
 	table := tabwriter.NewWriter(s, 0, 0, 1, ' ', 0)
 	fmt.Fprintf(table, "   %*s token\tlooks most at\tthen at\tthen at\tothers\n", digits, "")
 	for i := range n {
-		shares, best := a.shares(i, head), make([]int, n)
+		shares, best := a.Shares(i, head), make([]int, n)
 		for j := range best {
 			best[j] = j
 		}
@@ -124,7 +124,7 @@ func (s *story) heads(a *Attention) {
 	for head := 1; head <= a.heads; head++ {
 		var sums [4]float32 // of the token before, itself, the token after, all others
 		for i := range n {
-			for j, share := range a.shares(i, head) {
+			for j, share := range a.Shares(i, head) {
 				to := j - i + 1
 				if to < 0 || to > 2 {
 					to = 3

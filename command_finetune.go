@@ -26,7 +26,7 @@ type tuneFlags struct {
 }
 
 func (c *call) tuneFlags() *tuneFlags {
-	f := &tuneFlags{settings: tuneSettings()}
+	f := &tuneFlags{settings: TuneSettings()}
 	s := &f.settings
 	c.flags.StringVar(&f.model, "model", "", "folder `DIR` of the model to begin with")
 	c.flags.StringVar(&f.task, "task", "", "classify: label<TAB>sentence[<TAB>sentence] a line, or CSV; answer: SQuAD's JSON")
@@ -51,7 +51,7 @@ func (c *call) tuneFlags() *tuneFlags {
 // check returns an error that names the first flag that cannot be.
 func (f *tuneFlags) check() error {
 	s := f.settings
-	s.complete()
+	s.Complete()
 	switch {
 	case f.task != "classify" && f.task != "answer":
 		return usagef("-task is %q, want classify or answer", f.task)
@@ -101,7 +101,7 @@ func finetune(c *call) error {
 			return err
 		}
 	}
-	from, t, err := LoadModel(f.model)
+	from, t, err := c.loadModel(f.model)
 	if err != nil {
 		return err
 	}
@@ -111,7 +111,7 @@ func finetune(c *call) error {
 	}
 	task.config.HiddenDropout, task.config.AttentionDropout, task.config.ClassifierDropout = f.dropout, f.dropout, nil
 	if f.settings.LearningRate == 0 {
-		f.settings.LearningRate = tuneRate(from.Config.HiddenSize)
+		f.settings.LearningRate = TuneRate(from.Config.HiddenSize)
 	}
 	ctx, stop := untilInterrupted()
 	defer stop()
@@ -122,7 +122,7 @@ func finetune(c *call) error {
 	if f.scratch {
 		m, err = NewModel(task.config, f.settings.Seed)
 	} else {
-		m, err = transfer(from, task.config, f.settings.Seed, task.pairs)
+		m, err = Transfer(from, task.config, f.settings.Seed, task.pairs)
 	}
 	if err != nil {
 		return err
@@ -171,7 +171,7 @@ func (c *call) tune(ctx context.Context, f *tuneFlags, m *Model, t *Tokenizer, t
 // study writes the table of the transfer study.
 func (c *call) study(ctx context.Context, f *tuneFlags, from *Model, task *task) error {
 	s := &Study{Pretrained: from, Config: task.config, Settings: f.settings, Epochs: f.epochs, Seeds: f.seeds, Cases: task.cases, Test: task.test, Pairs: task.pairs}
-	if err := s.check(); err != nil {
+	if err := s.Check(); err != nil {
 		return wrap(f.train, err)
 	}
 	if !f.asJSON {
@@ -209,11 +209,11 @@ func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 	if err != nil {
 		return nil, err
 	}
-	labels, err := labelsOf(list)
+	labels, err := LabelsOf(list)
 	if err != nil {
 		return nil, wrap(f.train, err)
 	}
-	config.setLabels(labels)
+	config.SetLabels(labels)
 	var heldOut []Labelled
 	if f.eval != "" {
 		heldOut, err = readInput(c, f.eval, func(r io.Reader) ([]Labelled, error) { return ReadLabelled(r, strings.HasSuffix(f.eval, ".csv")) })
@@ -225,7 +225,7 @@ func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 	}
 	task := &task{config: config, pairs: list[0].B != ""}
 	cases := func(name string, list []Labelled) ([]Case, error) {
-		cases, cut, err := labelledCases(t, list, labels, maxSeq)
+		cases, cut, err := LabelledCases(t, list, labels, maxSeq)
 		if cut > 0 {
 			c.note("%s: %d of %d have more than %d tokens, and were cut", name, cut, len(list), maxSeq)
 		}
@@ -238,7 +238,7 @@ func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 		return nil, err
 	}
 	task.evaluate = func(m *Model) (float64, scoreReport) {
-		score := m.confusion(task.test).Score(labels)
+		score := m.Confusion(task.test).Score(labels)
 		return score.Accuracy, &score
 	}
 	return task, nil
@@ -259,8 +259,8 @@ func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limit
 	if err != nil {
 		return nil, err
 	}
-	return &task{config: config, cases: answerCases(t, list, l), evaluate: func(m *Model) (float64, scoreReport) {
-		score := m.answerScore(t, heldOut, l)
+	return &task{config: config, cases: AnswerCases(t, list, l), evaluate: func(m *Model) (float64, scoreReport) {
+		score := m.AnswerScore(t, heldOut, l)
 		return score.F1 / 100, &score
 	}}, nil
 }

@@ -22,7 +22,7 @@ func pretrain(c *call) error {
 	// Tokens and parameters hold no pointers, so that collecting garbage costs
 	// little, and memory is better spent on them than on garbage.
 	defer debug.SetGCPercent(debug.SetGCPercent(30))
-	s := defaultSettings()
+	s := DefaultSettings()
 	names := c.corpusFlag()
 	file := c.flags.String("examples", "", "examples `FILE` instead, used in its order")
 	out := c.flags.String("out", "", "model folder `DIR` to write")
@@ -40,7 +40,7 @@ func pretrain(c *call) error {
 	if *saveEvery < 0 {
 		return usagef("-save-every is %d, want 0 or more", *saveEvery)
 	}
-	k := &checkpoints{dir: *out}
+	k := &Checkpoints{dir: *out}
 	from, err := c.checkpoint(k, *resume)
 	if err == nil {
 		err = c.useRecipe(*recipe)
@@ -48,12 +48,12 @@ func pretrain(c *call) error {
 	if err != nil {
 		return err
 	}
-	s.complete()
+	s.Complete()
 	if err := s.Check(); err != nil {
 		return usageError(err.Error())
 	}
 	k.settings = c.settings()
-	trainer := &Trainer{Settings: s, Warn: c.warn, Save: k.save, SaveEvery: *saveEvery}
+	trainer := &Trainer{Settings: s, Warn: c.warn, Save: k.Save, SaveEvery: *saveEvery}
 	k.trainer = trainer
 	if from != nil {
 		trainer.Model, k.tokenizer = from.model, from.tokenizer
@@ -67,7 +67,7 @@ func pretrain(c *call) error {
 		if k.data != from.Data {
 			return fmt.Errorf("%s was made with other data than -corpus or -examples has now", from.dir)
 		}
-		if err := trainer.resumeFrom(from); err != nil {
+		if err := trainer.ResumeFrom(from); err != nil {
 			return err
 		}
 		c.note("going on from %s", from.dir)
@@ -138,12 +138,12 @@ func (c *call) settings() map[string]string {
 
 // checkpoint is the checkpoint to go on from, nil for none. A flag that is given
 // has to be as it was; the others are taken from the checkpoint.
-func (c *call) checkpoint(k *checkpoints, resume bool) (*checkpoint, error) {
-	var from *checkpoint
+func (c *call) checkpoint(k *Checkpoints, resume bool) (*Checkpoint, error) {
+	var from *Checkpoint
 	var err error
 	if resume {
-		from, k.unsound, err = newestCheckpoint(k.dir, c.note)
-	} else if len(checkpointsIn(k.dir)) > 0 {
+		from, k.unsound, err = NewestCheckpoint(k.dir, c.note)
+	} else if len(CheckpointsIn(k.dir)) > 0 {
 		err = fmt.Errorf("%s exists already, with checkpoints: -resume goes on from them", k.dir)
 	}
 	if from == nil && err == nil {
@@ -200,7 +200,7 @@ func (c *call) useData(trainer *Trainer, t *Tokenizer, names corpora, file strin
 // modelFlags are the flags of the model that is trained, and a function that
 // makes it once they are parsed.
 func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer, error) {
-	config := defaultConfig()
+	config := DefaultConfig()
 	from := c.flags.String("init", "", "begin with the model in `DIR`")
 	vocabFile := c.flags.String("vocab", "", "vocabulary `FILE` (otherwise one is trained on the corpus)")
 	vocabSize := c.flags.Int("vocab-size", 8000, "most words in a vocabulary that is trained")
@@ -298,9 +298,9 @@ func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Metri
 	if err := os.MkdirAll(out, 0o777); err != nil {
 		return err
 	}
-	removeAside(out)
+	RemoveAside(out)
 	name := filepath.Join(out, metricsFile)
-	if err := keepMetrics(name, trainer.state.Step); err != nil {
+	if err := KeepMetrics(name, trainer.state.Step); err != nil {
 		return err
 	}
 	metrics, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
@@ -359,8 +359,8 @@ func eval(c *call) error {
 	if err != nil {
 		return err
 	}
-	e := Evaluate(m, list, t.mask, unigramOf(list, m.Config.VocabSize))
-	report := e.metrics(0, 0)
+	e := Evaluate(m, list, t.mask, UnigramOf(list, m.Config.VocabSize))
+	report := e.Metrics(0, 0)
 	if *asJSON {
 		return json.NewEncoder(c.stdout).Encode(struct {
 			Examples int     `json:"examples"`
@@ -396,7 +396,7 @@ func (e *Evaluation) write(w io.Writer, r Metrics) error {
 
 func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, maxSeq int, seed uint64) ([]Example, error) {
 	if file != "" {
-		return loadExamples(file, m)
+		return LoadExamples(file, m)
 	}
 	if err := m.checkLength(maxSeq); err != nil {
 		return nil, err
@@ -405,5 +405,5 @@ func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, 
 	if err != nil {
 		return nil, err
 	}
-	return newStream(text, t, text.AllDocuments(), maxSeq, seed).Epoch(), nil
+	return NewStream(text, t, text.AllDocuments(), maxSeq, seed).Epoch(), nil
 }

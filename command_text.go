@@ -56,7 +56,7 @@ func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error)
 	counts, sum, progress := map[string]int{}, 0, c.reading("counting words")
 	for _, name := range names {
 		err := eachFile(name, c.stdin, func(r io.Reader) error {
-			read, _, err := readBlocks(r, func(blocks []block, read int) {
+			read, _, err := ReadBlocks(r, func(blocks []Block, read int) {
 				addCounts(counts, blocks, lowerCase)
 				progress(sum + read)
 			})
@@ -71,7 +71,7 @@ func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error)
 	return counts, nil
 }
 
-func addCounts(counts map[string]int, blocks []block, lowerCase bool) {
+func addCounts(counts map[string]int, blocks []Block, lowerCase bool) {
 	var lines []string
 	for _, b := range blocks {
 		lines = append(lines, b.lines...)
@@ -107,7 +107,7 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 // vocab is the command.
 func vocab(c *call) error {
 	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
-	settings := vocabularySettings(8000)
+	settings := DefaultVocabularySettings(8000)
 	c.flags.IntVar(&settings.Size, "size", settings.Size, "most words in the vocabulary")
 	c.flags.IntVar(&settings.MinFrequency, "min-frequency", settings.MinFrequency, "how often two pieces have to stand side by side to be joined")
 	c.flags.IntVar(&settings.Alphabet, "alphabet", settings.Alphabet, "most letters; words are spelled without the rarest")
@@ -217,7 +217,7 @@ func examples(c *call) error {
 	names := c.corpusFlag()
 	tokenizer := c.tokenizerFlags()
 	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example")
-	shortSeqProb := c.flags.Float64("short-seq-prob", defaultSettings().ShortSeqProb, "share of pairs that are shorter")
+	shortSeqProb := c.flags.Float64("short-seq-prob", DefaultSettings().ShortSeqProb, "share of pairs that are shorter")
 	wholeWords := c.flags.Bool("whole-words", false, "mask whole words, not pieces of them")
 	seed := c.flags.Uint64("seed", 1, "seed of pairs and masks")
 	if err := c.parse(0, "corpus"); err != nil {
@@ -237,7 +237,7 @@ func examples(c *call) error {
 	if err != nil {
 		return err
 	}
-	stream := newStream(text, t, text.AllDocuments(), *maxSeq, *seed)
+	stream := NewStream(text, t, text.AllDocuments(), *maxSeq, *seed)
 	stream.ShortSeqProb, stream.WholeWords = *shortSeqProb, *wholeWords
 	out := bufio.NewWriter(c.stdout)
 	return errors.Join(WriteExamples(out, stream.Epoch(), t), out.Flush())

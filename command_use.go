@@ -106,7 +106,7 @@ func embed(c *call) error {
 	if err := c.parseUpTo(1, "model"); err != nil {
 		return err
 	}
-	m, t, err := LoadModel(*model)
+	m, t, err := c.loadModel(*model)
 	if err == nil {
 		err = m.canTakePairs(*model)
 	}
@@ -189,7 +189,7 @@ func answer(c *call) error {
 	if err != nil {
 		return err
 	}
-	passage := newPassage(t, string(text))
+	passage := NewPassage(t, string(text))
 	if len(passage.ids) == 0 {
 		return fmt.Errorf("%s: there is no text in it", *file)
 	}
@@ -198,7 +198,7 @@ func answer(c *call) error {
 		if len(q.ids) == 0 {
 			return errors.New("there is no question")
 		}
-		if cut := len(q.ids) - l.question(); cut > 0 {
+		if cut := len(q.ids) - l.Question(); cut > 0 {
 			c.note("the question has %d tokens, of which the last %d were cut off", len(q.ids), cut)
 		}
 		answer := m.Answer(t, q, l, *threshold)

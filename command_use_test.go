@@ -159,11 +159,11 @@ func explained(t *testing.T, more ...string) *explanation {
 	e.steps = regexp.MustCompile(`(?m)^\d\. `).Split(text, -1)
 	equal(t, len(e.steps), 1+4)
 	var err error
-	e.m, e.t, err = LoadModel(e.model)
+	e.m, e.t, _, err = LoadModel(e.model)
 	check(t, err)
 	ids, segments := e.t.Pair(e.t.Encode(sentenceA), e.t.Encode(sentenceB))
 	e.ids, e.tokens = ids, e.t.Tokens(ids)
-	e.m.encodeOne(ids, segments)
+	e.m.EncodeOne(ids, segments)
 	return e
 }
 
@@ -271,7 +271,7 @@ func TestHeadsLookBeforeAndAfter(t *testing.T) {
 	m := smallModel(t)
 	ids := []int32{1, 2, 3, 4}
 	n := len(ids)
-	m.encodeOne(ids, make([]int32, n))
+	m.EncodeOne(ids, make([]int32, n))
 	a := m.encoder[0].attention
 	clear(a.probs)
 	for i := range n {

@@ -40,8 +40,8 @@ type Config struct {
 	ProblemType       string            `json:"problem_type,omitempty"`
 }
 
-// defaultConfig is what the sizes of a model leave open.
-func defaultConfig() Config {
+// DefaultConfig is what the sizes of a model leave open.
+func DefaultConfig() Config {
 	return Config{
 		Architectures:         []string{preTraining},
 		ModelType:             "bert",
@@ -66,12 +66,12 @@ var sizes = map[string][3]int{
 	"large":  {24, 1024, 16},
 }
 
-// epsilon is what LayerNorm adds to a variance.
-func (c *Config) epsilon() float32 { return float32(c.LayerNormEps) }
+// Epsilon is what LayerNorm adds to a variance.
+func (c *Config) Epsilon() float32 { return float32(c.LayerNormEps) }
 
-// architecture is what a model with this configuration is for. What is neither of
+// Architecture is what a model with this configuration is for. What is neither of
 // the two tasks is read as a model to train on: all have the same encoder.
-func (c *Config) architecture() string {
+func (c *Config) Architecture() string {
 	for _, name := range c.Architectures {
 		if name == classification || name == answering {
 			return name
@@ -80,8 +80,8 @@ func (c *Config) architecture() string {
 	return preTraining
 }
 
-// setLabels makes the configuration that of a classifier.
-func (c *Config) setLabels(labels []string) {
+// SetLabels makes the configuration that of a classifier.
+func (c *Config) SetLabels(labels []string) {
 	c.Architectures = []string{classification}
 	c.ProblemType, c.ID2Label, c.Label2ID = "single_label_classification", map[string]string{}, map[string]int{}
 	for i, label := range labels {
@@ -102,8 +102,8 @@ func (c *Config) Labels() []string {
 	return labels
 }
 
-// classifierDropout is where the rate of the dropout before a classifier stands.
-func (c *Config) classifierDropout() *float64 {
+// HeadDropout is where the rate of the dropout before a classifier stands.
+func (c *Config) HeadDropout() *float64 {
 	if c.ClassifierDropout != nil {
 		return c.ClassifierDropout
 	}
@@ -156,7 +156,7 @@ func (c *Config) Check() error {
 
 // checkHead is the part of Check about the head of a fine-tuned model.
 func (c *Config) checkHead() error {
-	if c.architecture() != classification {
+	if c.Architecture() != classification {
 		return nil
 	}
 	for i := range len(c.ID2Label) {
@@ -164,7 +164,7 @@ func (c *Config) checkHead() error {
 			return fmt.Errorf("id2label has %d labels, but none for %d", len(c.ID2Label), i)
 		}
 	}
-	switch p := *c.classifierDropout(); {
+	switch p := *c.HeadDropout(); {
 	case len(c.ID2Label) == 1:
 		return fmt.Errorf("id2label has one label, want two or more: a model that gives a number instead of a label (regression) is not known here")
 	case c.ProblemType != "" && c.ProblemType != "single_label_classification":
@@ -185,7 +185,7 @@ func (c *Config) Parameters() int64 {
 	layer := 4*linear(h, h) + linear(h, i) + linear(i, h) + 2*norm
 	encoder := embeddings + int64(c.NumHiddenLayers)*layer
 	pooler := linear(h, h)
-	switch c.architecture() {
+	switch c.Architecture() {
 	case classification:
 		return encoder + pooler + linear(h, int64(len(c.Labels())))
 	case answering:

@@ -44,9 +44,9 @@ func (l *long[T]) append(x T) {
 	l.chunks[last] = append(l.chunks[last], x)
 }
 
-func (l *long[T]) at(i int) T { return l.chunks[i>>chunkBits][i&(1<<chunkBits-1)] }
+func (l *long[T]) At(i int) T { return l.chunks[i>>chunkBits][i&(1<<chunkBits-1)] }
 
-func (l *long[T]) len() int {
+func (l *long[T]) Len() int {
 	last := len(l.chunks) - 1
 	if last < 0 {
 		return 0
@@ -54,8 +54,8 @@ func (l *long[T]) len() int {
 	return last<<chunkBits + len(l.chunks[last])
 }
 
-// newCorpus is a corpus that has no text yet, for the ids of this tokenizer.
-func newCorpus(t *Tokenizer) *Corpus {
+// NewCorpus is a corpus that has no text yet, for the ids of this tokenizer.
+func NewCorpus(t *Tokenizer) *Corpus {
 	c := &Corpus{wide: len(t.Words) > 1<<16, documents: []int{0}}
 	c.sentences.append(0)
 	return c
@@ -64,10 +64,10 @@ func newCorpus(t *Tokenizer) *Corpus {
 // ReadCorpus reads and encodes the files and folders that are named. progress is told
 // how many bytes of text have been read.
 func ReadCorpus(names []string, stdin io.Reader, t *Tokenizer, progress func(bytes int)) (*Corpus, error) {
-	c, sum := newCorpus(t), 0
+	c, sum := NewCorpus(t), 0
 	for _, name := range names {
 		err := eachFile(name, stdin, func(r io.Reader) error {
-			n, err := c.readFile(r, t, func(bytes int) { progress(sum + bytes) })
+			n, err := c.ReadFile(r, t, func(bytes int) { progress(sum + bytes) })
 			sum += n
 			return err
 		})
@@ -78,13 +78,13 @@ func ReadCorpus(names []string, stdin io.Reader, t *Tokenizer, progress func(byt
 	return c, wrap(strings.Join(names, ", "), c.Check())
 }
 
-// readFile reads and encodes a file part by part, so that memory is needed for the
+// ReadFile reads and encodes a file part by part, so that memory is needed for the
 // tokens alone. No document goes over its end. It returns how many bytes it had.
-func (c *Corpus) readFile(r io.Reader, t *Tokenizer, progress func(bytes int)) (int, error) {
-	read, invalid, err := readBlocks(r, func(blocks []block, read int) {
+func (c *Corpus) ReadFile(r io.Reader, t *Tokenizer, progress func(bytes int)) (int, error) {
+	read, invalid, err := ReadBlocks(r, func(blocks []Block, read int) {
 		c.add(t, len(blocks),
-			func(i int) []string { return blocks[i].sentences() },
-			func(i, sentences int) bool { return blocks[i].endsDocument(sentences) })
+			func(i int) []string { return blocks[i].Sentences() },
+			func(i, sentences int) bool { return blocks[i].EndsDocument(sentences) })
 		progress(read)
 	})
 	c.endFile()
@@ -130,12 +130,12 @@ func (c *Corpus) appendSentence(ids []int32, t *Tokenizer) {
 			c.Unknown++
 		}
 	}
-	c.sentences.append(c.low.len())
+	c.sentences.append(c.low.Len())
 }
 
 // endDocument ends a document, if it has any sentence.
 func (c *Corpus) endDocument() {
-	if n := c.sentences.len() - 1; n > c.documents[len(c.documents)-1] {
+	if n := c.sentences.Len() - 1; n > c.documents[len(c.documents)-1] {
 		c.documents = append(c.documents, n)
 	}
 	c.open = 0
@@ -145,7 +145,7 @@ func (c *Corpus) endDocument() {
 // before it in that file.
 func (c *Corpus) endFile() {
 	if last := len(c.documents) - 1; c.open > 0 && last > c.first {
-		c.documents[last] = c.sentences.len() - 1
+		c.documents[last] = c.sentences.Len() - 1
 		c.open = 0
 	}
 	c.endDocument()
@@ -163,31 +163,31 @@ func (c *Corpus) Check() error {
 	return nil
 }
 
-// size is the number of tokens of the sentences lo to hi.
-func (c *Corpus) size(lo, hi int) int { return c.sentences.at(hi) - c.sentences.at(lo) }
+// Size is the number of tokens of the sentences lo to hi.
+func (c *Corpus) Size(lo, hi int) int { return c.sentences.At(hi) - c.sentences.At(lo) }
 
-// span is their tokens.
-func (c *Corpus) span(lo, hi int) []int32 {
-	from := c.sentences.at(lo)
-	ids := make([]int32, c.size(lo, hi))
+// Span is their tokens.
+func (c *Corpus) Span(lo, hi int) []int32 {
+	from := c.sentences.At(lo)
+	ids := make([]int32, c.Size(lo, hi))
 	for i := range ids {
-		ids[i] = c.token(from + i)
+		ids[i] = c.Token(from + i)
 	}
 	return ids
 }
 
-// token is the i-th of all.
-func (c *Corpus) token(i int) int32 {
-	id := int32(c.low.at(i))
+// Token is the i-th of all.
+func (c *Corpus) Token(i int) int32 {
+	id := int32(c.low.At(i))
 	if c.wide {
-		id |= int32(c.high.at(i)) << 16
+		id |= int32(c.high.At(i)) << 16
 	}
 	return id
 }
 
-// sentenceOf is the sentence that token i is of, one of lo to hi.
-func (c *Corpus) sentenceOf(i, lo, hi int) int {
-	return lo + sort.Search(hi-lo-1, func(s int) bool { return i < c.sentences.at(lo+s+1) })
+// SentenceOf is the sentence that token i is of, one of lo to hi.
+func (c *Corpus) SentenceOf(i, lo, hi int) int {
+	return lo + sort.Search(hi-lo-1, func(s int) bool { return i < c.sentences.At(lo+s+1) })
 }
 
 // Sum is a fingerprint of the corpus, which training that is resumed has to find

@@ -89,7 +89,7 @@ func TestReadCorpus(t *testing.T) {
 		check(t, err)
 		var documents []string
 		for d := range len(corpus.documents) - 2 {
-			documents = append(documents, strings.Join(tokenizer.Tokens(corpus.span(corpus.documents[d], corpus.documents[d+1])), " "))
+			documents = append(documents, strings.Join(tokenizer.Tokens(corpus.Span(corpus.documents[d], corpus.documents[d+1])), " "))
 		}
 		equal(t, strings.Join(documents, " // "), want)
 	}
@@ -243,14 +243,14 @@ func TestReadCorpusIsReadText(t *testing.T) {
 		got, err := ReadCorpus([]string{name, other}, nil, tokenizer, func(bytes int) { read = bytes })
 		check(t, err)
 		if got.Sum() != want.Sum() || got.Unknown != want.Unknown {
-			t.Errorf("%s: the corpus is another one: %d and %d tokens", c.name, got.low.len(), want.low.len())
+			t.Errorf("%s: the corpus is another one: %d and %d tokens", c.name, got.low.Len(), want.low.Len())
 		}
 		equal(t, read, len(c.text)+len("Another.\n\nAnd one.\n"))
 		i := 0
 		for _, d := range text.Documents[:2] {
 			for _, s := range d {
 				for _, id := range tokenizer.Encode(s) {
-					equal(t, got.token(i), id)
+					equal(t, got.Token(i), id)
 					i++
 				}
 			}
@@ -278,7 +278,7 @@ func TestCorpusIsSmall(t *testing.T) {
 	before := memory()
 	corpus, err := ReadCorpus([]string{name}, nil, tokenizer, func(int) {})
 	check(t, err)
-	if used, tokens := memory()-before, corpus.low.len(); used > 3*tokens {
+	if used, tokens := memory()-before, corpus.low.Len(); used > 3*tokens {
 		t.Errorf("%d bytes for %d tokens", used, tokens)
 	} else {
 		t.Logf("%.2f bytes a token, %d tokens in %d bytes of text", float64(used)/float64(tokens), tokens, len(data))
@@ -307,9 +307,9 @@ func BenchmarkReadCorpus(b *testing.B) {
 	for b.Loop() {
 		corpus, err := ReadCorpus([]string{"-"}, newBigText(*megabytes<<20), tokenizer, func(int) {})
 		check(b, err)
-		s := newStream(corpus, tokenizer, corpus.AllDocuments(), 128, 1)
+		s := NewStream(corpus, tokenizer, corpus.AllDocuments(), 128, 1)
 		begin := time.Now()
-		s.load(1)
+		s.Load(1)
 		b.ReportMetric(time.Since(begin).Seconds(), "s/epoch's-pairs")
 		list := make([]Example, min(32000, len(s.pairs)))
 		begin = time.Now()
@@ -324,13 +324,13 @@ func BenchmarkReadCorpus(b *testing.B) {
 
 // shareOfExamples is how much of a step of BERT-Tiny goes into making its examples.
 func shareOfExamples(b *testing.B, corpus *Corpus, tokenizer *Tokenizer) float64 {
-	c, size := defaultConfig(), sizes["tiny"]
+	c, size := DefaultConfig(), sizes["tiny"]
 	c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = len(tokenizer.Words), size[0], size[1], size[2], 4*size[1]
 	m, err := NewModel(c, 1)
 	check(b, err)
-	s := defaultSettings()
-	s.complete()
-	trainer := &Trainer{Model: m, Settings: s, optimizer: newAdamW(&m.Parameters, &s)}
+	s := DefaultSettings()
+	s.Complete()
+	trainer := &Trainer{Model: m, Settings: s, optimizer: NewAdamW(&m.Parameters, &s)}
 	check(b, trainer.UseCorpus(corpus, tokenizer))
 	source := &timedSource{Source: trainer.Source}
 	trainer.Source.Fill(&Batch{}, s.Batch, 0) // which makes the pairs of the epoch

@@ -15,10 +15,10 @@ type diagnosis struct {
 	uses                                  int // tokens of the vocabulary that occur
 }
 
-func examineCorpus(corpus *Corpus, s *corpusSource, vocabulary int) diagnosis {
+func examineCorpus(corpus *Corpus, s *CorpusSource, vocabulary int) diagnosis {
 	d := diagnosis{
-		documents: len(corpus.documents) - 1, sentences: corpus.sentences.len() - 1,
-		tokens: corpus.low.len(), unknown: corpus.Unknown,
+		documents: len(corpus.documents) - 1, sentences: corpus.sentences.Len() - 1,
+		tokens: corpus.low.Len(), unknown: corpus.Unknown,
 	}
 	for i := range d.documents {
 		if corpus.documents[i+1]-corpus.documents[i] == 1 {
@@ -27,15 +27,15 @@ func examineCorpus(corpus *Corpus, s *corpusSource, vocabulary int) diagnosis {
 	}
 	seen := make([]bool, vocabulary)
 	for i := range d.tokens {
-		if id := corpus.token(i); !seen[id] {
+		if id := corpus.Token(i); !seen[id] {
 			seen[id] = true
 			d.uses++
 		}
 	}
 	s.MaxTokens = s.settings.MaxSeq
-	s.load(1)
+	s.Load(1)
 	for _, p := range s.pairs[:min(len(s.pairs), samplePairs)] {
-		size := corpus.size(p.a[0], p.a[1]) + corpus.size(p.b[0], p.b[1])
+		size := corpus.Size(p.a[0], p.a[1]) + corpus.Size(p.b[0], p.b[1])
 		d.pairs++
 		d.offered += size
 		d.cut += max(0, size-(s.length-3))
@@ -48,7 +48,7 @@ func examineCorpus(corpus *Corpus, s *corpusSource, vocabulary int) diagnosis {
 
 // diagnose says in a few lines what the corpus is like, and what is wrong with it.
 func (c *call) diagnose(t *Trainer, corpus *Corpus) {
-	s := t.Source.(*corpusSource)
+	s := t.Source.(*CorpusSource)
 	words := len(s.Tokenizer.Words)
 	d := examineCorpus(corpus, s, words)
 	percent := func(n, of int) float64 { return 100 * ratio(float64(n), of) }

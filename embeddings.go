@@ -55,13 +55,13 @@ type Embeddings struct {
 	sumUp, addGrads func(lo, hi int)
 }
 
-func newEmbeddings(ps *Parameters, c *Config, dropout *Dropout) *Embeddings {
+func NewEmbeddings(ps *Parameters, c *Config, dropout *Dropout) *Embeddings {
 	const name = "bert.embeddings."
 	e := &Embeddings{
-		Word:     ps.matrix(name+"word_embeddings.weight", c.VocabSize, c.HiddenSize),
-		Position: ps.matrix(name+"position_embeddings.weight", c.MaxPositionEmbeddings, c.HiddenSize),
-		Segment:  ps.matrix(name+"token_type_embeddings.weight", c.TypeVocabSize, c.HiddenSize),
-		norm:     newLayerNorm(ps, name+"LayerNorm", c.HiddenSize, c.epsilon()),
+		Word:     ps.Matrix(name+"word_embeddings.weight", c.VocabSize, c.HiddenSize),
+		Position: ps.Matrix(name+"position_embeddings.weight", c.MaxPositionEmbeddings, c.HiddenSize),
+		Segment:  ps.Matrix(name+"token_type_embeddings.weight", c.TypeVocabSize, c.HiddenSize),
+		norm:     NewLayerNorm(ps, name+"LayerNorm", c.HiddenSize, c.Epsilon()),
 		dropout:  dropout,
 	}
 	e.sumUp, e.addGrads = e.sumRows, e.addGradColumns
@@ -73,7 +73,7 @@ func newEmbeddings(ps *Parameters, c *Config, dropout *Dropout) *Embeddings {
 //	y = dropout(LayerNorm(word[token] + segment[segment] + position[position]))
 func (e *Embeddings) Forward(b *Batch) []float32 {
 	n, h := len(b.Tokens), e.Word.Shape[1]
-	e.batch, e.sum = b, grow(e.sum, n*h)
+	e.batch, e.sum = b, Grow(e.sum, n*h)
 	parallel(n, rowGrain, e.sumUp)
 	e.y = e.dropout.Forward(e.norm.Forward(e.sum))
 	return e.y
@@ -83,29 +83,29 @@ func (e *Embeddings) sumRows(lo, hi int) {
 	h := e.Word.Shape[1]
 	for r := lo; r < hi; r++ {
 		sum := e.sum[r*h:][:h]
-		copy(sum, e.Word.row(e.batch.Tokens[r]))
-		kernels.add(sum, e.Segment.row(e.batch.Segments[r]))
-		kernels.add(sum, e.Position.row(e.batch.Positions[r]))
+		copy(sum, e.Word.Row(e.batch.Tokens[r]))
+		kernels.add(sum, e.Segment.Row(e.batch.Segments[r]))
+		kernels.add(sum, e.Position.Row(e.batch.Positions[r]))
 	}
 }
 
 // Backward adds to the gradients of the three tables.
 func (e *Embeddings) Backward(dy []float32) {
-	e.addGradients(e.batch, e.sumBackward(dy))
+	e.AddGradients(e.batch, e.SumBackward(dy))
 }
 
-// sumBackward is the gradient of the sum (N, H), and overwrites dy.
-func (e *Embeddings) sumBackward(dy []float32) []float32 {
+// SumBackward is the gradient of the sum (N, H), and overwrites dy.
+func (e *Embeddings) SumBackward(dy []float32) []float32 {
 	return e.norm.Backward(e.dropout.Backward(dy))
 }
 
-// addGradients gives each of the three rows that a token was made of all of the
+// AddGradients gives each of the three rows that a token was made of all of the
 // gradient of their sum:
 //
 //	dword[token] += dsum    dsegment[segment] += dsum    dposition[position] += dsum
 //
 // A worker has some columns of all tables, because a row may come up many times.
-func (e *Embeddings) addGradients(b *Batch, dsum []float32) {
+func (e *Embeddings) AddGradients(b *Batch, dsum []float32) {
 	e.batch, e.dsum = b, dsum
 	parallelColumns(e.Word.Shape[1], e.addGrads)
 }
@@ -114,8 +114,18 @@ func (e *Embeddings) addGradColumns(lo, hi int) {
 	h := e.Word.Shape[1]
 	for r := range e.batch.Tokens {
 		dsum := e.dsum[r*h+lo : r*h+hi]
-		kernels.add(e.Word.gradRow(e.batch.Tokens[r])[lo:hi], dsum)
-		kernels.add(e.Segment.gradRow(e.batch.Segments[r])[lo:hi], dsum)
-		kernels.add(e.Position.gradRow(e.batch.Positions[r])[lo:hi], dsum)
+		kernels.add(e.Word.GradRow(e.batch.Tokens[r])[lo:hi], dsum)
+		kernels.add(e.Segment.GradRow(e.batch.Segments[r])[lo:hi], dsum)
+		kernels.add(e.Position.GradRow(e.batch.Positions[r])[lo:hi], dsum)
+	}
+}
+
+// Vectors are what token r of the batch becomes on its way into the encoder: its word's,
+// its segment's and its position's, their sum, and that normalised; (H) each.
+func (e *Embeddings) Vectors(r int) [5][]float32 {
+	b, h := e.batch, e.Word.Shape[1]
+	return [5][]float32{
+		e.Word.Row(b.Tokens[r]), e.Segment.Row(b.Segments[r]), e.Position.Row(b.Positions[r]),
+		e.sum[r*h:][:h], e.y[r*h:][:h],
 	}
 }

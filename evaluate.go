@@ -41,7 +41,7 @@ type EvalMetrics struct {
 	SaidNext        float64    `json:"nsp_said_next"` // share of pairs taken for IsNext
 }
 
-func newMetrics(step, tokens int, split string, t Totals) Metrics {
+func NewMetrics(step, tokens int, split string, t Totals) Metrics {
 	return Metrics{
 		Step: step, Split: split, Tokens: tokens,
 		MLMLoss: ratio(t.MLMLoss, t.MLMCount), MLMAccuracy: ratio(float64(t.MLMCorrect), t.MLMCount),
@@ -71,7 +71,7 @@ type guessed struct{ count, correct int }
 
 // Evaluate returns how well the model does on examples, without dropout. mask is the id
 // of [MASK]; u may be nil.
-func Evaluate(m *Model, examples []Example, mask int32, u *unigram) Evaluation {
+func Evaluate(m *Model, examples []Example, mask int32, u *Unigram) Evaluation {
 	const batch = 32
 	m.NoDropout()
 	var sum Evaluation
@@ -133,9 +133,9 @@ func (e *Evaluation) count(b *Batch, mlm, nsp []bool, mask int32) {
 	}
 }
 
-// metrics are the line of metrics.jsonl.
-func (e *Evaluation) metrics(step, tokens int) Metrics {
-	r := newMetrics(step, tokens, "heldout", e.Totals)
+// Metrics are the line of metrics.jsonl.
+func (e *Evaluation) Metrics(step, tokens int) Metrics {
+	r := NewMetrics(step, tokens, "heldout", e.Totals)
 	share := func(k int) float64 { return ratio(float64(e.Kinds[k].correct), e.Kinds[k].count) }
 	low, high := interval(e.NSPCorrect, e.NSPCount)
 	r.EvalMetrics = &EvalMetrics{
@@ -161,17 +161,17 @@ func interval(correct, n int) (low, high float64) {
 	return max(0, (middle-width)/scale), min(1, (middle+width)/scale)
 }
 
-// unigram guesses by how common a token is, whatever stands round it: what a model
+// Unigram guesses by how common a token is, whatever stands round it: what a model
 // has to do better than.
-type unigram struct {
+type Unigram struct {
 	losses []float64 // of each token: −ln of its share
 	best   int32     // the commonest
 }
 
 // newUnigram is made of how often each token occurs. One is added to each, so that
 // what has not been seen is not impossible.
-func newUnigram(counts []int) *unigram {
-	u := &unigram{losses: make([]float64, len(counts))}
+func newUnigram(counts []int) *Unigram {
+	u := &Unigram{losses: make([]float64, len(counts))}
 	total := 0
 	for id, n := range counts {
 		total += n + 1
@@ -185,19 +185,19 @@ func newUnigram(counts []int) *unigram {
 	return u
 }
 
-// unigram is that of some documents.
-func (c *Corpus) unigram(documents []int, vocabSize int) *unigram {
+// Unigram is that of some documents.
+func (c *Corpus) Unigram(documents []int, vocabSize int) *Unigram {
 	counts := make([]int, vocabSize)
 	for _, d := range documents {
-		for i := c.sentences.at(c.documents[d]); i < c.sentences.at(c.documents[d+1]); i++ {
-			counts[c.token(i)]++
+		for i := c.sentences.At(c.documents[d]); i < c.sentences.At(c.documents[d+1]); i++ {
+			counts[c.Token(i)]++
 		}
 	}
 	return newUnigram(counts)
 }
 
-// unigramOf is that of examples, with what was hidden in its place.
-func unigramOf(examples []Example, vocabSize int) *unigram {
+// UnigramOf is that of examples, with what was hidden in its place.
+func UnigramOf(examples []Example, vocabSize int) *Unigram {
 	counts := make([]int, vocabSize)
 	for _, e := range examples {
 		for _, id := range e.Tokens {
@@ -211,7 +211,7 @@ func unigramOf(examples []Example, vocabSize int) *unigram {
 	return newUnigram(counts)
 }
 
-func (e *Evaluation) addUnigram(labels []int32, u *unigram) {
+func (e *Evaluation) addUnigram(labels []int32, u *Unigram) {
 	if u == nil {
 		return
 	}
@@ -223,8 +223,8 @@ func (e *Evaluation) addUnigram(labels []int32, u *unigram) {
 	}
 }
 
-// A watch knows what usually goes wrong in training, and says each thing once.
-type watch struct {
+// A Watch knows what usually goes wrong in training, and says each thing once.
+type Watch struct {
 	norm                    float64 // a running mean of the gradient's norm
 	unigram, oneClass, grew bool    // what has been said
 }
@@ -232,10 +232,10 @@ type watch struct {
 // patience is for how many steps a model may look as if it did not learn.
 const patience = 200
 
-// ofEvaluation returns warnings about a model that has not begun to learn after half of
+// OfEvaluation returns warnings about a model that has not begun to learn after half of
 // its steps.
-func (w *watch) ofEvaluation(e *Evaluation, u *unigram, step int, s *Settings) (warnings []string) {
-	r := e.metrics(0, 0)
+func (w *Watch) OfEvaluation(e *Evaluation, u *Unigram, step int, s *Settings) (warnings []string) {
+	r := e.Metrics(0, 0)
 	if step < max(patience, s.Steps/2, s.Warmup) {
 		return nil
 	}
@@ -252,8 +252,8 @@ func (w *watch) ofEvaluation(e *Evaluation, u *unigram, step int, s *Settings) (
 	return warnings
 }
 
-// ofNorm returns a warning about a gradient that is much larger than those before it, or "".
-func (w *watch) ofNorm(norm float64, step int, s *Settings) (warning string) {
+// OfNorm returns a warning about a gradient that is much larger than those before it, or "".
+func (w *Watch) OfNorm(norm float64, step int, s *Settings) (warning string) {
 	if mean := w.norm; !w.grew && step > 20 && norm > 100 && norm > 20*mean {
 		w.grew = true
 		warning = fmt.Sprintf("step %d: the norm of the gradient is %.0f, its mean until now %.2g: -lr %v may be too high", step, norm, mean, s.LearningRate)

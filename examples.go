@@ -67,7 +67,7 @@ func (e *Example) mask(t *Tokenizer, wholeWords bool, r *rand.Rand) {
 		case chance < 8:
 			e.Tokens[at] = t.mask
 		case chance == 8:
-			e.Tokens[at] = t.randomOrdinary(r)
+			e.Tokens[at] = t.RandomOrdinary(r)
 		}
 	}
 }
@@ -120,14 +120,14 @@ func (c *Corpus) Pairs(documents []int, maxTokens int, shortSeqProb float64, see
 		for i, d := range documents[lo:hi] {
 			r := random(seed, forPairs, epoch, uint64(d))
 			begin, end := c.documents[d], c.documents[d+1]
-			size := c.size(begin, end)
+			size := c.Size(begin, end)
 			mine := pairs[first[lo+i]:first[lo+i+1]]
 			for k := range mine {
 				// The sentence of a token in the k-th of n parts of the document, so that one
 				// that is ten times as long, of which only a part fits, is drawn ten times as
 				// often. The last one has no next.
-				token := c.sentences.at(begin) + (k*size+r.IntN(size))/len(mine)
-				place := min(c.sentenceOf(token, begin, end), max(end-2, begin))
+				token := c.sentences.At(begin) + (k*size+r.IntN(size))/len(mine)
+				place := min(c.SentenceOf(token, begin, end), max(end-2, begin))
 				target := room
 				if r.Float64() < shortSeqProb {
 					target = 2 + r.IntN(room-1)
@@ -143,11 +143,11 @@ func (c *Corpus) Pairs(documents []int, maxTokens int, shortSeqProb float64, see
 // pairsOf is how many pairs an epoch has of document d.
 func (c *Corpus) pairsOf(d, maxTokens int) int {
 	room := maxTokens - 3
-	return (c.size(c.documents[d], c.documents[d+1]) + room - 1) / room
+	return (c.Size(c.documents[d], c.documents[d+1]) + room - 1) / room
 }
 
-// pairsPerEpoch is how many pairs an epoch has of some documents.
-func (c *Corpus) pairsPerEpoch(documents []int, maxTokens int) int {
+// PairsPerEpoch is how many pairs an epoch has of some documents.
+func (c *Corpus) PairsPerEpoch(documents []int, maxTokens int) int {
 	n := 0
 	for _, d := range documents {
 		n += c.pairsOf(d, maxTokens)
@@ -164,10 +164,10 @@ func (c *Corpus) pair(r *rand.Rand, documents []int, d, place, room int) Pair {
 	lo, hi := place, min(place+2, end)
 	for grown := true; grown; {
 		grown = false
-		if hi < end && c.size(lo, hi+1) <= room {
+		if hi < end && c.Size(lo, hi+1) <= room {
 			hi, grown = hi+1, true
 		}
-		if lo > begin && c.size(lo-1, hi) <= room {
+		if lo > begin && c.Size(lo-1, hi) <= room {
 			lo, grown = lo-1, true
 		}
 	}
@@ -198,8 +198,8 @@ const minSeq = 5
 // Example makes the example of a pair, at most maxTokens long, with new masks, of
 // whole words if that is asked for. What is too long becomes an excerpt.
 func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, wholeWords bool, r *rand.Rand) Example {
-	a, b := c.span(p.a[0], p.a[1]), c.span(p.b[0], p.b[1])
-	keepA, keepB := longestFirst(len(a), len(b), maxTokens-3)
+	a, b := c.Span(p.a[0], p.a[1]), c.Span(p.b[0], p.b[1])
+	keepA, keepB := LongestFirst(len(a), len(b), maxTokens-3)
 	var e Example
 	e.Tokens, e.Segments = t.Pair(excerpt(a, keepA, r), excerpt(b, keepB, r))
 	if !p.isNext {

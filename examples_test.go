@@ -38,12 +38,12 @@ func TestEverySentenceComesUp(t *testing.T) {
 					seen[s] = true
 				}
 			}
-			if last := corpus.sentences.len() - 2; p.a[0] == last && p.isNext {
+			if last := corpus.sentences.Len() - 2; p.a[0] == last && p.isNext {
 				t.Errorf("%+v: the only sentence of its document is followed by the next", p)
 			}
 		}
 	}
-	equal(t, len(seen), corpus.sentences.len()-1)
+	equal(t, len(seen), corpus.sentences.Len()-1)
 }
 
 // The same seed gives the same examples, from the beginning or from the middle of
@@ -51,7 +51,7 @@ func TestEverySentenceComesUp(t *testing.T) {
 func TestExamplesAreAFunctionOfTheSeed(t *testing.T) {
 	corpus, tokenizer := smallCorpus(t)
 	stream := func(seed uint64) *Stream {
-		s := newStream(corpus, tokenizer, corpus.AllDocuments(), 20, seed)
+		s := NewStream(corpus, tokenizer, corpus.AllDocuments(), 20, seed)
 		s.ShortSeqProb = 0.1
 		return s
 	}
@@ -64,7 +64,7 @@ func TestExamplesAreAFunctionOfTheSeed(t *testing.T) {
 	other, _ := epochs(2)
 	equal(t, again, first)
 	middle, part := stream(1), make([]Example, len(first)-6)
-	middle.load(1)
+	middle.Load(1)
 	middle.fill(part, 5) // to the last but one
 	equal(t, part, first[5:len(first)-1])
 	for _, examples := range [][]Example{second, other} {
@@ -81,9 +81,9 @@ func TestExamplesAreAFunctionOfTheSeed(t *testing.T) {
 // the same, and hardly a word is masked in part.
 func TestHundredThousandExamples(t *testing.T) {
 	trainer, tokenizer := demoTrainer(t)
-	source := trainer.Source.(*corpusSource)
+	source := trainer.Source.(*CorpusSource)
 	corpus := source.Corpus
-	documentOf := make([]int, corpus.sentences.len()-1)
+	documentOf := make([]int, corpus.sentences.Len()-1)
 	for d := range len(corpus.documents) - 1 {
 		for s := corpus.documents[d]; s < corpus.documents[d+1]; s++ {
 			documentOf[s] = d
@@ -92,10 +92,10 @@ func TestHundredThousandExamples(t *testing.T) {
 	for _, whole := range []bool{false, true} {
 		source.WholeWords, source.MaxTokens, source.ShortSeqProb = whole, 128, 0.1
 		source.Documents = corpus.AllDocuments()
-		seen := make([]bool, corpus.sentences.len()-1)
+		seen := make([]bool, corpus.sentences.Len()-1)
 		var n, next, tokens, guessed, masked, replaced, parts int
 		for epoch := uint64(1); n < 100_000; epoch++ {
-			source.load(epoch)
+			source.Load(epoch)
 			examples := make([]Example, len(source.pairs))
 			source.fill(examples, 0)
 			for i, e := range examples {
@@ -189,7 +189,7 @@ func TestEveryTokenComesUp(t *testing.T) {
 	corpus, err := corpusOf(text, tokenizer)
 	check(t, err)
 	for _, maxTokens := range []int{minSeq, 8, 16, 24, 75, 128, 512} {
-		s := newStream(corpus, tokenizer, corpus.AllDocuments(), maxTokens, 1)
+		s := NewStream(corpus, tokenizer, corpus.AllDocuments(), maxTokens, 1)
 		s.ShortSeqProb = 0.1
 		seen := make([]int, len(words))
 		for range epochs {
@@ -209,9 +209,9 @@ func TestEveryTokenComesUp(t *testing.T) {
 		least := slices.Min(ordinary)
 		t.Logf("of at most %d tokens: the one that comes up least does so %d times in %d epochs", maxTokens, least, epochs)
 		if i := slices.Index(ordinary, least); least < often {
-			s := corpus.sentenceOf(i, 0, corpus.sentences.len()-1)
+			s := corpus.SentenceOf(i, 0, corpus.sentences.Len()-1)
 			t.Errorf("with %d tokens at most, token %d of a sentence of %d comes up %d times in %d epochs, want %d",
-				maxTokens, i-corpus.sentences.at(s)+1, corpus.size(s, s+1), least, epochs, often)
+				maxTokens, i-corpus.sentences.At(s)+1, corpus.Size(s, s+1), least, epochs, often)
 		}
 	}
 }
@@ -257,7 +257,7 @@ func TestLongestFirst(t *testing.T) {
 						wantB--
 					}
 				}
-				if keepA, keepB := longestFirst(a, b, room); keepA != wantA || keepB != wantB {
+				if keepA, keepB := LongestFirst(a, b, room); keepA != wantA || keepB != wantB {
 					t.Errorf("of %d and %d tokens with room for %d it keeps %d and %d, want %d and %d", a, b, room, keepA, keepB, wantA, wantB)
 				}
 			}
@@ -269,7 +269,7 @@ func TestLongestFirst(t *testing.T) {
 // refused, with the example and what is wrong.
 func TestReadExamples(t *testing.T) {
 	corpus, tokenizer := smallCorpus(t)
-	s := newStream(corpus, tokenizer, corpus.AllDocuments(), 20, 1)
+	s := NewStream(corpus, tokenizer, corpus.AllDocuments(), 20, 1)
 	examples := s.Epoch()
 	var file bytes.Buffer
 	check(t, WriteExamples(&file, examples, tokenizer))

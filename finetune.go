@@ -24,12 +24,12 @@ import (
 // extraction costs less, and cannot spoil what was learnt, which counts where examples
 // are few. study.go compares the two.
 
-// transfer makes a model with this configuration out of a trained one. The encoder is
+// Transfer makes a model with this configuration out of a trained one. The encoder is
 // taken over; the head starts with random weights, drawn by the seed, unless from has a
 // head for the same labels, which is then trained further. withPooler takes over the
 // pooler too. It has learnt to see two sentences together; for single sentences a new one
 // does better.
-func transfer(from *Model, c Config, seed uint64, withPooler bool) (*Model, error) {
+func Transfer(from *Model, c Config, seed uint64, withPooler bool) (*Model, error) {
 	m, err := NewModel(c, seed)
 	if err != nil {
 		return nil, err
@@ -38,7 +38,7 @@ func transfer(from *Model, c Config, seed uint64, withPooler bool) (*Model, erro
 	for _, p := range from.List {
 		trained[p.Name] = p
 	}
-	same := from.Config.architecture() == c.architecture() && maps.Equal(from.Config.ID2Label, c.ID2Label)
+	same := from.Config.Architecture() == c.Architecture() && maps.Equal(from.Config.ID2Label, c.ID2Label)
 	head := m.headParameters().List
 	for _, p := range m.List {
 		isPooler := strings.HasPrefix(p.Name, "bert.pooler.")
@@ -56,16 +56,16 @@ const (
 	tuneDropout = 0.1
 )
 
-// tuneSettings are what fine-tuning begins with.
-func tuneSettings() Settings {
-	s := defaultSettings()
+// TuneSettings are what fine-tuning begins with.
+func TuneSettings() Settings {
+	s := DefaultSettings()
 	s.Batch = 8
 	return s
 }
 
-// tuneRate is the learning rate for a hidden size: what is large takes small steps.
+// TuneRate is the learning rate for a hidden size: what is large takes small steps.
 // It is 2e-3 for the demo's 64, and the paper's 3e-5 from 512 on.
-func tuneRate(hidden int) float64 {
+func TuneRate(hidden int) float64 {
 	return max(8/float64(hidden*hidden), 3e-5)
 }
 
@@ -122,7 +122,7 @@ type Epoch struct {
 func (m *Model) headParameters() *Parameters {
 	at := 0
 	for _, p := range m.List[:m.encoderParams] {
-		at += p.size()
+		at += p.Size()
 	}
 	return &Parameters{List: m.List[m.encoderParams:], Value: m.Value[at:], Grad: m.Grad[at:]}
 }
@@ -137,7 +137,7 @@ func (t *Tuner) Train(ctx context.Context) error {
 	if t.Freeze {
 		trained = t.Model.headParameters()
 	}
-	t.optimizer = newAdamW(trained, s)
+	t.optimizer = NewAdamW(trained, s)
 	best, bestScore := slices.Clone(t.Model.Value), math.Inf(-1)
 	defer func() { copy(t.Model.Value, best) }()
 	for epoch := 1; epoch <= t.Epochs; epoch++ {
@@ -187,12 +187,12 @@ func (t *Tuner) Step(which []int) (loss float64, correct int, err error) {
 	m.SetDropout(s.Seed, t.step)
 	clear(m.Grad)
 
-	m.head.Forward(m.encode(&t.batch), t.batch.Starts)
+	m.head.Forward(m.Encode(&t.batch), t.batch.Starts)
 	loss, correct = m.head.Loss(labels)
-	dx := m.zeroGradient()
+	dx := m.ZeroGradient()
 	m.head.Backward(dx)
 	if !t.Freeze {
-		m.encodeBackward(dx)
+		m.EncodeBackward(dx)
 	}
 
 	norm := t.optimizer.Norm()
@@ -204,9 +204,9 @@ func (t *Tuner) Step(which []int) (loss float64, correct int, err error) {
 	return loss, correct, nil
 }
 
-// logitsOf are the logits of one case, without dropout, until the next is asked for: C of
+// LogitsOf are the logits of one case, without dropout, until the next is asked for: C of
 // a classifier, 2 for each of T tokens of an AnswerHead.
-func (m *Model) logitsOf(c *Case) []float32 {
-	x := m.encodeOne(c.Tokens, c.Segments)
+func (m *Model) LogitsOf(c *Case) []float32 {
+	x := m.EncodeOne(c.Tokens, c.Segments)
 	return m.head.Forward(x, m.batch.Starts)
 }

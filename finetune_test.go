@@ -13,7 +13,7 @@ import (
 
 // asClassifier and asAnswerer are the configuration of a task.
 func asClassifier(c Config, labels ...string) Config {
-	c.setLabels(labels)
+	c.SetLabels(labels)
 	return c
 }
 
@@ -57,22 +57,22 @@ func TestHeadsMatchPyTorch(t *testing.T) {
 		{"classify", asClassifier(g.Config, "a", "b", "c"), meta.Labels, meta.ClassifyLoss},
 		{"answer", asAnswerer(g.Config), spans, meta.AnswerLoss},
 	} {
-		m, err := transfer(pretrained, task.config, 1, true)
+		m, err := Transfer(pretrained, task.config, 1, true)
 		check(t, err)
 		for _, p := range m.List {
 			if !strings.HasPrefix(p.Name, "bert.") {
 				copy(p.Value, heads.tensor(t, "weights/"+p.Name, len(p.Value)))
 			}
 		}
-		logits := m.head.Forward(m.encode(b), b.Starts)
+		logits := m.head.Forward(m.Encode(b), b.Starts)
 		heads.near(t, task.name+"/logits", logits)
 		loss, _ := m.head.Loss(task.labels)
 		if loss /= float64(len(b.Starts) - 1); math.Abs(loss-task.loss) > 1e-5 {
 			t.Errorf("%s: the loss is %.6f, PyTorch's %.6f", task.name, loss, task.loss)
 		}
-		dx := m.zeroGradient()
+		dx := m.ZeroGradient()
 		m.head.Backward(dx)
-		m.encodeBackward(dx)
+		m.EncodeBackward(dx)
 		for _, p := range m.List {
 			// What adds the same to all that a softmax compares has no gradient but
 			// for rounding.
@@ -113,7 +113,7 @@ func TestHeadBackwardsAreDerivatives(t *testing.T) {
 		}
 		labels := b.addCases(labelled, []int{0, 1})
 		m.SetDropout(3, 4)
-		name := task.config.architecture()
+		name := task.config.Architecture()
 
 		r := rand.New(rand.NewPCG(6, 6))
 		x := make([]float32, len(b.Tokens)*task.config.HiddenSize)
@@ -134,15 +134,15 @@ func TestHeadBackwardsAreDerivatives(t *testing.T) {
 			})
 
 		loss := func() float64 {
-			m.head.Forward(m.encode(b), b.Starts)
+			m.head.Forward(m.Encode(b), b.Starts)
 			sum, _ := m.head.Loss(labels)
 			return sum / 2
 		}
 		loss()
 		clear(m.Grad)
-		dx := m.zeroGradient()
+		dx := m.ZeroGradient()
 		m.head.Backward(dx)
-		m.encodeBackward(dx)
+		m.EncodeBackward(dx)
 		head := m.headParameters().List
 		for _, p := range m.List { // of the encoder, whose backward is not new, the vectors
 			if len(p.Shape) == 1 || slices.Contains(head, p) {
@@ -168,9 +168,9 @@ func TestTransferTakesTheEncoderOver(t *testing.T) {
 		return nil
 	}
 	const query, pooler, head = "bert.encoder.layer.1.attention.self.query.weight", "bert.pooler.dense.weight", "classifier.weight"
-	one, err := transfer(pretrained, c, 5, true)
+	one, err := Transfer(pretrained, c, 5, true)
 	check(t, err)
-	two, err := transfer(pretrained, c, 6, false)
+	two, err := Transfer(pretrained, c, 6, false)
 	check(t, err)
 	equal(t, named(one, query), named(pretrained, query))
 	equal(t, named(one, pooler), named(pretrained, pooler))
@@ -178,15 +178,15 @@ func TestTransferTakesTheEncoderOver(t *testing.T) {
 	if slices.Equal(named(two, pooler), named(pretrained, pooler)) || slices.Equal(named(one, head), named(two, head)) {
 		t.Error("two has the pooler of before, or the head of one")
 	}
-	further, err := transfer(one, c, 7, false)
+	further, err := Transfer(one, c, 7, false)
 	check(t, err)
 	equal(t, further.Value, one.Value)
-	other, err := transfer(one, asClassifier(pretrained.Config, "c", "d"), 7, true)
+	other, err := Transfer(one, asClassifier(pretrained.Config, "c", "d"), 7, true)
 	check(t, err)
 	if slices.Equal(named(other, head), named(one, head)) {
 		t.Error("the head for a and b is taken over for c and d")
 	}
-	answerer, err := transfer(one, asAnswerer(c), 7, true)
+	answerer, err := Transfer(one, asAnswerer(c), 7, true)
 	check(t, err)
 	equal(t, named(answerer, query), named(one, query))
 }
@@ -204,7 +204,7 @@ func TestFreezeTrainsTheHeadAlone(t *testing.T) {
 	m, err := NewModel(asClassifier(smallModel(t).Config, "even", "odd"), 1)
 	check(t, err)
 	before := slices.Clone(m.Value)
-	tuner := &Tuner{Model: m, Cases: smallCases()[:8], Settings: tuneSettings(), Epochs: 100, Freeze: true}
+	tuner := &Tuner{Model: m, Cases: smallCases()[:8], Settings: TuneSettings(), Epochs: 100, Freeze: true}
 	tuner.Settings.LearningRate = 1e-2
 	check(t, tuner.Train(t.Context()))
 	encoder := len(m.Value) - len(m.headParameters().Value)
@@ -212,7 +212,7 @@ func TestFreezeTrainsTheHeadAlone(t *testing.T) {
 	if slices.Equal(m.Value[encoder:], before[encoder:]) {
 		t.Error("the head has not changed")
 	}
-	if c := m.confusion(tuner.Cases); c.hits() != 8 {
+	if c := m.Confusion(tuner.Cases); c.Hits() != 8 {
 		t.Errorf("the head has learnt %v", c)
 	}
 }
@@ -224,7 +224,7 @@ func TestBestEpochIsKept(t *testing.T) {
 	scores := []float64{0.5, 0.8, 0.3, 0.8, 0.7}
 	var after [][]float32
 	var reports []Epoch
-	tuner := &Tuner{Model: m, Cases: smallCases(), Settings: tuneSettings(), Epochs: len(scores)}
+	tuner := &Tuner{Model: m, Cases: smallCases(), Settings: TuneSettings(), Epochs: len(scores)}
 	tuner.Evaluate = func() float64 {
 		after = append(after, slices.Clone(m.Value))
 		return scores[len(after)-1]
@@ -248,7 +248,7 @@ func TestBestEpochIsKept(t *testing.T) {
 // A classifier that Hugging Face has fine-tuned and saved gives its logits here.
 func TestHuggingFaceClassifier(t *testing.T) {
 	const dir = "testdata/huggingface"
-	m, tokenizer, err := LoadModel(dir)
+	m, tokenizer, _, err := LoadModel(dir)
 	check(t, err)
 	equal(t, m.Config.Labels(), []string{"baking", "sea", "other"})
 	var cases []struct {
@@ -263,7 +263,7 @@ func TestHuggingFaceClassifier(t *testing.T) {
 		ids, segments, cut := tokenizer.Sequence(c.A, c.B, m.Config.MaxPositionEmbeddings)
 		equal(t, ids, c.IDs)
 		equal(t, cut, 0)
-		logits := m.logitsOf(&Case{Tokens: ids, Segments: segments})
+		logits := m.LogitsOf(&Case{Tokens: ids, Segments: segments})
 		for i, want := range c.Logits {
 			if math.Abs(float64(logits[i])-want) > 1e-5 {
 				t.Errorf("%q %q: the logits are %v, Hugging Face's %v", c.A, c.B, logits, c.Logits)
@@ -279,15 +279,15 @@ func TestSavedHeads(t *testing.T) {
 	tokenizer, err := LoadTokenizer(dir)
 	check(t, err)
 	for _, c := range []Config{asClassifier(pretrained.Config, "yes", "no", "it depends"), asAnswerer(pretrained.Config)} {
-		m, err := transfer(pretrained, c, 1, true)
+		m, err := Transfer(pretrained, c, 1, true)
 		check(t, err)
 		out := filepath.Join(t.TempDir(), "tuned")
 		check(t, SaveModel(out, m, tokenizer))
-		loaded, _, err := LoadModel(out)
+		loaded, _, _, err := LoadModel(out)
 		check(t, err)
 		equal(t, loaded.Config, m.Config)
 		equal(t, loaded.Value, m.Value)
-		equal(t, loaded.Config.architecture(), c.architecture())
+		equal(t, loaded.Config.Architecture(), c.Architecture())
 	}
 	labels := asClassifier(pretrained.Config, "a", "b")
 	half := 1.5

@@ -70,7 +70,7 @@ func runProgram(t *testing.T, env []string, stdin string, args ...string) (statu
 // every loop, without dropout.
 func smallModel(t testing.TB) *Model {
 	t.Helper()
-	c := defaultConfig()
+	c := DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = 37, 20, 2, 4
 	c.IntermediateSize, c.MaxPositionEmbeddings = 28, 24
 	c.HiddenDropout, c.AttentionDropout, c.InitializerRange = 0, 0, 0.2
@@ -90,9 +90,9 @@ type plainText struct {
 func readText(r io.Reader) (*plainText, error) {
 	t := &plainText{}
 	var document []string
-	s := scanner{emit: func(b block) {
-		document = append(document, b.sentences()...)
-		if b.endsDocument(len(document)) {
+	s := scanner{emit: func(b Block) {
+		document = append(document, b.Sentences()...)
+		if b.EndsDocument(len(document)) {
 			t.Documents, document = append(t.Documents, document), nil
 		}
 	}}
@@ -114,7 +114,7 @@ func (text *plainText) lines() []string { return slices.Concat(text.Documents...
 
 // corpusOf is a text in tokens.
 func corpusOf(text *plainText, t *Tokenizer) (*Corpus, error) {
-	c := newCorpus(t)
+	c := NewCorpus(t)
 	c.add(t, len(text.Documents), func(i int) []string { return text.Documents[i] }, func(int, int) bool { return true })
 	c.endFile()
 	return c, c.Check()
@@ -168,13 +168,13 @@ type golden struct {
 	} `json:"optimizer"`
 
 	file    *os.File
-	tensors map[string]tensor
+	tensors map[string]Tensor
 }
 
 // loadGolden reads the golden files, and makes the model and the batch in them.
 func loadGolden(t *testing.T) (*golden, *Model, *Batch) {
 	t.Helper()
-	g := &golden{Config: defaultConfig()}
+	g := &golden{Config: DefaultConfig()}
 	data, err := os.ReadFile("testdata/golden.json")
 	check(t, err)
 	check(t, json.Unmarshal(data, g))

@@ -282,7 +282,7 @@ func TestFunctionsAreAccurate(t *testing.T) {
 		distribution, density := normal(f)
 		note("distribution", distribution, 0.5*math.Erfc(-float64(f)/math.Sqrt2), 1)
 		note("density", density, math.Exp(-0.5*float64(f)*float64(f))/math.Sqrt(2*math.Pi), 1)
-		note("tanh", tanhForward([]float32{f})[0], math.Tanh(float64(f)), 1)
+		note("tanh", TanhForward([]float32{f})[0], math.Tanh(float64(f)), 1)
 	}
 	for x := 1e-30; x < 1e30; x *= 1.01 {
 		worst["ln"] = max(worst["ln"], math.Abs(ln(x)-math.Log(x))/max(1, math.Abs(math.Log(x))))

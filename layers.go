@@ -11,22 +11,22 @@ import "math"
 // forward to backward are its fields. A layer's functions for parallel (forwardRows and
 // the like) are made once, in its constructor: made in each step they would be garbage.
 
-// grow returns a slice of length n, buf if it is large enough. The contents are
+// Grow returns a slice of length n, buf if it is large enough. The contents are
 // whatever they are.
-func grow[T any](buf []T, n int) []T {
+func Grow[T any](buf []T, n int) []T {
 	if cap(buf) < n {
 		return make([]T, n)
 	}
 	return buf[:n]
 }
 
-// A buffer is room for a result that is soon used up, so that layers may share it
+// A Buffer is room for a result that is soon used up, so that layers may share it
 // (EncoderLayer.share).
-type buffer struct{ floats []float32 }
+type Buffer struct{ floats []float32 }
 
-// room makes the buffer n floats long.
-func (b *buffer) room(n int) []float32 {
-	b.floats = grow(b.floats, n)
+// Room makes the buffer n floats long.
+func (b *Buffer) Room(n int) []float32 {
+	b.floats = Grow(b.floats, n)
 	return b.floats
 }
 
@@ -36,33 +36,33 @@ type Linear struct {
 	bias   *Param // (Out)
 
 	x  []float32 // (N, In)
-	y  *buffer   // (N, Out)
+	y  *Buffer   // (N, Out)
 	dy []float32 // (N, Out)
-	dx *buffer   // (N, In)
+	dx *Buffer   // (N, In)
 
 	addBiasGrad func(lo, hi int)
 }
 
-// newLinear makes a layer from in to out, named name.weight and name.bias.
-func newLinear(ps *Parameters, name string, in, out int) *Linear {
-	return newLinearOf(ps.matrix(name+".weight", out, in), ps.bias(name+".bias", out))
+// NewLinear makes a layer from in to out, named name.weight and name.bias.
+func NewLinear(ps *Parameters, name string, in, out int) *Linear {
+	return NewLinearOf(ps.Matrix(name+".weight", out, in), ps.Bias(name+".bias", out))
 }
 
-// newLinearOf makes a layer of these parameters, which it may share with others.
-func newLinearOf(weight, bias *Param) *Linear {
-	l := &Linear{weight: weight, bias: bias, y: new(buffer), dx: new(buffer)}
+// NewLinearOf makes a layer of these parameters, which it may share with others.
+func NewLinearOf(weight, bias *Param) *Linear {
+	l := &Linear{weight: weight, bias: bias, y: new(Buffer), dx: new(Buffer)}
 	l.addBiasGrad = l.addBiasGradColumns
 	return l
 }
 
-func (l *Linear) outIn() (out, in int) { return l.weight.Shape[0], l.weight.Shape[1] }
+func (l *Linear) OutIn() (out, in int) { return l.weight.Shape[0], l.weight.Shape[1] }
 
 // Forward: (N, In) → (N, Out).
 func (l *Linear) Forward(x []float32) []float32 {
-	out, in := l.outIn()
+	out, in := l.OutIn()
 	n := len(x) / in
 	l.x = x
-	y, w := l.y.room(n*out), rowMajor(l.weight.Value, out, in)
+	y, w := l.y.Room(n*out), rowMajor(l.weight.Value, out, in)
 	matmul(rowMajor(y, n, out), rowMajor(x, n, in), w.T(), repeated(l.bias.Value, n))
 	return y
 }
@@ -71,7 +71,7 @@ func (l *Linear) Forward(x []float32) []float32 {
 //
 //	dx = dy·W    dW += dyᵀ·x    db += Σ rows of dy
 func (l *Linear) Backward(dy []float32) []float32 {
-	dx := l.dx.room(len(l.x))
+	dx := l.dx.Room(len(l.x))
 	l.backward(dy, dx, matrix{})
 	return dx
 }
@@ -79,12 +79,12 @@ func (l *Linear) Backward(dy []float32) []float32 {
 // BackwardAdd is Backward where dx is added to what sum holds: the gradient
 // that x has from elsewhere.
 func (l *Linear) BackwardAdd(dy, sum []float32) {
-	_, in := l.outIn()
+	_, in := l.OutIn()
 	l.backward(dy, sum, rowMajor(sum, len(sum)/in, in))
 }
 
 func (l *Linear) backward(dy, dx []float32, start matrix) {
-	out, in := l.outIn()
+	out, in := l.OutIn()
 	n := len(dy) / out
 	l.dy = dy
 	x, dyn := rowMajor(l.x, n, in), rowMajor(dy, n, out)
@@ -95,7 +95,7 @@ func (l *Linear) backward(dy, dx []float32, start matrix) {
 }
 
 func (l *Linear) addBiasGradColumns(lo, hi int) {
-	out, _ := l.outIn()
+	out, _ := l.OutIn()
 	for at := 0; at < len(l.dy); at += out {
 		kernels.add(l.bias.Grad[lo:hi], l.dy[at+lo:at+hi])
 	}
@@ -113,13 +113,13 @@ type LayerNorm struct {
 	rstd []float32 // (N)
 	y    []float32 // (N, H)
 	dy   []float32 // (N, H)
-	dx   *buffer   // (N, H)
+	dx   *Buffer   // (N, H)
 
 	forward, backward, addGrads func(lo, hi int)
 }
 
-func newLayerNorm(ps *Parameters, name string, size int, epsilon float32) *LayerNorm {
-	l := &LayerNorm{gain: ps.gain(name+".weight", size), bias: ps.bias(name+".bias", size), epsilon: epsilon, dx: new(buffer)}
+func NewLayerNorm(ps *Parameters, name string, size int, epsilon float32) *LayerNorm {
+	l := &LayerNorm{gain: ps.Gain(name+".weight", size), bias: ps.Bias(name+".bias", size), epsilon: epsilon, dx: new(Buffer)}
 	l.forward, l.backward, l.addGrads = l.forwardRows, l.backwardRows, l.addGradColumns
 	return l
 }
@@ -127,25 +127,25 @@ func newLayerNorm(ps *Parameters, name string, size int, epsilon float32) *Layer
 // Forward: (N, H) → (N, H).
 func (l *LayerNorm) Forward(x []float32) []float32 {
 	l.x = x
-	l.resize(len(x))
+	l.Resize(len(x))
 	parallel(len(l.rstd), rowGrain, l.forward)
 	return l.y
 }
 
-// resize makes room for the results of size floats.
-func (l *LayerNorm) resize(size int) {
-	l.y, l.xhat, l.rstd = grow(l.y, size), grow(l.xhat, size), grow(l.rstd, size/len(l.gain.Value))
+// Resize makes room for the results of size floats.
+func (l *LayerNorm) Resize(size int) {
+	l.y, l.xhat, l.rstd = Grow(l.y, size), Grow(l.xhat, size), Grow(l.rstd, size/len(l.gain.Value))
 }
 
 func (l *LayerNorm) forwardRows(lo, hi int) {
 	h := len(l.gain.Value)
 	for r := lo; r < hi; r++ {
-		l.forwardRow(r, l.x[r*h:][:h])
+		l.ForwardRow(r, l.x[r*h:][:h])
 	}
 }
 
-// forwardRow normalises x into row r of y and xhat.
-func (l *LayerNorm) forwardRow(r int, x []float32) {
+// ForwardRow normalises x into row r of y and xhat.
+func (l *LayerNorm) ForwardRow(r int, x []float32) {
 	h := len(x)
 	mean := kernels.sum(x) / float32(h)
 	variance := kernels.squares(x, mean) / float32(h)
@@ -162,7 +162,7 @@ func (l *LayerNorm) forwardRow(r int, x []float32) {
 // in the variance that all of the row was normalised by.
 func (l *LayerNorm) Backward(dy []float32) []float32 {
 	l.dy = dy
-	l.dx.room(len(dy))
+	l.dx.Room(len(dy))
 	parallel(len(l.rstd), rowGrain, l.backward)
 	parallelColumns(len(l.gain.Value), l.addGrads)
 	return l.dx.floats
@@ -206,27 +206,27 @@ type Dropout struct {
 	drop     func(lo, hi int)
 }
 
-// newDropout makes the dropout that has this place in the model.
-func newDropout(rate *float64, site int) *Dropout {
+// NewDropout makes the dropout that has this place in the model.
+func NewDropout(rate *float64, site int) *Dropout {
 	d := &Dropout{rate: rate, site: site}
-	d.drop = func(lo, hi int) { d.apply(d.to[lo:hi], d.from[lo:hi], lo) }
+	d.drop = func(lo, hi int) { d.Apply(d.to[lo:hi], d.from[lo:hi], lo) }
 	return d
 }
 
-// set prepares the coins of a step; p = 0 switches dropout off.
-func (d *Dropout) set(p float64, seed uint64, step int) {
+// Set prepares the coins of a step; p = 0 switches dropout off.
+func (d *Dropout) Set(p float64, seed uint64, step int) {
 	d.key, d.before = uint32(mix(seed, forDropout, uint64(step), uint64(d.site))>>32), 0
 	d.threshold, d.scale = uint32(p*(1<<31)), float32(1/(1-p))
 }
 
-func (d *Dropout) active() bool { return d.threshold > 0 }
+func (d *Dropout) Active() bool { return d.threshold > 0 }
 
 // Forward: any shape.
 func (d *Dropout) Forward(x []float32) []float32 {
-	if !d.active() {
+	if !d.Active() {
 		return x
 	}
-	d.y = grow(d.y, len(x))
+	d.y = Grow(d.y, len(x))
 	d.from, d.to = x, d.y
 	parallel(len(x), elementGrain, d.drop)
 	return d.y
@@ -236,17 +236,17 @@ func (d *Dropout) Forward(x []float32) []float32 {
 //
 //	dx = dropout(dy)
 func (d *Dropout) Backward(dy []float32) []float32 {
-	if d.active() {
+	if d.Active() {
 		d.from, d.to = dy, dy
 		parallel(len(dy), elementGrain, d.drop)
 	}
 	return dy
 }
 
-// apply computes y = dropout(x) of a part, where x[0] is element first of the whole. While
+// Apply computes y = dropout(x) of a part, where x[0] is element first of the whole. While
 // dropout is off it does nothing, and y has to be x.
-func (d *Dropout) apply(y, x []float32, first int) {
-	if d.active() {
+func (d *Dropout) Apply(y, x []float32, first int) {
+	if d.Active() {
 		kernels.dropout(y, x, d.before+uint32(first), d.key, d.threshold, d.scale)
 	}
 }
@@ -257,13 +257,13 @@ func (d *Dropout) apply(y, x []float32, first int) {
 // Face, the one with erf).
 type Activation struct {
 	x, dy []float32
-	y     *buffer
+	y     *Buffer
 
 	forward, backward func(lo, hi int)
 }
 
-func newActivation() *Activation {
-	l := &Activation{y: new(buffer)}
+func NewActivation() *Activation {
+	l := &Activation{y: new(Buffer)}
 	l.forward = func(lo, hi int) { kernels.gelu(l.y.floats[lo:hi], l.x[lo:hi]) }
 	l.backward = func(lo, hi int) { kernels.geluBackward(l.dy[lo:hi], l.dy[lo:hi], l.x[lo:hi]) }
 	return l
@@ -272,7 +272,7 @@ func newActivation() *Activation {
 // Forward: any shape.
 func (l *Activation) Forward(x []float32) []float32 {
 	l.x = x
-	y := l.y.room(len(x))
+	y := l.y.Room(len(x))
 	parallel(len(x), elementGrain, l.forward)
 	return y
 }
@@ -286,8 +286,8 @@ func (l *Activation) Backward(dy []float32) []float32 {
 	return dy
 }
 
-// tanhForward: y = tanh(x) in place, from e^(−2|x|), which cannot overflow.
-func tanhForward(x []float32) []float32 {
+// TanhForward: y = tanh(x) in place, from e^(−2|x|), which cannot overflow.
+func TanhForward(x []float32) []float32 {
 	for i, v := range x {
 		e := exp(-2 * float32(math.Abs(float64(v))))
 		x[i] = float32(math.Copysign(float64((1-e)/(1+e)), float64(v)))
@@ -295,8 +295,8 @@ func tanhForward(x []float32) []float32 {
 	return x
 }
 
-// tanhBackward of y = tanh(x), in place: dx = dy·(1 − y²).
-func tanhBackward(dy, y []float32) []float32 {
+// TanhBackward of y = tanh(x), in place: dx = dy·(1 − y²).
+func TanhBackward(dy, y []float32) []float32 {
 	for i, v := range y {
 		dy[i] *= fma(-v, v, 1)
 	}
@@ -315,7 +315,7 @@ type CrossEntropy struct {
 	rows func(lo, hi int)
 }
 
-func newCrossEntropy() *CrossEntropy {
+func NewCrossEntropy() *CrossEntropy {
 	l := &CrossEntropy{}
 	l.rows = l.forwardBackwardRows
 	return l
@@ -328,7 +328,7 @@ func newCrossEntropy() *CrossEntropy {
 //	dlogits = weight·(p − onehot(label))
 func (l *CrossEntropy) ForwardBackward(logits []float32, labels []int32, weight float32) (loss float64, correct int) {
 	l.logits, l.labels, l.weight = logits, labels, weight
-	l.losses, l.best = grow(l.losses, len(labels)), grow(l.best, len(labels))
+	l.losses, l.best = Grow(l.losses, len(labels)), Grow(l.best, len(labels))
 	parallel(len(labels), 1, l.rows)
 	for i := range labels {
 		loss += l.losses[i]
@@ -352,15 +352,15 @@ func (l *CrossEntropy) forwardBackwardRows(lo, hi int) {
 	}
 }
 
-// softmax makes of x, in place, e^(scale·x) / Σ e^(scale·x): numbers between 0 and 1
+// Softmax makes of x, in place, e^(scale·x) / Σ e^(scale·x): numbers between 0 and 1
 // that add up to 1.
-func softmax(x []float32, scale float32) []float32 {
+func Softmax(x []float32, scale float32) []float32 {
 	sum := kernels.expSum(x, kernels.maximum(x), scale)
 	kernels.scale(x, 1/sum)
 	return x
 }
 
-// softmaxBackward makes of dp, the gradient of p = softmax(x, scale), that of x, in place.
-func softmaxBackward(dp, p []float32, scale float32) {
+// SoftmaxBackward makes of dp, the gradient of p = softmax(x, scale), that of x, in place.
+func SoftmaxBackward(dp, p []float32, scale float32) {
 	kernels.softmaxBackward(dp, p, kernels.dot(dp, p), scale)
 }

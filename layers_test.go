@@ -84,17 +84,17 @@ func TestBackwardsAreDerivatives(t *testing.T) {
 	ps := &Parameters{}
 	c := smallModel(t).Config
 	dropout := func(*float64) *Dropout {
-		d := newDropout(nil, 1)
-		d.set(0.3, 5, 1) // the same coins in each forward
+		d := NewDropout(nil, 1)
+		d.Set(0.3, 5, 1) // the same coins in each forward
 		return d
 	}
-	linear, norm := newLinear(ps, "linear", h, 7), newLayerNorm(ps, "norm", h, 1e-12)
+	linear, norm := NewLinear(ps, "linear", h, 7), NewLayerNorm(ps, "norm", h, 1e-12)
 	output := newOutput(ps, "output.", 7, &c, dropout(nil))
-	embeddings := newEmbeddings(ps, &c, dropout(nil))
+	embeddings := NewEmbeddings(ps, &c, dropout(nil))
 	attention := newAttention(ps, "attention.", &c, dropout(nil))
-	layer := newEncoderLayer(ps, "layer.", &c, dropout)
-	pooler, mlm := newPooler(ps, &c), newMLMHead(ps, &c, embeddings.Word)
-	ps.allocate()
+	layer := NewEncoderLayer(ps, "layer.", &c, dropout)
+	pooler, mlm := NewPooler(ps, &c), newMLMHead(ps, &c, embeddings.Word)
+	ps.Allocate()
 	for i := range ps.Value {
 		ps.Value[i] = 0.4 * float32(r.NormFloat64())
 	}
@@ -119,11 +119,11 @@ func TestBackwardsAreDerivatives(t *testing.T) {
 		func(dy []float32) [][]float32 { return one(norm.Backward(dy)) })
 	differences(t, "Output", named("output"), [][]float32{x, sub}, func() []float32 { return output.Forward(x, sub) },
 		func(dy []float32) [][]float32 { dx, dsub := output.Backward(dy); return [][]float32{dx, dsub} })
-	activation := newActivation()
+	activation := NewActivation()
 	differences(t, "GELU", nil, [][]float32{x}, func() []float32 { return activation.Forward(x) },
 		func(dy []float32) [][]float32 { return one(activation.Backward(dy)) })
-	tanh := func() []float32 { return tanhForward(append([]float32(nil), x...)) }
-	differences(t, "tanh", nil, [][]float32{x}, tanh, func(dy []float32) [][]float32 { return one(tanhBackward(dy, tanh())) })
+	tanh := func() []float32 { return TanhForward(append([]float32(nil), x...)) }
+	differences(t, "tanh", nil, [][]float32{x}, tanh, func(dy []float32) [][]float32 { return one(TanhBackward(dy, tanh())) })
 
 	batch := &Batch{Starts: starts}
 	for i := range n {
@@ -151,7 +151,7 @@ func TestCrossEntropyIsDerivative(t *testing.T) {
 	for i := range logits {
 		logits[i] = 2 * float32(r.NormFloat64())
 	}
-	l := newCrossEntropy()
+	l := NewCrossEntropy()
 	loss := func() float64 {
 		sum, _ := l.ForwardBackward(append([]float32(nil), logits...), labels, 1)
 		return sum / rows
@@ -208,12 +208,12 @@ func TestDropout(t *testing.T) {
 	for i := range ones {
 		ones[i] = 1
 	}
-	d := newDropout(new(float64), 2)
+	d := NewDropout(new(float64), 2)
 	for _, p := range []float64{0.05, 0.1, 0.5} {
-		d.set(p, 1, 10)
-		d.apply(first, ones, 0)
-		d.set(p, 1, 11)
-		d.apply(second, ones, 0)
+		d.Set(p, 1, 10)
+		d.Apply(first, ones, 0)
+		d.Set(p, 1, 11)
+		d.Apply(second, ones, 0)
 		dropped, both, sum := 0, 0, 0.0
 		for i := range first {
 			if first[i] == 0 {
@@ -229,16 +229,16 @@ func TestDropout(t *testing.T) {
 			t.Errorf("p = %v: %d of %d dropped, %d of them again in the next step, mean %v", p, dropped, n, both, sum/n)
 		}
 	}
-	d.set(0.3, 1, 1)
-	d.apply(first, ones, 0)
-	d.apply(second[100:], ones[100:], 100)
+	d.Set(0.3, 1, 1)
+	d.Apply(first, ones, 0)
+	d.Apply(second[100:], ones[100:], 100)
 	equal(t, second[100:], first[100:]) // a part has the coins of the whole
 }
 
 // A training step allocates nothing once the largest batch has been seen.
 func TestStepDoesNotAllocate(t *testing.T) {
 	trainer, _ := demoTrainer(t)
-	trainer.optimizer = newAdamW(&trainer.Model.Parameters, &trainer.Settings)
+	trainer.optimizer = NewAdamW(&trainer.Model.Parameters, &trainer.Settings)
 	_, _, err := trainer.Step(1e-3)
 	check(t, err)
 	m, b := trainer.Model, &trainer.batch

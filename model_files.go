@@ -34,32 +34,27 @@ func SaveModel(dir string, m *Model, t *Tokenizer) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	return saveFiles(dir, dir, modelFiles(m, t))
+	return saveFiles(dir, dir, ModelFiles(m, t))
 }
 
-// modelFiles are the files of a model folder.
-func modelFiles(m *Model, t *Tokenizer) []savedFile {
+// ModelFiles are the files of a model folder.
+func ModelFiles(m *Model, t *Tokenizer) []savedFile {
 	m.Config.PadTokenID = int(t.pad)
-	settings := tokenizerConfig{
-		"BertTokenizer", t.Rules.settings(), m.Config.MaxPositionEmbeddings,
+	settings := TokenizerConfig{
+		"BertTokenizer", t.Rules.Settings(), m.Config.MaxPositionEmbeddings,
 		padToken, unkToken, clsToken, sepToken, maskToken,
 	}
 	return []savedFile{
 		{configFile, func(w io.Writer) error { return writeJSON(w, m.Config) }},
 		{vocabFile, func(w io.Writer) error { return WriteVocabulary(w, t.Words) }},
 		{tokenizerConfigFile, func(w io.Writer) error { return writeJSON(w, settings) }},
-		{modelFile, func(w io.Writer) error { return writeSafetensors(w, m.List) }},
+		{modelFile, func(w io.Writer) error { return WriteSafetensors(w, m.List) }},
 	}
 }
 
-// LoadModel reads the model folder dir.
-func LoadModel(dir string) (*Model, *Tokenizer, error) {
-	m, t, _, err := loadModel(dir)
-	return m, t, err
-}
-
-// loadModel is LoadModel. It also returns the parts that were not in the file and are new.
-func loadModel(dir string) (*Model, *Tokenizer, []string, error) {
+// LoadModel reads the model folder dir. It also returns the parts that were not in the
+// file and are new.
+func LoadModel(dir string) (*Model, *Tokenizer, []string, error) {
 	config, err := loadConfig(filepath.Join(dir, configFile))
 	if err != nil {
 		return nil, nil, nil, err
@@ -90,7 +85,7 @@ func loadConfig(name string) (Config, error) {
 		PositionEmbeddingType string `json:"position_embedding_type"`
 		TieWordEmbeddings     bool   `json:"tie_word_embeddings"`
 		IsDecoder             bool   `json:"is_decoder"`
-	}{defaultConfig(), "absolute", true, false}
+	}{DefaultConfig(), "absolute", true, false}
 	data, err := readSmall(name)
 	if err != nil {
 		return config.Config, err
@@ -98,8 +93,8 @@ func loadConfig(name string) (Config, error) {
 	if err := json.Unmarshal(data, &config); err != nil {
 		return config.Config, wrap(name, err)
 	}
-	if config.architecture() == preTraining { // also of what was saved as something smaller
-		config.Architectures = defaultConfig().Architectures
+	if config.Architecture() == preTraining { // also of what was saved as something smaller
+		config.Architectures = DefaultConfig().Architectures
 	}
 	switch err = config.Check(); {
 	case err != nil:
@@ -133,15 +128,15 @@ const freshSeed = 1
 // loadParameters makes a model and reads its parameters, once it is certain that the
 // file has them all. An optional part may be missing as a whole; then it is new.
 func loadParameters(name string, config Config) (m *Model, fresh []string, err error) {
-	f, tensors, err := openSafetensors(name)
+	f, tensors, err := OpenSafetensors(name)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer f.Close()
-	if m, err = newModel(config); err != nil {
+	if m, err = NewEmptyModel(config); err != nil {
 		return nil, nil, wrap(name, err)
 	}
-	found, has := make([]*tensor, len(m.List)), map[string]bool{}
+	found, has := make([]*Tensor, len(m.List)), map[string]bool{}
 	for i, p := range m.List {
 		if t, ok := findTensor(tensors, p.Name); ok {
 			found[i], has[partOf(p.Name)] = &t, true
@@ -149,7 +144,7 @@ func loadParameters(name string, config Config) (m *Model, fresh []string, err e
 	}
 	for i, p := range m.List {
 		switch t, part := found[i], partOf(p.Name); {
-		case t == nil && part != "" && !has[part] && config.architecture() == preTraining:
+		case t == nil && part != "" && !has[part] && config.Architecture() == preTraining:
 			if !slices.Contains(fresh, part) {
 				fresh = append(fresh, part)
 			}
@@ -164,17 +159,17 @@ func loadParameters(name string, config Config) (m *Model, fresh []string, err e
 			return nil, nil, fmt.Errorf("%s: tensor %s %w", name, p.Name, err)
 		}
 	}
-	m.allocate()
+	m.Allocate()
 	if len(fresh) > 0 {
-		m.initialize(freshSeed, float32(config.InitializerRange))
+		m.Initialize(freshSeed, float32(config.InitializerRange))
 	}
-	return m, fresh, wrap(name, readTensors(f, m.List, found))
+	return m, fresh, wrap(name, ReadTensors(f, m.List, found))
 }
 
 // findTensor finds a parameter under Hugging Face's name, or one of those that
 // other files have: gamma and beta in a LayerNorm, no "bert." before them, the
 // bias of the MLM head as its decoder's.
-func findTensor(tensors map[string]tensor, name string) (tensor, bool) {
+func findTensor(tensors map[string]Tensor, name string) (Tensor, bool) {
 	old := name
 	if strings.Contains(name, "LayerNorm") {
 		old = strings.NewReplacer(".weight", ".gamma", ".bias", ".beta").Replace(name)
@@ -189,5 +184,5 @@ func findTensor(tensors map[string]tensor, name string) (tensor, bool) {
 			}
 		}
 	}
-	return tensor{}, false
+	return Tensor{}, false
 }

@@ -76,7 +76,7 @@ func TestBadModelsAreRefused(t *testing.T) {
 	} {
 		dir, _ := savedModel(t)
 		changeFile(t, dir, c.file, c.change)
-		_, _, err := LoadModel(dir)
+		_, _, _, err := LoadModel(dir)
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), dir) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: the error is %v, want a line with %q", c.file, err, c.want)
 		}
@@ -84,7 +84,7 @@ func TestBadModelsAreRefused(t *testing.T) {
 	for _, file := range []string{configFile, vocabFile, modelFile} {
 		dir, _ := savedModel(t)
 		check(t, os.Remove(filepath.Join(dir, file)))
-		if _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), file) {
+		if _, _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), file) {
 			t.Errorf("without %s the error is %v", file, err)
 		}
 	}
@@ -106,9 +106,9 @@ func TestOldNamesAreRead(t *testing.T) {
 	}
 	tied := *m.embeddings.Word
 	tied.Name = "cls.predictions.decoder.weight"
-	check(t, writeSafetensors(&file, append(list, &tied)))
+	check(t, WriteSafetensors(&file, append(list, &tied)))
 	check(t, os.WriteFile(filepath.Join(dir, modelFile), file.Bytes(), 0o666))
-	loaded, _, err := LoadModel(dir)
+	loaded, _, _, err := LoadModel(dir)
 	check(t, err)
 	equal(t, loaded.Value, m.Value)
 }
@@ -135,7 +135,7 @@ func TestWriteFileIsAllOrNothing(t *testing.T) {
 // No file makes the reader go wrong: what it accepts lies inside the file.
 func FuzzSafetensors(f *testing.F) {
 	var file bytes.Buffer
-	check(f, writeSafetensors(&file, []*Param{{Name: "a", Shape: []int{2, 2}, Value: make([]float32, 4)}, {Name: "b", Shape: []int{1}, Value: make([]float32, 1)}}))
+	check(f, WriteSafetensors(&file, []*Param{{Name: "a", Shape: []int{2, 2}, Value: make([]float32, 4)}, {Name: "b", Shape: []int{1}, Value: make([]float32, 1)}}))
 	f.Add(file.Bytes())
 	for _, header := range []string{`{}`, `{"a":{"dtype":"F32","shape":[9223372036854775807,4],"data_offsets":[0,16]}}`, `{"a":{"dtype":"F32","shape":[],"data_offsets":[-4,0]}}`} {
 		f.Add(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...))
@@ -165,7 +165,7 @@ func FuzzConfig(f *testing.F) {
 		name := filepath.Join(t.TempDir(), configFile)
 		check(t, os.WriteFile(name, data, 0o666))
 		if c, err := loadConfig(name); err == nil {
-			if _, err := newModel(c); err != nil {
+			if _, err := NewEmptyModel(c); err != nil {
 				t.Errorf("%+v was accepted, but: %v", c, err)
 			}
 		}

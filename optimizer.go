@@ -31,8 +31,8 @@ const pieceSize = 1 << 14
 
 const adamEpsilon = 1e-6 // as in Google's BERT
 
-// newAdamW makes an optimizer that has not taken a step.
-func newAdamW(ps *Parameters, s *Settings) *AdamW {
+// NewAdamW makes an optimizer that has not taken a step.
+func NewAdamW(ps *Parameters, s *Settings) *AdamW {
 	a := &AdamW{
 		Beta1: s.Beta1, Beta2: s.Beta2, WeightDecay: s.WeightDecay,
 		first: make([]float32, len(ps.Value)), second: make([]float32, len(ps.Value)),
@@ -98,10 +98,10 @@ func (a *AdamW) updatePieces(lo, hi int) {
 	}
 }
 
-// moments are the optimizer's two numbers for each parameter, as tensors of the
+// Moments are the optimizer's two numbers for each parameter, as tensors of the
 // parameters' shapes. They lie in first and second, and are saved with the model,
 // so that training goes on from a checkpoint as if it had not stopped.
-func (a *AdamW) moments(ps *Parameters) []*Param {
+func (a *AdamW) Moments(ps *Parameters) []*Param {
 	var list []*Param
 	for _, m := range []struct {
 		prefix string
@@ -109,8 +109,8 @@ func (a *AdamW) moments(ps *Parameters) []*Param {
 	}{{"first.", a.first}, {"second.", a.second}} {
 		at := 0
 		for _, p := range ps.List {
-			list = append(list, &Param{Name: m.prefix + p.Name, Shape: p.Shape, Value: m.values[at:][:p.size()]})
-			at += p.size()
+			list = append(list, &Param{Name: m.prefix + p.Name, Shape: p.Shape, Value: m.values[at:][:p.Size()]})
+			at += p.Size()
 		}
 	}
 	return list

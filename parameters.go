@@ -24,17 +24,17 @@ type Parameters struct {
 	Grad  []float32
 }
 
-// matrix, gain and bias add a parameter to the list. It has values once
+// Matrix, gain and bias add a parameter to the list. It has values once
 // allocate has been called.
-func (ps *Parameters) matrix(name string, out, in int) *Param {
+func (ps *Parameters) Matrix(name string, out, in int) *Param {
 	return ps.add(&Param{Name: name, Shape: []int{out, in}, Decay: true})
 }
 
-func (ps *Parameters) gain(name string, n int) *Param {
+func (ps *Parameters) Gain(name string, n int) *Param {
 	return ps.add(&Param{Name: name, Shape: []int{n}, Fill: 1})
 }
 
-func (ps *Parameters) bias(name string, n int) *Param {
+func (ps *Parameters) Bias(name string, n int) *Param {
 	return ps.add(&Param{Name: name, Shape: []int{n}})
 }
 
@@ -43,8 +43,8 @@ func (ps *Parameters) add(p *Param) *Param {
 	return p
 }
 
-// size is the number of floats of p.
-func (p *Param) size() int {
+// Size is the number of floats of p.
+func (p *Param) Size() int {
 	n := 1
 	for _, d := range p.Shape {
 		n *= d
@@ -52,25 +52,25 @@ func (p *Param) size() int {
 	return n
 }
 
-// allocate makes the two blocks and gives each parameter its windows.
-func (ps *Parameters) allocate() {
+// Allocate makes the two blocks and gives each parameter its windows.
+func (ps *Parameters) Allocate() {
 	total := 0
 	for _, p := range ps.List {
-		total += p.size()
+		total += p.Size()
 	}
 	ps.Value, ps.Grad = make([]float32, total), make([]float32, total)
 	at := 0
 	for _, p := range ps.List {
-		end := at + p.size()
+		end := at + p.Size()
 		p.Value, p.Grad = ps.Value[at:end:end], ps.Grad[at:end:end]
 		at = end
 	}
 }
 
-// initialize gives every parameter the value it starts from: matrices a normal
+// Initialize gives every parameter the value it starts from: matrices a normal
 // distribution of standard deviation sigma that is cut off at 2·sigma (Google's
 // BERT), gains 1, biases 0.
-func (ps *Parameters) initialize(seed uint64, sigma float32) {
+func (ps *Parameters) Initialize(seed uint64, sigma float32) {
 	parallel(len(ps.List), 1, func(lo, hi int) {
 		for i, p := range ps.List[lo:hi] {
 			r := random(seed, forWeights, uint64(lo+i))
@@ -95,13 +95,13 @@ func truncatedNormal(r *rand.Rand) float32 {
 	}
 }
 
-// row and gradRow are row i of a matrix and of its gradient.
-func (p *Param) row(i int32) []float32 {
+// Row and gradRow are row i of a matrix and of its gradient.
+func (p *Param) Row(i int32) []float32 {
 	w := p.Shape[1]
 	return p.Value[int(i)*w:][:w]
 }
 
-func (p *Param) gradRow(i int32) []float32 {
+func (p *Param) GradRow(i int32) []float32 {
 	w := p.Shape[1]
 	return p.Grad[int(i)*w:][:w]
 }

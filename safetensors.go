@@ -25,8 +25,8 @@ import (
 // meaning: no name twice, and the tensors cover the numbers from the first byte
 // to the last, without a hole and without sharing any.
 
-// tensor is where a tensor lies in a file.
-type tensor struct {
+// Tensor is where a tensor lies in a file.
+type Tensor struct {
 	DType   string   `json:"dtype"`
 	Shape   []int    `json:"shape"`
 	Offsets [2]int64 `json:"data_offsets"`
@@ -47,14 +47,14 @@ var bytesOf = map[string]int64{
 	"F64": 8, "I64": 8, "U64": 8, "I32": 4, "U32": 4, "I16": 2, "U16": 2, "I8": 1, "U8": 1, "BOOL": 1, "F8_E4M3": 1, "F8_E5M2": 1,
 }
 
-// writeSafetensors writes the parameters' values, in their order.
-func writeSafetensors(w io.Writer, list []*Param) error {
+// WriteSafetensors writes the parameters' values, in their order.
+func WriteSafetensors(w io.Writer, list []*Param) error {
 	var header bytes.Buffer
 	header.WriteString(`{"` + metadataKey + `":{"format":"pt"}`)
 	offset := int64(0)
 	for _, p := range list {
-		end := offset + int64(p.size())*bytesOfF32
-		entry, err := json.Marshal(tensor{DType: "F32", Shape: p.Shape, Offsets: [2]int64{offset, end}})
+		end := offset + int64(p.Size())*bytesOfF32
+		entry, err := json.Marshal(Tensor{DType: "F32", Shape: p.Shape, Offsets: [2]int64{offset, end}})
 		if err != nil {
 			return err
 		}
@@ -88,7 +88,7 @@ func writeSafetensors(w io.Writer, list []*Param) error {
 // readSafetensorsHeader reads where each tensor is, in a file of so many bytes.
 // The error says which rule of the format is broken. It never asks for more
 // memory than the file has bytes of header.
-func readSafetensorsHeader(r io.ReaderAt, size int64) (map[string]tensor, error) {
+func readSafetensorsHeader(r io.ReaderAt, size int64) (map[string]Tensor, error) {
 	var length [headerLengthSize]byte
 	if _, err := r.ReadAt(length[:], 0); err != nil {
 		return nil, fmt.Errorf("the file has %d bytes, too few for a safetensors file", size)
@@ -104,7 +104,7 @@ func readSafetensorsHeader(r io.ReaderAt, size int64) (map[string]tensor, error)
 		return nil, errors.New("header: it does not begin with {")
 	}
 	base := headerLengthSize + int64(n)
-	tensors := map[string]tensor{}
+	tensors := map[string]Tensor{}
 	err := h.object(func(name string) error {
 		if name == metadataKey {
 			return wrap(metadataKey, h.object(func(string) error { _, err := h.string(); return err }))
@@ -128,12 +128,12 @@ func readSafetensorsHeader(r io.ReaderAt, size int64) (map[string]tensor, error)
 
 // checkCover sees to it that the tensors follow one another from the first of
 // room bytes to the last.
-func checkCover(tensors map[string]tensor, room int64) error {
-	all := make([]tensor, 0, len(tensors))
+func checkCover(tensors map[string]Tensor, room int64) error {
+	all := make([]Tensor, 0, len(tensors))
 	for _, t := range tensors {
 		all = append(all, t)
 	}
-	slices.SortFunc(all, func(a, b tensor) int {
+	slices.SortFunc(all, func(a, b Tensor) int {
 		return cmp.Or(cmp.Compare(a.Offsets[0], b.Offsets[0]), cmp.Compare(a.Offsets[1], b.Offsets[1]))
 	})
 	end := int64(0)
@@ -230,7 +230,7 @@ func (h headerReader) numbers() ([]int64, error) {
 }
 
 // tensor reads the entry of a tensor, which has these three fields.
-func (h headerReader) tensor() (t tensor, err error) {
+func (h headerReader) tensor() (t Tensor, err error) {
 	fields := 0
 	err = h.object(func(name string) (err error) {
 		var list []int64
@@ -283,7 +283,7 @@ func (h headerReader) end() error {
 }
 
 // check looks at a tensor in a file that has room bytes of numbers.
-func (t *tensor) check(room int64) error {
+func (t *Tensor) check(room int64) error {
 	begin, end := t.Offsets[0], t.Offsets[1]
 	if end < begin {
 		return fmt.Errorf("data_offsets are %v, want a beginning and an end", t.Offsets)
@@ -310,7 +310,7 @@ func (t *tensor) check(room int64) error {
 
 // read reads the numbers of a tensor into values, which has room for them. Floats
 // of 16 bits become the same numbers in 32.
-func (t *tensor) read(r io.ReaderAt, values []float32) error {
+func (t *Tensor) read(r io.ReaderAt, values []float32) error {
 	size := int(bytesOf[t.DType])
 	buf := make([]byte, min(1<<16, len(values)*size))
 	at := t.base + t.Offsets[0]
@@ -349,15 +349,15 @@ func float16(bits uint16) float32 {
 	return math.Float32frombits(sign | (exponent+127-15)<<23 | fraction<<13)
 }
 
-// openSafetensors opens a file and reads its header.
-func openSafetensors(name string) (*os.File, map[string]tensor, error) {
+// OpenSafetensors opens a file and reads its header.
+func OpenSafetensors(name string) (*os.File, map[string]Tensor, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, nil, err
 	}
 	info, err := f.Stat()
 	if err == nil {
-		var tensors map[string]tensor
+		var tensors map[string]Tensor
 		if tensors, err = readSafetensorsHeader(f, info.Size()); err == nil {
 			return f, tensors, nil
 		}
@@ -366,8 +366,8 @@ func openSafetensors(name string) (*os.File, map[string]tensor, error) {
 	return nil, nil, wrap(name, err)
 }
 
-// readTensors reads the parameters' values, but for those that are not found (nil).
-func readTensors(f io.ReaderAt, list []*Param, found []*tensor) error {
+// ReadTensors reads the parameters' values, but for those that are not found (nil).
+func ReadTensors(f io.ReaderAt, list []*Param, found []*Tensor) error {
 	for i, p := range list {
 		if found[i] == nil {
 			continue

@@ -50,18 +50,18 @@ func TestFloatsOf16Bits(t *testing.T) {
 		at := 0
 		for i, p := range m.List {
 			fmt.Fprintf(&header, `%c"%s":{"dtype":"%s","shape":%s,"data_offsets":[%d,%d]}`, "{,"[min(i, 1)], p.Name, kind.dtype,
-				strings.ReplaceAll(fmt.Sprint(p.Shape), " ", ","), 2*at, 2*(at+p.size()))
-			for _, x := range want[at : at+p.size()] {
+				strings.ReplaceAll(fmt.Sprint(p.Shape), " ", ","), 2*at, 2*(at+p.Size()))
+			for _, x := range want[at : at+p.Size()] {
 				if _, ok := codes[x]; !ok {
 					codes[x] = kind.encode(x)
 				}
 				numbers = binary.LittleEndian.AppendUint16(numbers, codes[x])
 			}
-			at += p.size()
+			at += p.Size()
 		}
 		header.WriteString("}")
 		check(t, os.WriteFile(filepath.Join(dir, modelFile), append([]byte(safetensorsWith(header.String(), 0)), numbers...), 0o666))
-		loaded, _, err := LoadModel(dir)
+		loaded, _, _, err := LoadModel(dir)
 		check(t, err)
 		equal(t, loaded.Value, want)
 	}
@@ -89,7 +89,7 @@ func TestMissingHeads(t *testing.T) {
 			}
 		}
 		var file bytes.Buffer
-		check(t, writeSafetensors(&file, list))
+		check(t, WriteSafetensors(&file, list))
 		check(t, os.WriteFile(filepath.Join(dir, modelFile), file.Bytes(), 0o666))
 		status, _, stderr := runHere("", "fill", "-model", dir, "[MASK]")
 		if message, failed := strings.CutPrefix(c.want, "error: "); failed {
@@ -101,7 +101,7 @@ func TestMissingHeads(t *testing.T) {
 		if status != exitDone || c.want == "" && stderr != "" || !strings.Contains(stderr, c.want) {
 			t.Errorf("without %v: exit status %d, %s", c.without, status, stderr)
 		}
-		loaded, _, err := LoadModel(dir)
+		loaded, _, _, err := LoadModel(dir)
 		check(t, err)
 		for i, p := range m.List {
 			kept := slices.Contains(list, p)
@@ -117,7 +117,7 @@ func TestMissingHeads(t *testing.T) {
 func TestWhatIsNotRead(t *testing.T) {
 	dir, _ := savedModel(t)
 	check(t, os.Rename(filepath.Join(dir, modelFile), filepath.Join(dir, pickleFile)))
-	if _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), "python3 -c") || !strings.Contains(err.Error(), pickleFile) || strings.Contains(err.Error(), "\n") {
+	if _, _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), "python3 -c") || !strings.Contains(err.Error(), pickleFile) || strings.Contains(err.Error(), "\n") {
 		t.Errorf("the error is %v", err)
 	}
 	for field, want := range map[string]string{
@@ -127,7 +127,7 @@ func TestWhatIsNotRead(t *testing.T) {
 	} {
 		dir, _ := savedModel(t)
 		changeFile(t, dir, configFile, replace("{", "{"+field+","))
-		if _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), want) {
+		if _, _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: the error is %v", field, err)
 		}
 	}

@@ -17,7 +17,7 @@ import (
 // [right][given].
 type Confusion [][]int
 
-func newConfusion(labels int) Confusion {
+func NewConfusion(labels int) Confusion {
 	c := make(Confusion, labels)
 	for i := range c {
 		c[i] = make([]int, labels)
@@ -38,8 +38,8 @@ func (c Confusion) sums() (right, given []int, total int) {
 	return right, given, total
 }
 
-// hits is how often the label given was the right one.
-func (c Confusion) hits() int {
+// Hits is how often the label given was the right one.
+func (c Confusion) Hits() int {
 	n := 0
 	for i := range c {
 		n += c[i][i]
@@ -70,7 +70,7 @@ type ClassScore struct {
 // scikit-learn.
 func (c Confusion) Score(labels []string) ClassScore {
 	right, given, total := c.sums()
-	s := ClassScore{Count: total, Accuracy: ratio(float64(c.hits()), total), Matthews: c.Matthews(), Confusion: c}
+	s := ClassScore{Count: total, Accuracy: ratio(float64(c.Hits()), total), Matthews: c.Matthews(), Confusion: c}
 	for i, label := range labels {
 		hits := c[i][i]
 		l := LabelScore{label, ratio(float64(hits), given[i]), ratio(float64(hits), right[i]), ratio(float64(2*hits), given[i]+right[i]), right[i]}
@@ -88,7 +88,7 @@ func (c Confusion) Score(labels []string) ClassScore {
 //	(h·n − Σ r_k·g_k) / √((n² − Σ g_k²)·(n² − Σ r_k²))
 func (c Confusion) Matthews() float64 {
 	right, given, n := c.sums()
-	covariance, ofGiven, ofRight := c.hits()*n, n*n, n*n
+	covariance, ofGiven, ofRight := c.Hits()*n, n*n, n*n
 	for k := range c {
 		covariance -= right[k] * given[k]
 		ofGiven -= given[k] * given[k]

@@ -24,17 +24,17 @@ type Settings struct {
 	LogEvery     int // steps between reports
 }
 
-// defaultSettings are the paper's, but for the number of steps and the rate,
+// DefaultSettings are the paper's, but for the number of steps and the rate,
 // which suit an hour more than a week.
-func defaultSettings() Settings {
+func DefaultSettings() Settings {
 	return Settings{
 		Steps: 2000, Batch: 32, MaxSeq: 128, ShortSeqProb: 0.1, LearningRate: 5e-4, Warmup: -1, Schedule: "linear",
 		Beta1: 0.9, Beta2: 0.999, WeightDecay: 0.01, Accumulate: 1, Seed: 1, LogEvery: 100,
 	}
 }
 
-// complete fills in what follows from other settings where it is left open.
-func (s *Settings) complete() {
+// Complete fills in what follows from other settings where it is left open.
+func (s *Settings) Complete() {
 	if s.ShortSeq == 0 {
 		s.ShortSeq = s.MaxSeq
 	}
@@ -93,5 +93,5 @@ func (s *Settings) Rate(t int) float64 {
 	return s.LearningRate * float64(s.Steps-t) / float64(s.Steps-s.Warmup)
 }
 
-// shortSteps is the number of steps with short sequences.
-func (s *Settings) shortSteps() int { return int(math.Round(s.ShortPart * float64(s.Steps))) }
+// ShortSteps is the number of steps with short sequences.
+func (s *Settings) ShortSteps() int { return int(math.Round(s.ShortPart * float64(s.Steps))) }

@@ -98,7 +98,7 @@ func (s *story) embedding(at int) {
 		"their sum", "normalised",
 	}
 	width := max(narrowToken, utf8.RuneCountInString(names[0]))
-	for i, vector := range s.m.embeddings.vectors(at) {
+	for i, vector := range s.m.embeddings.Vectors(at) {
 		fmt.Fprintf(s, "   %-*s", width, names[i])
 		for _, v := range vector[:min(6, len(vector))] {
 			fmt.Fprintf(s, " %7.3f", v)

@@ -29,9 +29,9 @@ type Stream struct {
 	counts map[int]int // pairs of an epoch, by MaxTokens
 }
 
-// newStream makes a stream of the examples of some documents, each with at most maxTokens
+// NewStream makes a stream of the examples of some documents, each with at most maxTokens
 // tokens.
-func newStream(c *Corpus, t *Tokenizer, documents []int, maxTokens int, seed uint64) *Stream {
+func NewStream(c *Corpus, t *Tokenizer, documents []int, maxTokens int, seed uint64) *Stream {
 	return &Stream{Corpus: c, Tokenizer: t, Documents: documents, MaxTokens: maxTokens, Seed: seed, counts: map[int]int{}}
 }
 
@@ -39,14 +39,14 @@ func newStream(c *Corpus, t *Tokenizer, documents []int, maxTokens int, seed uin
 func (s *Stream) perEpoch(maxTokens int) int {
 	n, ok := s.counts[maxTokens]
 	if !ok {
-		n = s.Corpus.pairsPerEpoch(s.Documents, maxTokens)
+		n = s.Corpus.PairsPerEpoch(s.Documents, maxTokens)
 		s.counts[maxTokens] = n
 	}
 	return n
 }
 
-// load makes the pairs of an epoch, unless they are there.
-func (s *Stream) load(epoch uint64) {
+// Load makes the pairs of an epoch, unless they are there.
+func (s *Stream) Load(epoch uint64) {
 	if s.epoch != epoch || s.length != s.MaxTokens {
 		s.epoch, s.length = epoch, s.MaxTokens
 		s.pairs = s.Corpus.Pairs(s.Documents, s.length, s.ShortSeqProb, s.Seed, epoch)
@@ -63,10 +63,10 @@ func (s *Stream) fill(examples []Example, at int) {
 	})
 }
 
-// first makes the first n examples, or all of so many epochs if they are fewer.
-func (s *Stream) first(n, epochs int) (examples []Example) {
+// First makes the first n examples, or all of so many epochs if they are fewer.
+func (s *Stream) First(n, epochs int) (examples []Example) {
 	for epoch := 1; epoch <= epochs && len(examples) < n; epoch++ {
-		s.load(uint64(epoch))
+		s.Load(uint64(epoch))
 		next := make([]Example, min(len(s.pairs), n-len(examples)))
 		s.fill(next, 0)
 		examples = append(examples, next...)
@@ -76,7 +76,7 @@ func (s *Stream) first(n, epochs int) (examples []Example) {
 
 // Epoch makes the examples of the next epoch.
 func (s *Stream) Epoch() []Example {
-	s.load(s.epoch + 1)
+	s.Load(s.epoch + 1)
 	examples := make([]Example, len(s.pairs))
 	s.fill(examples, 0)
 	return examples
@@ -88,8 +88,8 @@ type Source interface {
 	Fill(b *Batch, n, step int)
 }
 
-// corpusSource takes them from a stream, short ones first.
-type corpusSource struct {
+// CorpusSource takes them from a stream, short ones first.
+type CorpusSource struct {
 	*Stream
 	settings *Settings
 	examples []Example
@@ -97,10 +97,10 @@ type corpusSource struct {
 
 // place is where the examples of a step begin: the epoch, and the place there.
 // The long ones begin with an epoch of their own.
-func (s *corpusSource) place(n, step int) (epoch uint64, at int) {
+func (s *CorpusSource) place(n, step int) (epoch uint64, at int) {
 	s.MaxTokens = s.settings.MaxSeq
 	before := 0 // epochs
-	if short := s.settings.shortSteps(); s.settings.ShortSeq < s.settings.MaxSeq {
+	if short := s.settings.ShortSteps(); s.settings.ShortSeq < s.settings.MaxSeq {
 		perEpoch := s.perEpoch(s.settings.ShortSeq)
 		if step < short {
 			s.MaxTokens = s.settings.ShortSeq
@@ -114,11 +114,11 @@ func (s *corpusSource) place(n, step int) (epoch uint64, at int) {
 }
 
 // Fill implements Source.
-func (s *corpusSource) Fill(b *Batch, n, step int) {
+func (s *CorpusSource) Fill(b *Batch, n, step int) {
 	epoch, at := s.place(n, step)
-	s.examples = grow(s.examples, n)
+	s.examples = Grow(s.examples, n)
 	for done := 0; done < n; epoch, at = epoch+1, 0 {
-		s.load(epoch)
+		s.Load(epoch)
 		part := s.examples[done:min(n, done+len(s.pairs)-at)]
 		s.fill(part, at)
 		done += len(part)
@@ -129,11 +129,11 @@ func (s *corpusSource) Fill(b *Batch, n, step int) {
 	}
 }
 
-// listSource takes them from a list, from its beginning again at the end.
-type listSource []Example
+// ListSource takes them from a list, from its beginning again at the end.
+type ListSource []Example
 
 // Fill implements Source.
-func (s listSource) Fill(b *Batch, n, step int) {
+func (s ListSource) Fill(b *Batch, n, step int) {
 	b.Reset()
 	for i := range n {
 		b.AddExample(s[(step*n+i)%len(s)])
@@ -212,8 +212,8 @@ func WriteExamples(w io.Writer, examples []Example, t *Tokenizer) error {
 	return nil
 }
 
-// loadExamples reads a file of examples for a model.
-func loadExamples(name string, m *Model) (list []Example, err error) {
+// LoadExamples reads a file of examples for a model.
+func LoadExamples(name string, m *Model) (list []Example, err error) {
 	if name == "-" {
 		return nil, errors.New("examples are read more than once, so they have to be in a file, not on standard input")
 	}

@@ -36,8 +36,8 @@ type Study struct {
 // studySeeds are enough to see what is chance.
 const studySeeds = 5
 
-// check returns an error if a label has too few cases.
-func (s *Study) check() error {
+// Check returns an error if a label has too few cases.
+func (s *Study) Check() error {
 	for label, cases := range s.byLabel() {
 		if n := len(cases); n-s.tested(n) < 1 || s.Test == nil && n < 2 {
 			return fmt.Errorf("the label %q has %d sentences, want 2 or more: one to train on and one to test on", s.Config.Labels()[label], n)
@@ -107,7 +107,7 @@ func (s *Study) one(ctx context.Context, way, size int, seed uint64) (float64, e
 	if ways[way] == "from scratch" {
 		m, err = NewModel(s.Config, seed)
 	} else {
-		m, err = transfer(s.Pretrained, s.Config, seed, s.Pairs)
+		m, err = Transfer(s.Pretrained, s.Config, seed, s.Pairs)
 	}
 	if err != nil {
 		return 0, err
@@ -117,7 +117,7 @@ func (s *Study) one(ctx context.Context, way, size int, seed uint64) (float64, e
 	if err := tuner.Train(ctx); err != nil {
 		return 0, err
 	}
-	return ratio(float64(m.confusion(test).hits()), len(test)), nil
+	return ratio(float64(m.Confusion(test).Hits()), len(test)), nil
 }
 
 // byLabel are the cases of each label.

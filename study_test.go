@@ -49,14 +49,14 @@ func TestStep8Transfer(t *testing.T) {
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads, c.IntermediateSize = len(words), 16, 1, 2, 32
 	m, err := NewModel(c, 1)
 	check(t, err)
-	trainer := &Trainer{Model: m, Settings: defaultSettings()}
+	trainer := &Trainer{Model: m, Settings: DefaultSettings()}
 	s := &trainer.Settings
 	s.Steps, s.Batch, s.MaxSeq, s.LearningRate, s.Seed = 300, 16, 24, 1e-2, 1
-	s.complete()
+	s.Complete()
 	check(t, useCorpus(trainer, text, tokenizer))
 	check(t, trainer.Train(t.Context()))
 
-	study := &Study{Pretrained: m, Config: asClassifier(c, "a", "b", "c", "d"), Settings: tuneSettings(), Epochs: 20, Seeds: 3}
+	study := &Study{Pretrained: m, Config: asClassifier(c, "a", "b", "c", "d"), Settings: TuneSettings(), Epochs: 20, Seeds: 3}
 	study.Settings.LearningRate = 1e-2
 	for i, topic := range topics {
 		for k := range uint64(20) {
@@ -64,7 +64,7 @@ func TestStep8Transfer(t *testing.T) {
 			study.Cases = append(study.Cases, Case{ids, segments, []int32{int32(i)}})
 		}
 	}
-	check(t, study.check())
+	check(t, study.Check())
 	var rows []StudyRow
 	check(t, study.Run(t.Context(), func(r StudyRow) error {
 		rows = append(rows, r)
@@ -118,7 +118,7 @@ func TestStudySplit(t *testing.T) {
 
 	equal(t, meanSpread([]float64{1, 2, 3, 4}), MeanSpread{2.5, math.Sqrt(5.0 / 3)})
 	study.Test, study.Cases = nil, study.Cases[:3]
-	if err := study.check(); err == nil || !strings.Contains(err.Error(), `the label "b" has 1 sentences`) {
+	if err := study.Check(); err == nil || !strings.Contains(err.Error(), `the label "b" has 1 sentences`) {
 		t.Errorf("with one sentence of a label the error is %v", err)
 	}
 }

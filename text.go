@@ -17,8 +17,8 @@ import (
 // line may be no more than the end of a paragraph: shorter ones are joined.
 const minDocument = 8
 
-// A block is the lines between two blank lines, or a part of very many.
-type block struct {
+// A Block is the lines between two blank lines, or a part of very many.
+type Block struct {
 	lines []string
 	more  bool // the next block goes on with it
 	prose bool
@@ -36,12 +36,12 @@ const (
 // Otherwise it is prose with line breaks inside its sentences: a line break is a
 // space there. The beginning of a file decides.
 type scanner struct {
-	emit    func(block)
+	emit    func(Block)
 	invalid int // bytes that were not UTF-8
 
 	size                 int // of the block so far, in bytes
-	block                block
-	held                 []block // until it is known whether it is prose
+	block                Block
+	held                 []Block // until it is known whether it is prose
 	known, prose         bool
 	read                 int // bytes
 	ended, broken, total int // lines that end with a sentence; that break one; all
@@ -114,7 +114,7 @@ func (s *scanner) endBlock(more bool) {
 	if len(s.block.lines) > 0 {
 		s.block.more = more
 		s.held = append(s.held, s.block)
-		s.block, s.size = block{}, 0
+		s.block, s.size = Block{}, 0
 	}
 	if !s.known {
 		return
@@ -126,8 +126,8 @@ func (s *scanner) endBlock(more bool) {
 	s.held = nil
 }
 
-// sentences cuts a block into sentences.
-func (b block) sentences() []string {
+// Sentences cuts a block into sentences.
+func (b Block) Sentences() []string {
 	lines := b.lines
 	if b.prose {
 		lines = []string{strings.Join(lines, " ")}
@@ -139,29 +139,29 @@ func (b block) sentences() []string {
 	return all
 }
 
-// endsDocument tells whether a document of so many sentences ends with the block:
+// EndsDocument tells whether a document of so many sentences ends with the block:
 // at a blank line, but in prose, where that may be no more than the end of
 // a paragraph, only if it has at least minDocument sentences.
-func (b block) endsDocument(sentences int) bool {
+func (b Block) EndsDocument(sentences int) bool {
 	return !b.more && (!b.prose || sentences >= minDocument)
 }
 
 // batchSize is how many bytes of text are worked on together, on all cores.
 const batchSize = 4 << 20
 
-// readBlocks reads a file while work is at the blocks that were read before; read is how
+// ReadBlocks reads a file while work is at the blocks that were read before; read is how
 // many bytes that makes so far. It returns how many bytes there were, and how many of
 // them were not UTF-8.
-func readBlocks(r io.Reader, work func(blocks []block, read int)) (read, invalid int, err error) {
+func ReadBlocks(r io.Reader, work func(blocks []Block, read int)) (read, invalid int, err error) {
 	type batch struct {
-		blocks []block
+		blocks []Block
 		read   int
 	}
 	batches := make(chan batch, 1)
 	var s scanner
 	go func() {
 		var next batch
-		s.emit = func(b block) {
+		s.emit = func(b Block) {
 			next.blocks = append(next.blocks, b)
 			if s.read-next.read >= batchSize {
 				batches <- batch{next.blocks, s.read}

@@ -46,13 +46,13 @@ type Tokenizer struct {
 	ids                      map[string]int32
 	pad, unk, cls, sep, mask int32
 	longest                  int       // bytes of the longest piece
-	caches                   sync.Pool // of *wordCache, for Encode
+	caches                   sync.Pool // of *WordCache, for Encode
 }
 
 // NewTokenizer makes a tokenizer of a vocabulary. It has to have all special
 // tokens, and no word twice.
 func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
-	t := &Tokenizer{Words: words, Rules: rulesFor(lowerCase), ids: make(map[string]int32, len(words))}
+	t := &Tokenizer{Words: words, Rules: RulesFor(lowerCase), ids: make(map[string]int32, len(words))}
 	for i, w := range words {
 		if first, ok := t.ids[w]; ok {
 			return nil, fmt.Errorf("line %d repeats line %d, %q", i+1, first+1, w)
@@ -60,7 +60,7 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 		t.ids[w] = int32(i)
 		t.longest = max(t.longest, len(w))
 	}
-	t.caches.New = func() any { return new(wordCache) }
+	t.caches.New = func() any { return new(WordCache) }
 	for i, id := range []*int32{&t.pad, &t.unk, &t.cls, &t.sep, &t.mask} {
 		var ok bool
 		if *id, ok = t.ids[specialTokens[i]]; !ok {
@@ -81,7 +81,7 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
 	for at := 0; at < len(text); {
 		plain, token := cutSpecial(text[at:])
-		for word := range t.words(plain, maxWordLength) {
+		for word := range t.SplitWords(plain, maxWordLength) {
 			ids, spans = t.appendPieces(ids, spans, word, at)
 		}
 		at += len(plain)
@@ -95,7 +95,7 @@ func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
 
 // appendPieces appends the pieces of a word of the text at a place: again and
 // again the longest piece of the vocabulary that the rest of the word begins with.
-func (t *Tokenizer) appendPieces(ids []int32, spans []Span, w *word, at int) ([]int32, []Span) {
+func (t *Tokenizer) appendPieces(ids []int32, spans []Span, w *Word, at int) ([]int32, []Span) {
 	unknown := func() ([]int32, []Span) {
 		return append(ids, t.unk), append(spans, Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End})
 	}
@@ -158,16 +158,16 @@ func leadingSpecial(text string) string {
 // looks each stretch of the text up among those that have come up lately, and goes the
 // long way only with what is not there.
 func (t *Tokenizer) Encode(text string) []int32 {
-	cache := t.caches.Get().(*wordCache)
+	cache := t.caches.Get().(*WordCache)
 	defer t.caches.Put(cache)
 	ids := make([]int32, 0, len(text)/4+8) // English has a token for each four bytes or more
 	for begin := 0; begin < len(text); {
-		end := endOfStretch(text, begin)
+		end := EndOfStretch(text, begin)
 		if text[begin] == '[' {
 			end = begin + max(1, len(leadingSpecial(text[begin:])))
 		}
 		if ascii[text[begin]] != white {
-			ids = cache.append(ids, text[begin:end], t.appendIDs)
+			ids = cache.Append(ids, text[begin:end], t.appendIDs)
 		}
 		begin = end
 	}
@@ -180,7 +180,7 @@ func (t *Tokenizer) appendIDs(ids []int32, stretch string) []int32 {
 		return append(ids, t.ids[stretch])
 	}
 	var spans []Span // not needed
-	for w := range t.words(stretch, maxWordLength) {
+	for w := range t.SplitWords(stretch, maxWordLength) {
 		ids, spans = t.appendPieces(ids, spans[:0], w, 0)
 	}
 	return ids
@@ -227,16 +227,16 @@ func (t *Tokenizer) Sequence(a, b string, maxTokens int) (ids, segments []int32,
 		room--
 	}
 	cut = max(len(x)+len(y)-room, 0)
-	keepX, keepY := longestFirst(len(x), len(y), room)
+	keepX, keepY := LongestFirst(len(x), len(y), room)
 	ids, segments = t.Pair(x[:keepX], y[:keepY])
 	return ids, segments, cut
 }
 
-// longestFirst is how many of a and b tokens are kept where there is room for so many in
+// LongestFirst is how many of a and b tokens are kept where there is room for so many in
 // all. Google's BERT takes one token after another away from whichever part is longer, or
 // from B where both are as long. That leaves each part half of the room, and whatever the
 // other one does not need.
-func longestFirst(a, b, room int) (keepA, keepB int) {
+func LongestFirst(a, b, room int) (keepA, keepB int) {
 	return min(a, max(room-b, room-room/2)), min(b, max(room-a, room/2))
 }
 
@@ -245,8 +245,8 @@ func (t *Tokenizer) special(id int32) bool {
 	return id == t.pad || id == t.unk || id == t.cls || id == t.sep || id == t.mask
 }
 
-// randomOrdinary draws a token that is not special.
-func (t *Tokenizer) randomOrdinary(r *rand.Rand) int32 {
+// RandomOrdinary draws a token that is not special.
+func (t *Tokenizer) RandomOrdinary(r *rand.Rand) int32 {
 	for {
 		if id := int32(r.IntN(len(t.Words))); !t.special(id) {
 			return id

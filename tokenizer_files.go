@@ -20,8 +20,8 @@ const (
 	tokenizerFile       = "tokenizer.json" // read where there is no vocab.txt
 )
 
-// tokenizerConfig is tokenizer_config.json as it is written.
-type tokenizerConfig struct {
+// TokenizerConfig is tokenizer_config.json as it is written.
+type TokenizerConfig struct {
 	TokenizerClass string `json:"tokenizer_class"`
 	tokenizerSettings
 	ModelMaxLength int    `json:"model_max_length"`
@@ -40,8 +40,8 @@ type tokenizerSettings struct {
 	TokenizeChineseChars *bool `json:"tokenize_chinese_chars"`
 }
 
-// settings are the rules as tokenizer_config.json has them.
-func (rules Rules) settings() tokenizerSettings {
+// Settings are the rules as tokenizer_config.json has them.
+func (rules Rules) Settings() tokenizerSettings {
 	s := tokenizerSettings{&rules.LowerCase, &rules.StripAccents, &rules.SplitChinese}
 	if rules.StripAccents == rules.LowerCase {
 		s.StripAccents = nil
@@ -51,7 +51,7 @@ func (rules Rules) settings() tokenizerSettings {
 
 // rules are those that the settings mean.
 func (s tokenizerSettings) rules() Rules {
-	rules := rulesFor(s.DoLowerCase == nil || *s.DoLowerCase)
+	rules := RulesFor(s.DoLowerCase == nil || *s.DoLowerCase)
 	if s.StripAccents != nil {
 		rules.StripAccents = *s.StripAccents
 	}

@@ -16,7 +16,7 @@ import (
 // wordsOf are the words of text, with | between them.
 func wordsOf(text string, lowerCase bool) string {
 	var all []string
-	for word := range rulesFor(lowerCase).words(text, maxWordLength) {
+	for word := range RulesFor(lowerCase).SplitWords(text, maxWordLength) {
 		all = append(all, string(word.text))
 	}
 	return strings.Join(all, "|")
@@ -187,7 +187,7 @@ func TestEveryCharacter(t *testing.T) {
 		}
 		for _, rules := range []Rules{{true, true, true}, {false, false, true}, {true, false, true}, {false, true, true}} {
 			separator := ""
-			for word := range rules.words(text.String(), maxWordLength) {
+			for word := range rules.SplitWords(text.String(), maxWordLength) {
 				got.WriteString(separator + string(word.text))
 				separator = "|"
 			}
@@ -257,7 +257,7 @@ func TestPublishedWords(t *testing.T) {
 		{Rules{true, true, true}, "\u00ad", ""},
 	} {
 		var words []string
-		for word := range c.rules.words(c.text, maxWordLength) {
+		for word := range c.rules.SplitWords(c.text, maxWordLength) {
 			words = append(words, string(word.text))
 		}
 		equal(t, strings.Join(words, "|"), c.want)
@@ -316,7 +316,7 @@ func TestPublishedPieces(t *testing.T) {
 	} {
 		tokenizer, err := NewTokenizer(append(specialTokens[:5:5], strings.Fields(c.vocabulary)...), true)
 		check(t, err)
-		w := &word{most: maxWordLength}
+		w := &Word{most: maxWordLength}
 		for i, r := range c.word {
 			w.add(r, Span{i, i + utf8.RuneLen(r)})
 		}
@@ -346,7 +346,7 @@ func TestTokenizerConfig(t *testing.T) {
 		`{"do_lower_case": false, "strip_accents": true, "tokenize_chinese_chars": false}`: {false, true, false},
 	} {
 		changeFile(t, dir, tokenizerConfigFile, func(string) string { return text })
-		m, tokenizer, err := LoadModel(dir)
+		m, tokenizer, _, err := LoadModel(dir)
 		check(t, err)
 		equal(t, tokenizer.Rules, want)
 		again := filepath.Join(t.TempDir(), "again")

@@ -30,20 +30,20 @@ type Trainer struct {
 
 	optimizer *AdamW
 	batch     Batch
-	parts     parts
-	state     runState
+	parts     Parts
+	state     RunState
 
 	mask    int32    // the token [MASK]
-	unigram *unigram // of the training documents
-	watch   watch
+	unigram *Unigram // of the training documents
+	watch   Watch
 
 	since       time.Time // the last report
 	tokensSince int
 	saved       time.Time // the last checkpoint
 }
 
-// runState is how far a training has come. It is saved in a checkpoint.
-type runState struct {
+// RunState is how far a training has come. It is saved in a checkpoint.
+type RunState struct {
 	Step         int    `json:"step"`           // so many are over
 	Tokens       int    `json:"tokens"`         // trained on so far
 	Skipped      int    `json:"skipped_steps"`  // steps that were not taken
@@ -65,26 +65,26 @@ const heldOutEpochs, heldOutExamples = 4, 2000
 func (t *Trainer) UseCorpus(corpus *Corpus, tokenizer *Tokenizer) error {
 	s := &t.Settings
 	training, heldOut := corpus.Split(s.Seed)
-	if n := corpus.pairsPerEpoch(training, s.MaxSeq); n < s.Batch {
+	if n := corpus.PairsPerEpoch(training, s.MaxSeq); n < s.Batch {
 		return fmt.Errorf("it makes %d pairs an epoch, fewer than -batch, %d", n, s.Batch)
 	}
-	stream := newStream(corpus, tokenizer, training, s.MaxSeq, s.Seed)
+	stream := NewStream(corpus, tokenizer, training, s.MaxSeq, s.Seed)
 	stream.ShortSeqProb, stream.WholeWords = s.ShortSeqProb, s.WholeWords
-	t.Source = &corpusSource{Stream: stream, settings: s}
+	t.Source = &CorpusSource{Stream: stream, settings: s}
 	t.mask = tokenizer.mask
 	if len(heldOut) > 0 {
-		stream := newStream(corpus, tokenizer, heldOut, s.MaxSeq, s.Seed)
+		stream := NewStream(corpus, tokenizer, heldOut, s.MaxSeq, s.Seed)
 		stream.WholeWords = s.WholeWords
-		t.HeldOut = stream.first(heldOutExamples, heldOutEpochs)
-		t.unigram = corpus.unigram(training, t.Model.Config.VocabSize)
+		t.HeldOut = stream.First(heldOutExamples, heldOutEpochs)
+		t.unigram = corpus.Unigram(training, t.Model.Config.VocabSize)
 	}
 	return nil
 }
 
 // UseExamples trains on a file of examples.
 func (t *Trainer) UseExamples(name string) error {
-	list, err := loadExamples(name, t.Model)
-	t.Source = listSource(list)
+	list, err := LoadExamples(name, t.Model)
+	t.Source = ListSource(list)
 	return err
 }
 
@@ -92,7 +92,7 @@ func (t *Trainer) UseExamples(name string) error {
 // a checkpoint, and returns errInterrupted.
 func (t *Trainer) Train(ctx context.Context) error {
 	if t.optimizer == nil {
-		t.optimizer = newAdamW(&t.Model.Parameters, &t.Settings)
+		t.optimizer = NewAdamW(&t.Model.Parameters, &t.Settings)
 	}
 	t.since, t.saved = time.Now(), time.Now()
 	for t.state.Step < t.Settings.Steps {
@@ -135,7 +135,7 @@ func (t *Trainer) saveIsDue() bool {
 
 // metrics are means over the steps since the last report.
 func (t *Trainer) metrics(rate, norm float64) Metrics {
-	m := newMetrics(t.state.Step, t.state.Tokens, "train", t.state.Sum)
+	m := NewMetrics(t.state.Step, t.state.Tokens, "train", t.state.Sum)
 	speed := float64(t.tokensSince) / time.Since(t.since).Seconds()
 	m.LearningRate, m.GradientNorm, m.TokensPerSecond, m.Skipped = &rate, &norm, &speed, t.state.Skipped
 	return m
@@ -150,8 +150,8 @@ func (t *Trainer) report(training Metrics) error {
 	err := on(training)
 	if err == nil && len(t.HeldOut) > 0 {
 		e := Evaluate(t.Model, t.HeldOut, t.mask, t.unigram)
-		err = on(e.metrics(t.state.Step, t.state.Tokens))
-		for _, warning := range t.watch.ofEvaluation(&e, t.unigram, t.state.Step, &t.Settings) {
+		err = on(e.Metrics(t.state.Step, t.state.Tokens))
+		for _, warning := range t.watch.OfEvaluation(&e, t.unigram, t.state.Step, &t.Settings) {
 			t.warn("%s", warning)
 		}
 	}
@@ -167,7 +167,7 @@ func (t *Trainer) Step(rate float64) (totals Totals, norm float64, err error) {
 	t.Source.Fill(&t.batch, s.Batch, t.state.Step)
 	m.SetDropout(s.Seed, t.state.Step)
 	clear(m.Grad)
-	totals = m.gradient(&t.batch, s.Accumulate, &t.parts)
+	totals = m.Gradient(&t.batch, s.Accumulate, &t.parts)
 	norm = t.optimizer.Norm()
 	t.state.Step++
 	if loss := totals.MLMLoss + totals.NSPLoss; !finite(loss) || !finite(norm) {
@@ -180,7 +180,7 @@ func (t *Trainer) Step(rate float64) (totals Totals, norm float64, err error) {
 		return Totals{}, 0, nil
 	}
 	t.state.SkippedInRow = 0
-	if warning := t.watch.ofNorm(norm, t.state.Step, s); warning != "" {
+	if warning := t.watch.OfNorm(norm, t.state.Step, s); warning != "" {
 		t.warn("%s", warning)
 	}
 	t.optimizer.Step(rate, norm)

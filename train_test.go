@@ -38,9 +38,9 @@ func smallTrainer(t testing.TB) *Trainer {
 	}
 	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], strings.Fields("a b c d e")...), true)
 	check(t, err)
-	s := defaultSettings()
+	s := DefaultSettings()
 	s.Steps, s.Batch, s.MaxSeq, s.LogEvery = 12, 4, 20, 4
-	s.complete()
+	s.Complete()
 	trainer := &Trainer{Model: smallModel(t), Settings: s}
 	check(t, useCorpus(trainer, text, tokenizer))
 	return trainer
@@ -110,13 +110,13 @@ func TestFailedRunKeepsItsCheckpoint(t *testing.T) {
 	if status != exitDone {
 		t.Fatal(stderr)
 	}
-	newest := checkpointsIn(out)[0]
+	newest := CheckpointsIn(out)[0]
 	c, err := loadCheckpoint(newest)
 	check(t, err)
 	equal(t, c.Step, 4)
 	trainer := smallTrainer(t)
-	k := &checkpoints{dir: out, trainer: trainer}
-	trainer.Save, trainer.SaveEvery = k.save, 1
+	k := &Checkpoints{dir: out, trainer: trainer}
+	trainer.Save, trainer.SaveEvery = k.Save, 1
 	trainer.Source = breaking{trainer.Source, func(int) { trainer.Model.Value[0] = float32(math.NaN()) }}
 	if err := trainer.Train(t.Context()); err == nil {
 		t.Error("training without a number has gone to its end")
@@ -140,13 +140,13 @@ func TestWarnings(t *testing.T) {
 	}
 	oneAnswer := &Evaluation{Totals: Totals{NSPCount: 100, NSPCorrect: 50}, SaidNext: 98}
 	for range 2 {
-		warnings = append(warnings, trainer.watch.ofEvaluation(oneAnswer, nil, patience+20, &trainer.Settings)...)
+		warnings = append(warnings, trainer.watch.OfEvaluation(oneAnswer, nil, patience+20, &trainer.Settings)...)
 	}
 	for range 30 {
-		trainer.watch.ofNorm(2, 100, &trainer.Settings)
+		trainer.watch.OfNorm(2, 100, &trainer.Settings)
 	}
 	for _, norm := range []float64{500, 5000} {
-		warnings = append(warnings, trainer.watch.ofNorm(norm, 101, &trainer.Settings))
+		warnings = append(warnings, trainer.watch.OfNorm(norm, 101, &trainer.Settings))
 	}
 	all = strings.Join(warnings, "\n")
 	for _, want := range []string{"IsNext to 98%", "the norm of the gradient is 500, its mean until now 2"} {
@@ -172,9 +172,9 @@ func TestInterrupted(t *testing.T) {
 			interrupt()
 		}
 	}
-	k := &checkpoints{dir: t.TempDir(), trainer: first, tokenizer: first.Source.(*corpusSource).Tokenizer}
+	k := &Checkpoints{dir: t.TempDir(), trainer: first, tokenizer: first.Source.(*CorpusSource).Tokenizer}
 	first.Model.Config.VocabSize = 37
-	first.Save = k.save
+	first.Save = k.Save
 	if err := first.Train(ctx); !errors.Is(err, errInterrupted) {
 		t.Fatalf("the error is %v", err)
 	}
@@ -182,7 +182,7 @@ func TestInterrupted(t *testing.T) {
 	check(t, err)
 	second := smallTrainer(t)
 	second.Model = c.model
-	check(t, second.resumeFrom(c))
+	check(t, second.ResumeFrom(c))
 	check(t, second.Train(t.Context()))
 	equal(t, second.Model.Value, want.Model.Value)
 }
@@ -223,13 +223,13 @@ func TestEvaluate(t *testing.T) {
 // which a token mostly follows from the one before it.
 func lossesRun(t testing.TB) *Trainer {
 	t.Helper()
-	c := defaultConfig()
+	c := DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = 61, 32, 2, 4
 	c.IntermediateSize, c.MaxPositionEmbeddings = 64, 32
 	c.HiddenDropout, c.AttentionDropout, c.InitializerRange = 0, 0, 0.1
 	m, err := NewModel(c, 7)
 	check(t, err)
-	var list listSource
+	var list ListSource
 	for i := range uint64(200) {
 		r := random(7, forMasks, i)
 		e := Example{Tokens: []int32{2}, Segments: []int32{0}, NextLabel: int32(i % 2)}
@@ -252,9 +252,9 @@ func lossesRun(t testing.TB) *Trainer {
 		check(t, e.check(c.VocabSize))
 		list = append(list, e)
 	}
-	s := defaultSettings()
+	s := DefaultSettings()
 	s.Steps, s.Batch, s.LearningRate, s.Warmup, s.LogEvery = 50, 8, 1e-2, 5, 1
-	s.complete()
+	s.Complete()
 	return &Trainer{Model: m, Settings: s, Source: list}
 }
 
@@ -280,11 +280,11 @@ func exportStart(t *testing.T, dir string, trainer *Trainer) {
 	check(t, os.MkdirAll(dir, 0o777))
 	check(t, saveFiles(dir, dir, []savedFile{
 		{configFile, func(w io.Writer) error { return writeJSON(w, trainer.Model.Config) }},
-		{modelFile, func(w io.Writer) error { return writeSafetensors(w, trainer.Model.List) }},
+		{modelFile, func(w io.Writer) error { return WriteSafetensors(w, trainer.Model.List) }},
 		{"settings.json", func(w io.Writer) error { return writeJSON(w, settings) }},
 		{"examples.jsonl", func(w io.Writer) error {
 			encoder := json.NewEncoder(w)
-			for _, e := range trainer.Source.(listSource) {
+			for _, e := range trainer.Source.(ListSource) {
 				if err := encoder.Encode(e); err != nil {
 					return err
 				}

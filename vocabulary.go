@@ -36,8 +36,8 @@ type VocabularySettings struct {
 	Likelihood   bool // score pairs by freq(ab)/(freq(a)·freq(b)) instead of freq(ab)
 }
 
-// vocabularySettings are those of Hugging Face's BertWordPieceTokenizer.
-func vocabularySettings(size int) VocabularySettings {
+// DefaultVocabularySettings are those of Hugging Face's BertWordPieceTokenizer.
+func DefaultVocabularySettings(size int) VocabularySettings {
 	return VocabularySettings{Size: size, MinFrequency: 2, Alphabet: 1000}
 }
 
@@ -55,7 +55,7 @@ func CountWords(lines []string, lowerCase bool) map[string]int {
 		counts := map[string]int{}
 		for _, s := range lines[lo:hi] {
 			for begin := 0; begin < len(s); {
-				end := endOfStretch(s, begin)
+				end := EndOfStretch(s, begin)
 				if ascii[s[begin]] != white {
 					counts[s[begin:end]]++
 				}
@@ -70,7 +70,7 @@ func CountWords(lines []string, lowerCase bool) map[string]int {
 	})
 	words := map[string]int{}
 	for s, n := range stretches {
-		for word := range rulesFor(lowerCase).words(s, longestCounted) {
+		for word := range RulesFor(lowerCase).SplitWords(s, longestCounted) {
 			words[string(word.text)] += n
 		}
 	}
@@ -80,7 +80,7 @@ func CountWords(lines []string, lowerCase bool) map[string]int {
 // TrainVocabulary learns a vocabulary of at most size words from how often each
 // word of a text occurs.
 func TrainVocabulary(counts map[string]int, size int) ([]string, error) {
-	return vocabularySettings(size).Train(counts)
+	return DefaultVocabularySettings(size).Train(counts)
 }
 
 // Train learns a vocabulary from how often each word of a text occurs. The same

@@ -26,9 +26,9 @@ func TestOpticks(t *testing.T) {
 		words, tokens     int
 		wordsSum, idsSums string
 	}{
-		{vocabularySettings(1000), 1000, 159282, "908fc1ae6042b153", "933c41356e9b8ebd"},
-		{vocabularySettings(4000), 4000, 125216, "9b7cd07d61b0c7f7", "2a1af2ee5afcb763"},
-		{vocabularySettings(16000), 4919, 123367, "9d97590d228a6644", "2d454abbaaacb015"}, // no more pairs occur twice
+		{DefaultVocabularySettings(1000), 1000, 159282, "908fc1ae6042b153", "933c41356e9b8ebd"},
+		{DefaultVocabularySettings(4000), 4000, 125216, "9b7cd07d61b0c7f7", "2a1af2ee5afcb763"},
+		{DefaultVocabularySettings(16000), 4919, 123367, "9d97590d228a6644", "2d454abbaaacb015"}, // no more pairs occur twice
 		{VocabularySettings{Size: 16000, Alphabet: 1000}, 7127, 121162, "82dab4ceba5feefa", "b4aa9358f4741060"},
 	} {
 		words, err := c.settings.Train(counts)
@@ -90,7 +90,7 @@ func TestTrainVocabulary(t *testing.T) {
 // 1/36, so the smaller id decides; and bu ##n has 4/(4·16).
 func TestScores(t *testing.T) {
 	counts := map[string]int{"hug": 10, "pug": 5, "pun": 12, "bun": 4, "hugs": 5}
-	s := vocabularySettings(19)
+	s := DefaultVocabularySettings(19)
 	byCount, err := s.Train(counts)
 	check(t, err)
 	s.Likelihood = true
@@ -233,7 +233,7 @@ func FuzzTrainVocabulary(f *testing.F) {
 		tokenizer, err := NewTokenizer(words, true)
 		check(t, err)
 		for spelled := range counts {
-			w := &word{most: maxWordLength}
+			w := &Word{most: maxWordLength}
 			for i, r := range spelled {
 				w.add(r, Span{i, i + utf8.RuneLen(r)})
 			}

@@ -5,9 +5,9 @@ import "hash/maphash"
 // Step 1 of the lesson, a help: text has few different words, so the ids of a word that
 // has come up lately are remembered. They are the same ids, only sooner.
 
-// A wordCache has, in a place that follows from its bytes, the word that has come there
+// A WordCache has, in a place that follows from its bytes, the word that has come there
 // last. Longer words, and those of more pieces, have no place in it.
-type wordCache [1 << 15]struct {
+type WordCache [1 << 15]struct {
 	word   [30]byte
 	length uint8 // of word
 	count  uint8 // of ids
@@ -17,9 +17,9 @@ type wordCache [1 << 15]struct {
 // cacheSeed makes a place of a word. It differs from run to run, the ids do not.
 var cacheSeed = maphash.MakeSeed()
 
-// append appends the ids of a word to ids: those that it remembers, or those that
+// Append appends the ids of a word to ids: those that it remembers, or those that
 // encode appends.
-func (c *wordCache) append(ids []int32, word string, encode func(ids []int32, word string) []int32) []int32 {
+func (c *WordCache) Append(ids []int32, word string, encode func(ids []int32, word string) []int32) []int32 {
 	place := &c[maphash.String(cacheSeed, word)%uint64(len(c))]
 	if string(place.word[:place.length]) == word {
 		return append(ids, place.ids[:place.count]...)

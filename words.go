@@ -22,15 +22,15 @@ type Rules struct {
 	SplitChinese bool // tokenize_chinese_chars: each one is a word
 }
 
-// rulesFor are the rules for an uncased vocabulary (lower case, no accents) or
+// RulesFor are the rules for an uncased vocabulary (lower case, no accents) or
 // for a cased one.
-func rulesFor(lowerCase bool) Rules { return Rules{lowerCase, lowerCase, true} }
+func RulesFor(lowerCase bool) Rules { return Rules{lowerCase, lowerCase, true} }
 
 // A Span is the bytes text[Begin:End].
 type Span struct{ Begin, End int }
 
-// A word is what pieces are looked for in.
-type word struct {
+// A Word is what pieces are looked for in.
+type Word struct {
 	text   []byte // as the vocabulary would have it
 	from   []Span // the character of the original text that each byte came from
 	length int    // characters; text has no more than the first most of them
@@ -38,7 +38,7 @@ type word struct {
 }
 
 // add adds a character that came from a character of the original.
-func (w *word) add(r rune, from Span) {
+func (w *Word) add(r rune, from Span) {
 	if w.length++; w.length > w.most {
 		w.from[len(w.from)-1].End = from.End
 		return
@@ -49,13 +49,13 @@ func (w *word) add(r rune, from Span) {
 	}
 }
 
-// words splits text into words: at white space, and round each punctuation mark
+// SplitWords splits text into words: at white space, and round each punctuation mark
 // and each Chinese character, which is a word by itself. Of a word that is longer
 // than most characters it keeps the beginning. A word that it yields is
 // overwritten by the next one.
-func (rules Rules) words(text string, most int) iter.Seq[*word] {
-	return func(yield func(*word) bool) {
-		w, more := &word{most: most}, true
+func (rules Rules) SplitWords(text string, most int) iter.Seq[*Word] {
+	return func(yield func(*Word) bool) {
+		w, more := &Word{most: most}, true
 		var normalized []rune // what a character becomes
 		flush := func() {
 			if w.length > 0 {
@@ -186,7 +186,7 @@ func isChinese(r rune) bool {
 		r >= 0xF900 && r <= 0xFAFF || r >= 0x2F800 && r <= 0x2FA1F
 }
 
-// ascii is what each byte is for endOfStretch. The white space is that which is not
+// ascii is what each byte is for EndOfStretch. The white space is that which is not
 // dropped, the marks are all that isPunctuation has.
 var ascii = func() (kinds [256]uint8) {
 	for b := range kinds {
@@ -206,11 +206,11 @@ const (
 	mark
 )
 
-// endOfStretch returns where the stretch that begins at a byte of text ends. White space
+// EndOfStretch returns where the stretch that begins at a byte of text ends. White space
 // and punctuation marks in ASCII are a stretch of one byte each; anything else goes on to
 // the next of these, where words end in any case. So text may be cut into stretches
 // first, and each different one into words only once.
-func endOfStretch(text string, begin int) (end int) {
+func EndOfStretch(text string, begin int) (end int) {
 	end = begin + 1
 	if ascii[text[begin]] == inner {
 		for end < len(text) && ascii[text[end]] == inner {
