@@ -83,7 +83,6 @@ func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int)
 	settings.Batch = batch
 	r := rand.New(rand.NewPCG(1, 0))
 	var examples ListSource
-	tokens, masked, squares := 0, 0, 0 // N, M, Σ T²
 	for i := range batch {
 		e := Example{Tokens: make([]int32, length(i)), Segments: make([]int32, length(i)), NextLabel: int32(i % 2)}
 		for k := range e.Tokens {
@@ -93,7 +92,6 @@ func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int)
 			}
 		}
 		examples = append(examples, e)
-		tokens, masked, squares = tokens+len(e.Tokens), masked+len(e.Masked), squares+len(e.Tokens)*len(e.Tokens)
 	}
 	trainer := &Trainer{Model: m, Settings: settings, Source: examples}
 	trainer.optimizer = NewAdamW(&m.Parameters, &settings)
@@ -103,10 +101,9 @@ func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int)
 		_, _, err := trainer.Step(1e-4)
 		check(b, err)
 	}
-	h, l, v := float64(c.HiddenSize), float64(c.NumHiddenLayers), float64(c.VocabSize)
-	flops := 6*float64(tokens)*12*l*h*h + 12*l*float64(squares)*h + 6*float64(masked)*(v*h+h*h) + 6*float64(batch)*h*h
+	flops := c.Operations(&trainer.batch)
 	steps := float64(b.N) / b.Elapsed().Seconds()
-	b.ReportMetric(float64(tokens)*steps, "tok/s")
+	b.ReportMetric(float64(len(trainer.batch.Tokens))*steps, "tok/s")
 	b.ReportMetric(flops*steps/1e9, "GFLOP/s")
 }
 

@@ -42,6 +42,7 @@
 //	examples.go         5 masked words (MLM) and pairs of sentences (NSP)
 //	settings.go         6 how to train, in the paper and here
 //	stream.go           6 examples without end, batch by batch
+//	cost.go             6 what a training costs: tokens, operations, memory
 //	optimizer.go        6 AdamW: from gradients to the next parameters
 //	accumulate.go       6 a large batch in parts
 //	evaluate.go         6 how well it does on what it has never seen
@@ -62,6 +63,7 @@
 //	progress.go           how far it has come
 //	command_text.go       vocab, tokenize, examples
 //	diagnosis.go          what is wrong with a corpus
+//	command_plan.go       pretrain -plan: what a training would cost
 //	command_pretrain.go   pretrain, eval
 //	command_finetune.go   finetune
 //	command_use.go        fill, next, embed, classify, answer

@@ -39,6 +39,70 @@ func TestStep1Tokens(t *testing.T) {
 	equal(t, strings.Join(words, " "), "[PAD] [UNK] [CLS] [SEP] [MASK] g h p s u ##g ##s ##u ##ug hug pug hugs")
 }
 
+// Step 1: of the ways to learn and use pieces of words. BPE joins what stands together most
+// often, and spells a word by the same joins; from letters it does not know all words, from
+// bytes it does. WordPiece prefers what belongs together, and knows a word or does not.
+func TestStep1ThreeWays(t *testing.T) {
+	text := map[string]int{"hug": 10, "pug": 5, "pun": 12, "bun": 4, "hugs": 5}
+	merges := [][2]string{}
+	spelled := map[string][]string{} // the words of the text, in symbols
+	for word := range text {
+		spelled[word] = strings.Split(word, "")
+	}
+	for range 3 { // byte-pair encoding
+		counts := map[[2]string]int{}
+		for word, symbols := range spelled {
+			for i := range len(symbols) - 1 {
+				counts[[2]string{symbols[i], symbols[i+1]}] += text[word]
+			}
+		}
+		var best [2]string
+		for pair, n := range counts {
+			if n > counts[best] {
+				best = pair
+			}
+		}
+		merges = append(merges, best)
+		for word, symbols := range spelled {
+			spelled[word] = merge(symbols, best)
+		}
+	}
+	equal(t, merges, [][2]string{{"u", "g"}, {"u", "n"}, {"h", "ug"}})
+
+	var joins [][2]string
+	settings := DefaultVocabularySettings(19)
+	settings.OnJoin = func(left, right, joined string, n int) { joins = append(joins, [2]string{left, right}) }
+	byCount, err := settings.Train(text)
+	check(t, err)
+	equal(t, joins, [][2]string{{"##u", "##g"}, {"##u", "##n"}, {"h", "##ug"}}) // as BPE does
+	settings.Likelihood, joins = true, nil
+	_, err = settings.Train(text)
+	check(t, err)
+	equal(t, joins[0], [2]string{"##g", "##s"})
+
+	mug := strings.Split("mug", "") // m is not in the text
+	for _, pair := range merges {
+		mug = merge(mug, pair)
+	}
+	equal(t, mug, []string{"m", "ug"}) // as bytes; with an alphabet of letters alone m is unknown
+	tokenizer, err := NewTokenizer(byCount, true)
+	check(t, err)
+	equal(t, tokenizer.Tokens(tokenizer.Encode("mug hug")), []string{unkToken, "hug"})
+}
+
+// merge joins two symbols wherever they stand side by side.
+func merge(symbols []string, pair [2]string) (merged []string) {
+	for i := 0; i < len(symbols); i++ {
+		if i+1 < len(symbols) && symbols[i] == pair[0] && symbols[i+1] == pair[1] {
+			merged = append(merged, pair[0]+pair[1])
+			i++
+		} else {
+			merged = append(merged, symbols[i])
+		}
+	}
+	return merged
+}
+
 // Step 2: what enters the encoder is token + segment + position, normalised; so
 // the same word has another vector in another place or in the other sentence.
 func TestStep2Embeddings(t *testing.T) {
@@ -213,6 +277,40 @@ func TestStep5Examples(t *testing.T) {
 		if got := float64(share.n) / float64(share.of); math.Abs(got-share.want) > share.allowing {
 			t.Errorf("%s: %d of %d, %.4f, want %.3f", share.what, share.n, share.of, got, share.want)
 		}
+	}
+}
+
+// Step 5: a model may look both ways only because what it guesses is hidden. In a language
+// of 16 pairs of words, where one says what the other is, a model that learns from masks
+// comes to know the pairs. One that sees its answers copies them, gets all of them right,
+// and has learnt nothing: what it does not see, it does not know.
+func TestStep5WhyWordsAreHidden(t *testing.T) {
+	var masked, open ListSource
+	for i := range int32(32) {
+		at := 1 + i%2 // of [CLS] one other [SEP] one word is to be guessed
+		e := Example{Tokens: []int32{2, 5 + i&^1, 6 + i&^1, 3}, Segments: make([]int32, 4), Masked: []int32{at}, Labels: []int32{5 + i}}
+		open = append(open, e)
+		e.Tokens = slices.Clone(e.Tokens)
+		e.Tokens[at] = 4 // [MASK]
+		masked = append(masked, e)
+	}
+	train := func(list ListSource) *Model {
+		s := DefaultSettings()
+		s.Steps, s.Batch, s.LearningRate = 200, 8, 1e-2
+		s.Complete()
+		trainer := &Trainer{Model: smallModel(t), Settings: s, Source: list}
+		check(t, trainer.Train(t.Context()))
+		return trainer.Model
+	}
+	right := func(m *Model, list []Example) int { return totalsOf(m, list).MLMCorrect }
+	learner, copier := train(masked), train(open)
+	if n := right(copier, open); n != len(open) {
+		t.Errorf("a model that sees its answers gets %d of %d right, want all", n, len(open))
+	}
+	if knows, guesses := right(learner, masked), right(copier, masked); knows < len(masked)*9/10 || guesses > len(masked)/4 {
+		t.Errorf("of %d hidden words, who has learnt from masks gets %d right, want 9 of 10; who has seen the answers %d, want 1 of 4 at most", len(masked), knows, guesses)
+	} else {
+		t.Logf("of %d hidden words, who has learnt from masks gets %d right, who has seen the answers %d", len(masked), knows, guesses)
 	}
 }
 

@@ -31,8 +31,12 @@ func pretrain(c *call) error {
 	build := c.modelFlags()
 	c.trainingFlags(&s)
 	recipe := c.flags.String("recipe", "", "paper: the settings of the BERT paper, but for the flags that are given")
-	if err := c.parse(0, "out"); err != nil {
+	plan := c.flags.Bool("plan", false, "do not train, but say what it would cost: tokens, operations, memory, time")
+	if err := c.parse(0); err != nil {
 		return err
+	}
+	if *out == "" && !*plan {
+		return usagef("-out is missing")
 	}
 	if (len(*names) == 0) == (*file == "") {
 		return usagef("want either -corpus or -examples")
@@ -41,7 +45,11 @@ func pretrain(c *call) error {
 		return usagef("-save-every is %d, want 0 or more", *saveEvery)
 	}
 	k := &Checkpoints{dir: *out}
-	from, err := c.checkpoint(k, *resume)
+	var from *Checkpoint
+	var err error
+	if *out != "" {
+		from, err = c.checkpoint(k, *resume)
+	}
 	if err == nil {
 		err = c.useRecipe(*recipe)
 	}
@@ -71,6 +79,9 @@ func pretrain(c *call) error {
 			return err
 		}
 		c.note("going on from %s", from.dir)
+	}
+	if *plan {
+		return c.plan(trainer)
 	}
 	return c.train(trainer, k.tokenizer, *out, nil)
 }
@@ -123,7 +134,7 @@ func (c *call) useRecipe(name string) error {
 
 // mayChange are the flags of pretrain that may be others when a run is resumed. Files and
 // folders may have moved; their contents have to be the same, which is checked.
-var mayChange = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "accumulate": true}
+var mayChange = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "accumulate": true, "plan": true}
 
 // settings are the flags that decide what comes out of training.
 func (c *call) settings() map[string]string {

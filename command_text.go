@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"text/tabwriter"
 )
 
 // corpora are the files and folders of a corpus: a flag that may be given several
@@ -104,7 +105,6 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 	}
 }
 
-// vocab is the command.
 func vocab(c *call) error {
 	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
 	settings := DefaultVocabularySettings(8000)
@@ -112,23 +112,24 @@ func vocab(c *call) error {
 	c.flags.IntVar(&settings.MinFrequency, "min-frequency", settings.MinFrequency, "how often two pieces have to stand side by side to be joined")
 	c.flags.IntVar(&settings.Alphabet, "alphabet", settings.Alphabet, "most letters; words are spelled without the rarest")
 	score := c.flags.String("score", "count", "what says which pair is joined: count, or likelihood")
-	out := c.flags.String("out", "", "`FILE` to write, a word a line")
+	show := c.flags.Int("show", 0, "write a table of the first `N` pairs that are joined, and how often each came up")
+	out := c.flags.String("out", "", "`FILE` to write, a word a line; with -show it may be left out")
 	cased := c.flags.Bool("cased", false, "keep case and accents")
-	if err := c.parse(0, "corpus", "out"); err != nil {
+	if err := c.parse(0, "corpus"); err != nil {
 		return err
 	}
-	switch *score {
-	case "count":
-	case "likelihood":
-		settings.Likelihood = true
-	default:
+	settings.Likelihood = *score == "likelihood"
+	switch {
+	case *score != "count" && *score != "likelihood":
 		return usagef("-score is %q, want count or likelihood", *score)
-	}
-	if settings.Size < 1 {
+	case settings.Size < 1:
 		return usagef("-size is %d, want 1 or more", settings.Size)
-	}
-	if settings.Alphabet < 1 {
+	case settings.Alphabet < 1:
 		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
+	case *show < 0:
+		return usagef("-show is %d, want 1 or more", *show)
+	case *out == "" && *show == 0:
+		return usagef("-out is missing")
 	}
 	if err := mustNotExist(*out); err != nil {
 		return err
@@ -137,9 +138,18 @@ func vocab(c *call) error {
 	if err != nil {
 		return err
 	}
+	table, joins := tabwriter.NewWriter(c.stdout, 0, 0, 2, ' ', 0), 0
+	settings.OnJoin = func(left, right, joined string, n int) {
+		if joins++; joins <= *show {
+			fmt.Fprintf(table, "%6d\t%s %s\t→ %s\t%d times\n", joins, left, right, joined, n)
+		}
+	}
 	words, err := settings.Train(counts)
 	if err != nil {
 		return wrap(*corpus, err)
+	}
+	if err := table.Flush(); err != nil || *out == "" {
+		return err
 	}
 	return writeFile(*out, func(w io.Writer) error { return WriteVocabulary(w, words) })
 }

@@ -26,7 +26,7 @@ func commands() []*command {
 		{"classify", "-model DIR [TEXT | A B]", "label and probabilities of a text or a pair", `-model run/topics "Hugo tunes the piano."`, classify},
 		{"answer", "-model DIR -context FILE [QUESTION]", "the answer to a question, from a text", `-model run/answers -context text.txt "Who tunes the piano?"`, answer},
 		{"tokenize", "(-model DIR | -vocab FILE) [-ids] [-offsets]", "tokens of each line of standard input", "-model run/demo < text.txt", tokenize},
-		{"vocab", "-corpus FILE -out FILE", "train a WordPiece vocabulary", "-corpus corpus.txt -size 2000 -out vocab.txt", vocab},
+		{"vocab", "-corpus FILE (-out FILE | -show N)", "train a WordPiece vocabulary, or show how it is learnt", "-corpus corpus.txt -size 2000 -show 10", vocab},
 		{"examples", "-corpus FILE (-model DIR | -vocab FILE)", "the pre-training examples of one epoch, in JSON lines", "-corpus corpus.txt -model run/demo", examples},
 	}
 }

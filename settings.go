@@ -5,6 +5,28 @@ import (
 	"math"
 )
 
+// Step 6 of the lesson, how to train: the procedure of the paper in its own numbers
+// (appendix A.2), what pretrain does unless it is told otherwise, and what the demo's minute
+// allows.
+//
+//	                the paper                    pretrain          demo
+//	text            3.3 billion words            yours             70,000 words
+//	vocabulary      30,000                       8,000             2,000
+//	model           Base: 12 layers of 768,      tiny: 2 of 128    2 of 64
+//	                110 million parameters       1.5 million       0.2 million
+//	steps           1,000,000                    2,000             11,000
+//	batch           256 sequences                32                10
+//	tokens of one   128; 512 in the last tenth   128               24; from a tenth on 75
+//	Adam's rate     1e-4                         5e-4              4e-3
+//	warm-up         10,000 steps, then falling   a tenth           1,700
+//	weight decay    0.01                         0.01              0.2
+//	β₁, β₂          0.9, 0.999                   0.9, 0.999        0.9, 0.98
+//	dropout         0.1                          0.1               none
+//	activation      GELU                         GELU              GELU
+//	took            4 days on 16 TPU chips       minutes           a minute
+//
+// (BERT-Large took 64 chips.) pretrain -recipe paper has the left column.
+
 // Settings say how to train.
 type Settings struct {
 	Steps        int
@@ -24,8 +46,8 @@ type Settings struct {
 	LogEvery     int // steps between reports
 }
 
-// DefaultSettings are the paper's, but for the number of steps and the rate,
-// which suit an hour more than a week.
+// DefaultSettings suit an hour more than a week. Of the paper's they have AdamW's β and
+// decay and the share of shorter pairs; steps, batch, length, rate and warm-up are others.
 func DefaultSettings() Settings {
 	return Settings{
 		Steps: 2000, Batch: 32, MaxSeq: 128, ShortSeqProb: 0.1, LearningRate: 5e-4, Warmup: -1, Schedule: "linear",

@@ -11,29 +11,41 @@ import (
 	"sync"
 )
 
-// Where the vocabulary of step 1 comes from. It begins with the special tokens
-// and the letters, and then, again and again, joins the two pieces that most
-// often stand side by side; of several such pairs, the one with the smaller ids.
-// With hug ×10, pug ×5 and hugs ×3:
+// Step 1 of the lesson, where the vocabulary comes from. It begins with the special tokens
+// and the letters, and then, again and again, joins two pieces that stand side by side to
+// a new one, until it is large enough. The usual ways to do that differ in two points:
+// which pair is joined next, and how a word is spelled afterwards. With hug ×10, pug ×5,
+// pun ×12, bun ×4 and hugs ×5 in the text,
 //
-//	##u ##g (18 times) → ##ug    h ##ug (13) → hug    p ##ug (5) → pug    hug ##s (3) → hugs
+//	                 joins first                                    spells mug
+//	BPE              the commonest pair: u g (20 times) → ug        <unk> ug
+//	byte-level BPE   the same, from bytes instead of letters        m ug
+//	WordPiece        the pair that belongs together most:
+//	                 ##g ##s → ##gs, since 5/(20·5) > 20/(36·20)    [UNK]
 //
-// This is what Hugging Face's WordPiece trainer does. What WordPiece is named
-// after scores a pair otherwise, by how much more likely the text is with the
-// pair as one piece:
+// Byte-pair encoding (BPE) counts, and spells a word by joining its letters in the order in
+// which it has learnt to; a letter that it does not know is unknown. Byte-level BPE (GPT-2,
+// RoBERTa) starts from the 256 bytes, so that nothing is unknown. WordPiece (BERT) marks
+// what goes on with a word by ##, and scores a pair of pieces a and b by how much more
+// likely the text is with ab as one piece,
 //
 //	freq(ab) / (freq(a)·freq(b))
 //
-// which prefers pieces that seldom stand elsewhere. With pun ×12 and bun ×4 beside
-// hug ×10, pug ×5 and hugs ×5, the first pair by count is ##u ##g (20 times), and
-// by likelihood ##g ##s: 5/(20·5) is more than 20/(36·20).
+// which prefers pieces that seldom stand elsewhere. It spells a word by its longest pieces
+// from left to right (tokenizer.go), and a word that it cannot spell to its end is unknown
+// as a whole.
+//
+// Google has not published its trainer. Hugging Face's WordPiece trainer counts as BPE
+// does, and so does this one, unless Likelihood is set. Of equally good pairs it joins the
+// one with the smaller ids. TestStep1ThreeWays shows all three.
 
 // VocabularySettings say how a vocabulary is trained.
 type VocabularySettings struct {
-	Size         int  // most words in it
-	MinFrequency int  // of a pair that is joined
-	Alphabet     int  // most letters; words are spelled without those that are rarer
-	Likelihood   bool // score pairs by freq(ab)/(freq(a)·freq(b)) instead of freq(ab)
+	Size         int                                     // most words in it
+	MinFrequency int                                     // of a pair that is joined
+	Alphabet     int                                     // most letters; words are spelled without those that are rarer
+	Likelihood   bool                                    // score pairs by freq(ab)/(freq(a)·freq(b)) instead of freq(ab)
+	OnJoin       func(left, right, joined string, n int) // told of each pair that is joined, and how often it came up; may be nil
 }
 
 // DefaultVocabularySettings are those of Hugging Face's BertWordPieceTokenizer.
@@ -121,7 +133,7 @@ type vocabularyTrainer struct {
 	times  []int                   // how often it occurs
 	pairs  map[[2]int32]*piecePair // of pieces that stand side by side
 	queue  pairQueue               // of all pairs
-	risen  []*piecePair            // whose place in the queue is to be looked at
+	better []*piecePair            // whose score may have risen since they were queued
 
 	// For the likelihood only.
 	frequency []int          // of each piece
@@ -135,7 +147,7 @@ type piecePair struct {
 	where       []int32 // the words in which it has occurred
 	score       float64 // when it was queued; its score now is not higher
 	at          int     // its place in the queue
-	risen       bool    // it is in vocabularyTrainer.risen
+	better      bool    // it is in vocabularyTrainer.better
 }
 
 // id returns the id of a piece, and makes it one if it is new.
@@ -199,7 +211,11 @@ func (v *vocabularyTrainer) spell(counts map[string]int) {
 // join makes a pair of pieces into one, in every word in which it occurs.
 func (v *vocabularyTrainer) join(pair *piecePair) {
 	left, right := pair.left, pair.right
-	joined := v.id(v.pieces[left] + strings.TrimPrefix(v.pieces[right], continuing))
+	piece := v.pieces[left] + strings.TrimPrefix(v.pieces[right], continuing)
+	joined := v.id(piece)
+	if v.OnJoin != nil {
+		v.OnJoin(v.pieces[left], v.pieces[right], piece, pair.count)
+	}
 	for _, w := range pair.where {
 		old, n := v.words[w], v.times[w]
 		word := old[:0]
@@ -226,9 +242,10 @@ func (v *vocabularyTrainer) join(pair *piecePair) {
 		v.words[w] = word
 	}
 	pair.where = nil
-	if v.Likelihood { // what became rarer by itself makes its pairs more likely
-		v.rise(v.with[left])
-		v.rise(v.with[right])
+	if v.Likelihood { // left and right are rarer now, which raises the score of their pairs
+		for _, p := range slices.Concat(v.with[left], v.with[right]) {
+			v.mayBeBetter(p)
+		}
 	}
 	v.requeue()
 }
@@ -249,33 +266,28 @@ func (v *vocabularyTrainer) change(left, right int32, n int, w int32) {
 		if last := len(p.where) - 1; last < 0 || p.where[last] != w {
 			p.where = append(p.where, w)
 		}
-		if !p.risen {
-			p.risen = true
-			v.risen = append(v.risen, p)
-		}
+		v.mayBeBetter(p)
 	}
 }
 
-// rise says that the scores of pairs may have risen.
-func (v *vocabularyTrainer) rise(pairs []*piecePair) {
-	for _, p := range pairs {
-		if !p.risen {
-			p.risen = true
-			v.risen = append(v.risen, p)
-		}
+// mayBeBetter remembers that the score of a pair may have risen.
+func (v *vocabularyTrainer) mayBeBetter(p *piecePair) {
+	if !p.better {
+		p.better = true
+		v.better = append(v.better, p)
 	}
 }
 
 // requeue brings the queue up to date where scores have risen.
 func (v *vocabularyTrainer) requeue() {
-	for _, p := range v.risen {
-		p.risen = false
+	for _, p := range v.better {
+		p.better = false
 		if score := v.score(p); score > p.score {
 			p.score = score
 			heap.Fix(&v.queue, p.at)
 		}
 	}
-	v.risen = v.risen[:0]
+	v.better = v.better[:0]
 }
 
 // score says how good it is to join a pair; 0 if it is too rare.

@@ -206,6 +206,13 @@ func TestVocabCommand(t *testing.T) {
 	equal(t, vocabulary("-size", "15", "-score", "likelihood"), ". g h p s u ##g ##s ##u hu")
 	equal(t, vocabulary("-size", "15", "-score=count"), ". g h p s u ##g ##s ##u ##ug")
 	equal(t, vocabulary("-alphabet", "3", "-min-frequency", "7"), "g h u ##g ##u ##ug")
+	status, stdout, _ := runHere(strings.Repeat("hug pug hugs. ", 3), "vocab", "-corpus", "-", "-show", "3")
+	equal(t, status, exitDone)
+	equal(t, stdout, `
+     1  ##u ##g  → ##ug  9 times
+     2  h ##ug   → hug   6 times
+     3  p ##ug   → pug   3 times
+`[1:])
 	status, _, stderr := runHere("", "vocab", "-corpus", "-", "-out", filepath.Join(dir, "x"), "-score", "best")
 	equal(t, status, exitUsage)
 	equal(t, strings.Contains(stderr, `-score is "best", want count or likelihood`), true)
