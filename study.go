@@ -5,21 +5,31 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
-// The transfer study: what pre-training is good for, in one table. With a few
-// labels, then with more, three models learn the same task with the same
-// settings:
+// Step 8 of the lesson, the transfer study: what pre-training is worth, in one table. With a
+// few labels, then with more, the same task is learnt in four ways:
 //
-//	from scratch  the same architecture with random weights
+//	bag of words  logistic regression on the words of a sentence, whatever their order
+//	from scratch  the architecture of the pre-trained model with random weights
 //	frozen        the pre-trained encoder as it is, and a new head
 //	fine-tuned    the pre-trained encoder and a new head, both trained
 //
-// Each is done with several seeds, which draw the sentences to train on, those
-// to test on, the head's first weights and the order.
+// The last two show what pre-training adds, and should be held against the first: a
+// network from scratch learns so little from so few sentences that it is a weak rival.
+// Each is done with several seeds, which draw the sentences to train on, those to test on,
+// the first weights and the order.
 
-// Ways are the three ways to a classifier.
-var ways = [3]string{"from scratch", "frozen", "fine-tuned"}
+// ways are the four ways to a classifier.
+var ways = [4]string{bagOfWords, fromScratch, frozen, fineTuned}
+
+const (
+	bagOfWords  = "bag of words"
+	fromScratch = "from scratch"
+	frozen      = "frozen"
+	fineTuned   = "fine-tuned"
+)
 
 // A Study compares them.
 type Study struct {
@@ -49,7 +59,7 @@ func (s *Study) Check() error {
 // A StudyRow is how well they do with so many cases a label.
 type StudyRow struct {
 	Labels   int           `json:"labels"` // 0: all there are
-	Accuracy [3]MeanSpread `json:"accuracy"`
+	Accuracy [4]MeanSpread `json:"accuracy"`
 }
 
 // MeanSpread is the mean over the seeds and the standard deviation.
@@ -81,7 +91,7 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 			continue // the same as all
 		}
 		row := StudyRow{Labels: size}
-		for way := range ways {
+		for i, way := range ways {
 			var accuracies []float64
 			for seed := range s.Seeds {
 				accuracy, err := s.one(ctx, way, size, uint64(seed+1))
@@ -90,7 +100,7 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 				}
 				accuracies = append(accuracies, accuracy)
 			}
-			row.Accuracy[way] = meanSpread(accuracies)
+			row.Accuracy[i] = meanSpread(accuracies)
 		}
 		if err := show(row); err != nil {
 			return err
@@ -99,12 +109,15 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 	return nil
 }
 
-// one trains one model and returns its accuracy.
-func (s *Study) one(ctx context.Context, way, size int, seed uint64) (float64, error) {
+// one learns the task in one way and returns the accuracy.
+func (s *Study) one(ctx context.Context, way string, size int, seed uint64) (float64, error) {
 	training, test := s.split(size, seed)
+	if way == bagOfWords {
+		return s.bagOfWords(training, test), nil
+	}
 	var m *Model
 	var err error
-	if ways[way] == "from scratch" {
+	if way == fromScratch {
 		m, err = NewModel(s.Config, seed)
 	} else {
 		m, err = Transfer(s.Pretrained, s.Config, seed, s.Pairs)
@@ -112,12 +125,74 @@ func (s *Study) one(ctx context.Context, way, size int, seed uint64) (float64, e
 	if err != nil {
 		return 0, err
 	}
-	tuner := &Tuner{Model: m, Cases: training, Settings: s.Settings, Epochs: s.Epochs, Freeze: ways[way] == "frozen"}
+	tuner := &Tuner{Model: m, Cases: training, Settings: s.Settings, Epochs: s.Epochs, Freeze: way == frozen}
 	tuner.Settings.Seed = seed
 	if err := tuner.Train(ctx); err != nil {
 		return 0, err
 	}
 	return ratio(float64(m.Confusion(test).Hits()), len(test)), nil
+}
+
+// bagOfWords is the accuracy of logistic regression on the tokens of a case, each weighted
+// by how much it tells: with a vector of C numbers for each word,
+//
+//	logits = Σ rarity[token]·word[token] + bias    rarity = ln((1 + cases)/(1 + cases that have it))
+func (s *Study) bagOfWords(training, test []Case) float64 {
+	const steps, rate = 100, 0.5 // of gradient descent
+	var ps Parameters
+	classes := len(s.Config.Labels())
+	word, bias := ps.Matrix("word", s.Config.VocabSize, classes), ps.Bias("bias", classes)
+	ps.Allocate()
+	rarity := rarityOf(training, s.Config.VocabSize)
+	logits := func(c *Case) []float32 {
+		sum := slices.Clone(bias.Value)
+		for _, id := range c.Tokens {
+			addScaled(sum, word.Row(id), rarity[id])
+		}
+		return sum
+	}
+	loss := NewCrossEntropy()
+	for range steps {
+		clear(ps.Grad)
+		for i := range training {
+			dlogits := logits(&training[i])
+			loss.ForwardBackward(dlogits, training[i].Labels, 1/float32(len(training)))
+			kernels.add(bias.Grad, dlogits)
+			for _, id := range training[i].Tokens {
+				addScaled(word.GradRow(id), dlogits, rarity[id])
+			}
+		}
+		addScaled(ps.Value, ps.Grad, -rate)
+	}
+	hits := 0
+	for i := range test {
+		if argmax(logits(&test[i])) == int(test[i].Labels[0]) {
+			hits++
+		}
+	}
+	return ratio(float64(hits), len(test))
+}
+
+// rarityOf is the rarity of each token in some cases.
+func rarityOf(cases []Case, vocabSize int) []float32 {
+	have := make([]int, vocabSize)
+	for _, c := range cases {
+		for _, id := range slices.Compact(slices.Sorted(slices.Values(c.Tokens))) {
+			have[id]++
+		}
+	}
+	rarity := make([]float32, vocabSize)
+	for id, n := range have {
+		rarity[id] = float32(ln(float64(1+len(cases)) / float64(1+n)))
+	}
+	return rarity
+}
+
+// addScaled: y += s·x.
+func addScaled(y, x []float32, s float32) {
+	for i, v := range x {
+		y[i] = fma(s, v, y[i])
+	}
 }
 
 // byLabel are the cases of each label.
@@ -164,14 +239,14 @@ func (s *Study) split(size int, seed uint64) (training, test []Case) {
 }
 
 // studyHeader and the rows below it are the table.
-const studyHeader = "   labels a class    from scratch          frozen      fine-tuned"
+var studyHeader = "   labels" + fmt.Sprintf(strings.Repeat("%16s", len(ways)), bagOfWords, fromScratch, frozen, fineTuned)
 
 func (r StudyRow) String() string {
 	labels := fmt.Sprint(r.Labels)
 	if r.Labels == 0 {
 		labels = "all"
 	}
-	line := fmt.Sprintf("   %14s", labels)
+	line := fmt.Sprintf("   %6s", labels)
 	for _, a := range r.Accuracy {
 		line += fmt.Sprintf("   %5.1f%% ± %4.1f", 100*a.Mean, 100*a.Spread)
 	}

@@ -12,7 +12,7 @@ import (
 // says.
 func topicWords() (topics [4][]string) {
 	for i := range topics {
-		for j := range 8 {
+		for j := range 60 {
 			topics[i] = append(topics[i], fmt.Sprintf("%c%d", 'a'+i, j))
 		}
 	}
@@ -26,9 +26,10 @@ func topicSentence(topic []string, seed, index uint64) string {
 	return strings.Join(words[:5], " ")
 }
 
-// Step 8: pre-training pays. A model that has read sentences of four topics, which
-// nobody has labelled, learns to tell the topics from a label each, though other
-// words stand in the sentences it is tested on; one that has read nothing does not.
+// Step 8: pre-training pays. A model that has read sentences of four topics, which nobody
+// has labelled, learns to tell the topics from a label each. Neither one that has read
+// nothing does so, nor a bag of words: the sentences that are tested on have mostly other
+// words.
 func TestStep8Transfer(t *testing.T) {
 	topics := topicWords()
 	text := &plainText{}
@@ -51,7 +52,7 @@ func TestStep8Transfer(t *testing.T) {
 	check(t, err)
 	trainer := &Trainer{Model: m, Settings: DefaultSettings()}
 	s := &trainer.Settings
-	s.Steps, s.Batch, s.MaxSeq, s.LearningRate, s.Seed = 300, 16, 24, 1e-2, 1
+	s.Steps, s.Batch, s.MaxSeq, s.LearningRate, s.Seed = 500, 16, 24, 1e-2, 1
 	s.Complete()
 	check(t, useCorpus(trainer, text, tokenizer))
 	check(t, trainer.Train(t.Context()))
@@ -72,15 +73,17 @@ func TestStep8Transfer(t *testing.T) {
 		return nil
 	}))
 	equal(t, len(rows), len(studySizes))
-	for _, r := range rows[:2] { // with a label a class, and with two
-		scratch, frozen, tuned := r.Accuracy[0].Mean, r.Accuracy[1].Mean, r.Accuracy[2].Mean
-		if tuned < 0.9 || frozen < 0.9 || scratch > 0.75 {
-			t.Errorf("%v: want more than 90%% with pre-training, and much less without", r)
+	one, all := rows[0].Accuracy, rows[4].Accuracy // labels a class
+	for i, way := range ways {
+		pretrained := way == frozen || way == fineTuned
+		if pretrained && one[i].Mean < 0.9 || !pretrained && one[i].Mean > 0.6 {
+			t.Errorf("from a label a class, %s gets %.1f%% right, want 90%% or more with pre-training, 60%% or less without", way, 100*one[i].Mean)
+		}
+		if pretrained && all[i].Mean < 0.95 {
+			t.Errorf("from all labels, %s gets %.1f%% right, want 95%% or more", way, 100*all[i].Mean)
 		}
 	}
-	if a := rows[4].Accuracy[2].Mean; rows[4].Labels != 0 || a < 0.95 {
-		t.Errorf("%v: want 95%% with all labels", rows[4])
-	}
+	equal(t, rows[4].Labels, 0)
 }
 
 // No sentence is trained and tested on; the ones tested on are the same for any
