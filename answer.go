@@ -224,9 +224,11 @@ type Limits struct {
 	MaxAnswer int // tokens of an answer
 }
 
-// DefaultLimits are Google's, for a model with that many positions.
-func DefaultLimits(positions int) Limits {
-	maxSeq := min(positions, 384)
+// answerSeq is as many tokens as a window has, as in Google's BERT.
+const answerSeq = 384
+
+// DefaultLimits are Google's, but for windows of another size.
+func DefaultLimits(maxSeq int) Limits {
 	return Limits{MaxSeq: maxSeq, Overlap: maxSeq / 3, MaxAnswer: 30}
 }
 

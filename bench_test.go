@@ -74,8 +74,7 @@ func BenchmarkStepRagged(b *testing.B) {
 func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int) {
 	c := DefaultConfig()
 	c.VocabSize = 30522
-	c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads = sizes[size][0], sizes[size][1], sizes[size][2]
-	c.IntermediateSize = 4 * c.HiddenSize
+	c.SetSize(sizes[size])
 	m, err := NewModel(c, 1)
 	check(b, err)
 

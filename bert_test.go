@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -32,7 +33,7 @@ func TestStep1Tokens(t *testing.T) {
 
 	ids, segments := tokenizer.Pair(tokenizer.Encode("My dog is cute"), tokenizer.Encode("he likes playing"))
 	equal(t, strings.Join(tokenizer.Tokens(ids), " "), "[CLS] my dog is cute [SEP] he likes play ##ing [SEP]")
-	equal(t, segments, []int32{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1})
+	equal(t, segments, []int32{0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1}, "the segments")
 
 	words, err := TrainVocabulary(map[string]int{"hug": 10, "pug": 5, "hugs": 3}, 100)
 	check(t, err)
@@ -115,7 +116,7 @@ func TestStep2Embeddings(t *testing.T) {
 		mean, square := 0.0, 0.0
 		for i := range h {
 			want := e.Word.Row(id)[i] + e.Segment.Row(b.Segments[r])[i] + e.Position.Row(b.Positions[r])[i]
-			equal(t, e.sum[r*h+i], want)
+			equal(t, e.sum[r*h+i], want, fmt.Sprintf("row %d, number %d of token + segment + position", r, i))
 			mean += float64(y[r*h+i]) / float64(h)
 			square += float64(y[r*h+i]) * float64(y[r*h+i]) / float64(h)
 		}
@@ -128,9 +129,9 @@ func TestStep2Embeddings(t *testing.T) {
 	}
 }
 
-// Step 3: each token gathers from all tokens of its own sequence, before it and
-// after it, with weights that add up to 1; other sequences of the batch do not
-// exist for it, so that no padding and no mask are needed.
+// Step 3: each token gathers from all tokens of its own sequence, before it and after it,
+// with weights that are softmax(q·k/√D) and so add up to 1. Other sequences of the batch do
+// not exist for it, so that no padding and no mask are needed.
 func TestStep3Attention(t *testing.T) {
 	m := smallModel(t)
 	one := Example{Tokens: []int32{2, 7, 8, 9, 3}, Segments: make([]int32, 5)}
@@ -144,7 +145,7 @@ func TestStep3Attention(t *testing.T) {
 		return slices.Clone(m.Encode(b))
 	}
 	together := encode(one, two)
-	equal(t, together, append(encode(one), encode(two)...))
+	equal(t, together, append(encode(one), encode(two)...), "two sequences in a batch, and each alone")
 
 	a := m.encoder[0].attention // of two, which was encoded last
 	for row := range slices.Chunk(a.probs[:a.heads*7*7], 7) {
@@ -154,6 +155,22 @@ func TestStep3Attention(t *testing.T) {
 		}
 		if math.Abs(sum-1) > 1e-6 || slices.Min(row) <= 0 {
 			t.Errorf("the weights are %v, want more than 0 each and 1 together", row)
+		}
+	}
+
+	for i := range 7 { // the first head, from its queries and keys
+		scores, powers := make([]float64, 7), 0.0
+		for j := range 7 {
+			q, k := a.window(a.query.y.floats, 0, 0).row(i), a.window(a.key.y.floats, 0, 0).row(j)
+			for d := range q {
+				scores[j] += float64(q[d]) * float64(k[d]) / math.Sqrt(float64(len(q)))
+			}
+			powers += math.Exp(scores[j])
+		}
+		for j := range 7 {
+			if got, want := float64(a.probs[7*i+j]), math.Exp(scores[j])/powers; math.Abs(got-want) > 1e-5 {
+				t.Fatalf("token %d looks at token %d with weight %.6f, want softmax(q·k/√D), %.6f", i, j, got, want)
+			}
 		}
 	}
 
@@ -178,6 +195,9 @@ func TestStep4Golden(t *testing.T) {
 	g.near(t, "activations/pooled", m.pooler.y)
 	g.near(t, "activations/mlm_logits", m.mlmLogits)
 	g.near(t, "activations/nsp_logits", m.nspLogits)
+	if t.Failed() {
+		return
+	}
 
 	optimizer := NewAdamW(&m.Parameters, &Settings{Beta1: g.Optimizer.Beta1, Beta2: g.Optimizer.Beta2, WeightDecay: g.Optimizer.WeightDecay})
 	for step, want := range g.Optimizer.Losses {
@@ -346,10 +366,13 @@ func TestStep5HeldOut(t *testing.T) {
 func TestStep6Training(t *testing.T) {
 	s := Settings{Steps: 100, Warmup: 10, LearningRate: 0.5, Schedule: "linear"}
 	for step, want := range map[int]float64{0: 0, 5: 0.25, 10: 0.5, 55: 0.25, 100: 0} {
-		equal(t, s.Rate(step), want)
+		equal(t, s.Rate(step), want, fmt.Sprintf("the learning rate after %d of 100 steps, 10 of them warm-up", step))
 	}
 	s.Schedule = "constant"
-	equal(t, s.Rate(99), 0.5)
+	equal(t, s.Rate(99), 0.5, "the constant learning rate")
+	s.Warmup = -1
+	s.Complete()
+	equal(t, s.Warmup, 10, "the warm-up of 100 steps if none is given, a tenth")
 
 	trainer, _ := demoTrainer(t)
 	trainer.HeldOut = trainer.HeldOut[:50]
@@ -373,7 +396,7 @@ func TestStep7SavedModel(t *testing.T) {
 	equal(t, m.Config, trainer.Model.Config)
 	equal(t, loaded.Words, tokenizer.Words)
 	equal(t, loaded.Rules, tokenizer.Rules)
-	equal(t, m.Value, trainer.Model.Value)
+	equal(t, m.Value, trainer.Model.Value, "the parameters")
 	equal(t, totalsOf(m, trainer.HeldOut[:10]), totalsOf(trainer.Model, trainer.HeldOut[:10]))
 }
 
@@ -400,12 +423,26 @@ func TestOneAnswer(t *testing.T) {
 	}
 }
 
-// equal fails unless got is want.
-func equal(t *testing.T, got, want any) {
+// equal fails unless got is want, and says what it is of, and where it first differs.
+func equal(t *testing.T, got, want any, what ...string) {
 	t.Helper()
-	if !reflect.DeepEqual(got, want) {
-		t.Fatalf("got %v, want %v", got, want)
+	if reflect.DeepEqual(got, want) {
+		return
 	}
+	name := strings.Join(append(what, ""), ": ")
+	g, w := reflect.ValueOf(got), reflect.ValueOf(want)
+	if g.Kind() != reflect.Slice || w.Kind() != reflect.Slice || g.Len() != w.Len() {
+		t.Fatalf("%sgot %v, want %v", name, got, want)
+	}
+	first, different := -1, 0
+	for i := range g.Len() {
+		if !reflect.DeepEqual(g.Index(i).Interface(), w.Index(i).Interface()) {
+			if different++; first < 0 {
+				first = i
+			}
+		}
+	}
+	t.Fatalf("%selement %d is %v, want %v (%d of %d differ)", name, first, g.Index(first), w.Index(first), different, g.Len())
 }
 
 func check(t testing.TB, err error) {

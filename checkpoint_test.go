@@ -394,8 +394,9 @@ func TestResumeRefuses(t *testing.T) {
 // but for what is given.
 func TestSizesAndRecipe(t *testing.T) {
 	for size, want := range map[string]int{"tiny": 4_385_920, "mini": 11_170_560, "small": 28_763_648, "medium": 41_373_184, "base": 109_482_240, "large": 335_141_888} {
-		c, n := DefaultConfig(), sizes[size]
-		c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = 30522, n[0], n[1], n[2], 4*n[1]
+		c := DefaultConfig()
+		c.VocabSize = 30522
+		c.SetSize(sizes[size])
 		m, err := NewEmptyModel(c)
 		check(t, err)
 		got := 0

@@ -55,6 +55,9 @@ func (l *Classifier) Backward(dx []float32) {
 	l.pooler.Backward(l.dropout.Backward(l.output.Backward(l.logits)), dx)
 }
 
+// classifySeq is as many tokens as a sentence or pair has, unless it is given.
+const classifySeq = 128
+
 // A Labelled is a sentence, or a pair of them, and its label.
 type Labelled struct {
 	Label, A, B string // B is "" if there is no second sentence

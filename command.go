@@ -203,15 +203,15 @@ func (c *call) sequence(m *Model, t *Tokenizer, a, b string) (ids, segments []in
 	return ids, segments, nil
 }
 
-// limitFlags are -max-seq, -overlap and -max-answer, and a function that returns
-// them for a model once they are parsed.
-func (c *call) limitFlags() func(m *Model) (Limits, error) {
+// limitFlags are -max-seq, -overlap and -max-answer, and a function that returns them for
+// a model once they are parsed; maxSeq is for where -max-seq is not given.
+func (c *call) limitFlags() func(m *Model, maxSeq int) (Limits, error) {
 	var given Limits
 	c.flags.IntVar(&given.MaxSeq, "max-seq", 0, "most tokens of a sequence (0: 384 or the model's positions; with labels 128)")
 	c.flags.IntVar(&given.Overlap, "overlap", -1, "tokens that two windows of a long context share (-1: a third of -max-seq)")
 	c.flags.IntVar(&given.MaxAnswer, "max-answer", 0, "most tokens of an answer (0: 30)")
-	return func(m *Model) (Limits, error) {
-		l := DefaultLimits(m.Config.MaxPositionEmbeddings)
+	return func(m *Model, maxSeq int) (Limits, error) {
+		l := DefaultLimits(min(maxSeq, m.Config.MaxPositionEmbeddings))
 		if given.MaxSeq != 0 {
 			l.MaxSeq, l.Overlap = given.MaxSeq, given.MaxSeq/3
 		}

@@ -9,23 +9,20 @@ import (
 )
 
 // explain: what a model makes of a sentence or two, step by step. The demo takes a
-// minute to tell how a model learns; this is for looking closely, at any model and
-// with words of your own. The demo shows its first two steps with the same tables.
+// minute to tell how a model learns; this is for looking closely, at any model and with
+// words of your own, or with a vocabulary alone, before anything is trained.
 
 func explain(c *call) error {
-	model := c.flags.String("model", "", "model folder `DIR`")
+	tokenizer := c.tokenizerFlags()
 	layer := c.flags.Int("layer", 0, "show attention in this layer alone, 1 being the first (0: in one after the other)")
 	head := c.flags.Int("head", 0, "show attention in this head alone, 1 being the first (0: the mean of all)")
-	if err := c.parseUpTo(2, "model"); err != nil {
+	if err := c.parseUpTo(2); err != nil {
 		return err
 	}
 	if len(c.args) == 0 {
 		return usagef("there is no sentence: %s", c.usage)
 	}
-	m, t, err := c.loadModel(*model)
-	if err == nil {
-		err = m.canTakePairs(*model)
-	}
+	m, t, err := c.modelToExplain(tokenizer)
 	if err != nil {
 		return err
 	}
@@ -49,6 +46,28 @@ func explain(c *call) error {
 		s.explainGuesses(ids, segments)
 	}
 	return out.Flush()
+}
+
+// modelToExplain loads the model or, where there is a vocabulary alone, makes a small one
+// that has learnt nothing.
+func (c *call) modelToExplain(tokenizer func() (*Tokenizer, error)) (*Model, *Tokenizer, error) {
+	if dir := c.flags.Lookup("model").Value.String(); dir != "" && !c.given()["vocab"] {
+		m, t, err := c.loadModel(dir)
+		if err == nil {
+			err = m.canTakePairs(dir)
+		}
+		return m, t, err
+	}
+	t, err := tokenizer()
+	if err != nil {
+		return nil, nil, err
+	}
+	config := DefaultConfig()
+	config.VocabSize = len(t.Words)
+	config.SetSize(sizes["tiny"])
+	c.note("the model is new: its vectors are random, and its guesses mean nothing")
+	m, err := NewModel(config, 1)
+	return m, t, err
 }
 
 // explainInput is steps 1 and 2: what becomes of the text before the encoder.

@@ -22,7 +22,7 @@ type tuneFlags struct {
 	epochs, seeds                  int
 	dropout                        float64
 	settings                       Settings
-	limits                         func(*Model) (Limits, error)
+	limits                         func(m *Model, maxSeq int) (Limits, error)
 }
 
 func (c *call) tuneFlags() *tuneFlags {
@@ -82,11 +82,11 @@ type task struct {
 	cases    []Case // to train on
 	test     []Case // labelled sentences to test on
 	pairs    bool   // of sentences
-	evaluate func(m *Model) (score float64, report scoreReport)
+	evaluate func(m *Model) (score float64, all result)
 }
 
-// A scoreReport is a ClassScore or an AnswerScore.
-type scoreReport interface{ Write(w io.Writer) }
+// A result is a ClassScore or an AnswerScore.
+type result interface{ Write(w io.Writer) }
 
 func finetune(c *call) error {
 	f := c.tuneFlags()
@@ -160,11 +160,11 @@ func (c *call) tune(ctx context.Context, f *tuneFlags, m *Model, t *Tokenizer, t
 		return err
 	}
 	c.note("saved %s, as it was after epoch %d", f.out, best)
-	_, report := task.evaluate(m)
+	_, all := task.evaluate(m)
 	if f.asJSON {
-		return errors.Join(json.NewEncoder(c.stdout).Encode(report), trainErr)
+		return errors.Join(json.NewEncoder(c.stdout).Encode(all), trainErr)
 	}
-	report.Write(c.stdout)
+	all.Write(c.stdout)
 	return trainErr
 }
 
@@ -188,18 +188,19 @@ func (c *call) study(ctx context.Context, f *tuneFlags, from *Model, task *task)
 
 // readTask reads the files of a task.
 func (c *call) readTask(f *tuneFlags, from *Model, t *Tokenizer) (*task, error) {
-	l, err := f.limits(from)
-	if err != nil {
-		return nil, err
-	}
 	config := from.Config
 	config.ID2Label, config.Label2ID, config.ProblemType = nil, nil, ""
 	if f.task == "answer" {
 		config.Architectures = []string{answering}
+		l, err := f.limits(from, answerSeq)
+		if err != nil {
+			return nil, err
+		}
 		return c.readAnswerTask(f, config, t, l)
 	}
-	if c.flags.Lookup("max-seq").Value.String() == "0" {
-		l.MaxSeq = min(l.MaxSeq, 128)
+	l, err := f.limits(from, classifySeq)
+	if err != nil {
+		return nil, err
 	}
 	return c.readClassifyTask(f, config, t, l.MaxSeq)
 }
@@ -237,8 +238,8 @@ func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 	if task.test, err = cases(f.eval, heldOut); err != nil {
 		return nil, err
 	}
-	task.evaluate = func(m *Model) (float64, scoreReport) {
-		score := m.Confusion(task.test).Score(labels)
+	task.evaluate = func(m *Model) (float64, result) {
+		score := m.Confusion(task.test).ClassScore(labels)
 		return score.Accuracy, &score
 	}
 	return task, nil
@@ -259,7 +260,7 @@ func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limit
 	if err != nil {
 		return nil, err
 	}
-	return &task{config: config, cases: AnswerCases(t, list, l), evaluate: func(m *Model) (float64, scoreReport) {
+	return &task{config: config, cases: AnswerCases(t, list, l), evaluate: func(m *Model) (float64, result) {
 		score := m.AnswerScore(t, heldOut, l)
 		return score.F1 / 100, &score
 	}}, nil

@@ -243,9 +243,9 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 				numbers[i] = n
 			}
 		}
-		config.NumHiddenLayers, config.HiddenSize, config.NumAttentionHeads = numbers[0], numbers[1], numbers[2]
-		if config.IntermediateSize = *intermediate; *intermediate == 0 {
-			config.IntermediateSize = 4 * config.HiddenSize
+		config.SetSize(numbers)
+		if *intermediate != 0 {
+			config.IntermediateSize = *intermediate
 		}
 		config.HiddenDropout, config.AttentionDropout = *dropout, *dropout
 		config.VocabSize = *vocabSize

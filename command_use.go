@@ -181,7 +181,7 @@ func answer(c *call) error {
 	if err != nil {
 		return err
 	}
-	l, err := limits(m)
+	l, err := limits(m, answerSeq)
 	if err != nil {
 		return err
 	}

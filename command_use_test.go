@@ -224,6 +224,12 @@ func TestExplain(t *testing.T) {
 		equal(t, strings.Contains(e.steps[4], "   "+line), true)
 	}
 	equal(t, strings.Contains(resultOf(t, "explain", "-model", e.model, "The bread."), "nothing to guess"), true)
+
+	status, stdout, stderr := runHere("", "explain", "-vocab", filepath.Join(e.model, vocabFile), sentenceA, sentenceB)
+	equal(t, status, exitDone)
+	equal(t, strings.HasPrefix(stderr, "the model is new"), true)
+	first, _, _ := strings.Cut(stdout, "\n2.") // the tokens are those of the model
+	equal(t, strings.TrimSpace(first), strings.TrimSpace("1. "+e.steps[1]))
 }
 
 // explain shows where one head looks, or all on average: shares that make a whole, and
@@ -379,9 +385,10 @@ func TestErrorsAtWork(t *testing.T) {
 		{exitFailed, "standard input, line 1: want two sentences", "A\n", []string{"next", "-model", model}},
 		{exitFailed, "standard input, line 1: there is no [MASK]", "A\n", []string{"fill", "-model", model}},
 		{exitUsage, "-layer is 2, want -2 to 1", "", []string{"embed", "-model", model, "-layer", "2", "A"}},
-		{exitUsage, "there is no sentence: -model DIR A [B]", "", []string{"explain", "-model", model}},
+		{exitUsage, "there is no sentence: (-model DIR | -vocab FILE) A [B]", "", []string{"explain", "-model", model}},
 		{exitUsage, "there are 3 arguments, want at most 2", "", []string{"explain", "-model", model, "A", "B", "C"}},
-		{exitUsage, "-model is missing", "", []string{"explain", "A"}},
+		{exitUsage, "want either -model or -vocab", "", []string{"explain", "A"}},
+		{exitUsage, "want either -model or -vocab", "", []string{"explain", "-model", model, "-vocab", "vocab.txt", "A"}},
 		{exitUsage, "-layer is 2, want 1 to 1, or 0 for all", "", []string{"explain", "-model", model, "-layer", "2", "A"}},
 		{exitUsage, "-head is -1, want 1 to 2, or 0 for the mean", "", []string{"explain", "-model", model, "-head", "-1", "A"}},
 		{exitFailed, "config.json: no such file", "", []string{"explain", "-model", "missing", "A"}},

@@ -55,8 +55,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// sizes are the published models by name: layers, hidden size, heads (the
-// intermediate size is four times the hidden size).
+// sizes are the published models by name: layers, hidden size, heads.
 var sizes = map[string][3]int{
 	"tiny":   {2, 128, 2},
 	"mini":   {4, 256, 4},
@@ -64,6 +63,13 @@ var sizes = map[string][3]int{
 	"medium": {8, 512, 8},
 	"base":   {12, 768, 12},
 	"large":  {24, 1024, 16},
+}
+
+// SetSize sets layers, hidden size and heads, and makes the intermediate size four times
+// the hidden size, as it is in all published models.
+func (c *Config) SetSize(size [3]int) {
+	c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads = size[0], size[1], size[2]
+	c.IntermediateSize = 4 * c.HiddenSize
 }
 
 // Epsilon is what LayerNorm adds to a variance.

@@ -324,8 +324,9 @@ func BenchmarkReadCorpus(b *testing.B) {
 
 // shareOfExamples is how much of a step of BERT-Tiny goes into making its examples.
 func shareOfExamples(b *testing.B, corpus *Corpus, tokenizer *Tokenizer) float64 {
-	c, size := DefaultConfig(), sizes["tiny"]
-	c.VocabSize, c.NumHiddenLayers, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize = len(tokenizer.Words), size[0], size[1], size[2], 4*size[1]
+	c := DefaultConfig()
+	c.VocabSize = len(tokenizer.Words)
+	c.SetSize(sizes["tiny"])
 	m, err := NewModel(c, 1)
 	check(b, err)
 	s := DefaultSettings()

@@ -19,10 +19,12 @@ import (
 //	feature extraction  the encoder stays as it is (Freeze), and only the head learns
 //	                    from its vectors
 //
-// Fine-tuning is BERT's way: the better one where the task asks for something that the
-// vectors do not show already, and there are examples enough to teach it. Feature
-// extraction costs less, and cannot spoil what was learnt, which counts where examples
-// are few. study.go compares the two.
+// Which is better depends on what the vectors show already. The demo's topics can be read
+// from them, so that the frozen encoder does best: nothing is to be won by moving it, and
+// from few labels a head that is still random pulls it away from what it knew. Who has
+// what after "Tom gives Nora a map" (testdata/has.tsv) they do not show: there feature
+// extraction stays near chance, and fine-tuning gets most of it right. One rarely knows
+// beforehand, and BERT's way is fine-tuning. study.go compares the two.
 
 // Transfer makes a model with this configuration out of a trained one. The encoder is
 // taken over; the head starts with random weights, drawn by the seed, unless from has a

@@ -220,16 +220,34 @@ func (g *golden) tensor(t *testing.T, name string, n int) []float32 {
 func (g *golden) near(t *testing.T, name string, got []float32) {
 	t.Helper()
 	want := g.tensor(t, name, len(got))
-	greatest, worst := 0.0, 0.0
-	for i := range want {
-		greatest = max(greatest, math.Abs(float64(want[i])))
-		worst = max(worst, math.Abs(float64(got[i]-want[i])))
+	greatest := 0.0
+	for _, w := range want {
+		greatest = max(greatest, math.Abs(float64(w)))
 	}
 	if strings.HasPrefix(name, "grads/") && strings.HasSuffix(name, "self.key.bias") {
 		greatest = 1e-3
 	}
-	t.Logf("%-75s %.1g", name, worst/greatest)
-	if !(worst <= 1e-4*greatest) {
-		t.Errorf("%s is %.2g off, its greatest element being %.2g", name, worst, greatest)
+	compare(t, name, got, want, greatest, 1e-4, "PyTorch's")
+}
+
+// compare fails unless each number of got is within a share of the greatest from want, and
+// says where the first is that is not.
+func compare(t *testing.T, name string, got, want []float32, greatest, share float64, whose string) {
+	t.Helper()
+	worst, first, far := 0.0, -1, 0
+	for i := range want {
+		off := math.Abs(float64(got[i]) - float64(want[i]))
+		worst = max(worst, off)
+		if !(off <= share*greatest) {
+			if far++; first < 0 {
+				first = i
+			}
+		}
+	}
+	if testing.Verbose() {
+		t.Logf("%-75s %.1g", name, worst/greatest)
+	}
+	if far > 0 {
+		t.Errorf("%s: number %d is %.6g, %s %.6g (%d of %d are off, the greatest being %.2g)", name, first, got[first], whose, want[first], far, len(want), greatest)
 	}
 }

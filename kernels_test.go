@@ -282,13 +282,17 @@ func TestFunctionsAreAccurate(t *testing.T) {
 		distribution, density := normal(f)
 		note("distribution", distribution, 0.5*math.Erfc(-float64(f)/math.Sqrt2), 1)
 		note("density", density, math.Exp(-0.5*float64(f)*float64(f))/math.Sqrt(2*math.Pi), 1)
+		derivative := 0.5*math.Erfc(-float64(f)/math.Sqrt2) + float64(f)*math.Exp(-0.5*float64(f)*float64(f))/math.Sqrt(2*math.Pi)
+		dx := []float32{1}
+		geluBackwardGo(dx, dx, []float32{f})
+		note("derivative of GELU", dx[0], derivative, 1)
 		note("tanh", TanhForward([]float32{f})[0], math.Tanh(float64(f)), 1)
 	}
 	for x := 1e-30; x < 1e30; x *= 1.01 {
 		worst["ln"] = max(worst["ln"], math.Abs(ln(x)-math.Log(x))/max(1, math.Abs(math.Log(x))))
 	}
-	for name, bound := range map[string]float64{"exp": 1.2e-7, "distribution": 2.1e-7, "density": 5e-8, "tanh": 1.2e-7, "ln": 1e-15} {
-		t.Logf("%-12s %.2g", name, worst[name])
+	for name, bound := range map[string]float64{"exp": 1.2e-7, "distribution": 2.1e-7, "density": 5e-8, "derivative of GELU": 3e-7, "tanh": 1.2e-7, "ln": 1e-15} {
+		t.Logf("%-18s %.2g", name, worst[name])
 		if !(worst[name] <= bound) {
 			t.Errorf("%s is %.2g off, want at most %.2g", name, worst[name], bound)
 		}

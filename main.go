@@ -16,7 +16,7 @@ import (
 func commands() []*command {
 	return []*command{
 		{"demo", "[-out DIR]", "pre-train a tiny BERT on the built-in corpus and see what it learns", "", demo},
-		{"explain", "-model DIR A [B]", "each step, for sentences of your own: tokens, embeddings, attention, guesses", `-model run/demo "Nora bakes bread." "The [MASK] is warm."`, explain},
+		{"explain", "(-model DIR | -vocab FILE) A [B]", "each step, for sentences of your own: tokens, embeddings, attention, guesses", `-model run/demo "Nora bakes bread." "The [MASK] is warm."`, explain},
 		{"pretrain", "-corpus FILE -out DIR [flags]", "pre-train a model", "-corpus corpus.txt -out run/mine -steps 500", pretrain},
 		{"eval", "-model DIR (-corpus FILE | -examples FILE)", "losses and accuracies of a model", "-model run/demo -corpus corpus.txt", eval},
 		{"fill", "-model DIR [TEXT]", "the best tokens for each [MASK] of a text", `-model run/demo "The boat of Tom is the [MASK]."`, fill},

@@ -215,6 +215,9 @@ func TestREADMEShowsTheDemo(t *testing.T) {
 	check(t, err)
 	s.tellTokens()
 	s.tellEmbeddings()
+	s.tellAttention()
+	s.tellModel()
+	narrow(t, out.String())
 	for line := range strings.Lines(out.String()) {
 		if line != "\n" && !strings.Contains(string(readme), "\n    "+line) {
 			t.Errorf("README.md has not the line %q", line)

@@ -110,6 +110,19 @@ func TestReadingOrder(t *testing.T) {
 			t.Errorf("the package comment names %s twice", name)
 		}
 	}
+	readme, err := os.ReadFile("README.md")
+	check(t, err)
+	_, text, _ := strings.Cut(string(readme), "\nThe ground, ")
+	text, _, _ = strings.Cut(text, "\n## ")
+	last := ""
+	for _, name := range regexp.MustCompile(`\w+\.go\b`).FindAllString(text, -1) {
+		if last != "" && p.place[name] < p.place[last] {
+			t.Errorf("README.md names %s after %s; the package comment has it before", name, last)
+		}
+		last = name
+	}
+	equal(t, last, "main.go", "the last file that README.md names")
+
 	var forward []string
 	p.eachUse(func(id *ast.Ident, of types.Object, in, from string) {
 		if p.place[from] > p.place[in] {

@@ -66,9 +66,9 @@ type ClassScore struct {
 	Confusion Confusion    `json:"confusion"` // [right][given]
 }
 
-// Score counts the table. Where a ratio has nothing to count it is 0, as in
+// ClassScore counts the table. Where a ratio has nothing to count it is 0, as in
 // scikit-learn.
-func (c Confusion) Score(labels []string) ClassScore {
+func (c Confusion) ClassScore(labels []string) ClassScore {
 	right, given, total := c.sums()
 	s := ClassScore{Count: total, Accuracy: ratio(float64(c.Hits()), total), Matthews: c.Matthews(), Confusion: c}
 	for i, label := range labels {

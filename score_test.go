@@ -10,7 +10,7 @@ import (
 // Labels are scored as scikit-learn scores them.
 func TestClassScore(t *testing.T) {
 	// right 0 0 0 0 1 1 1 2 2 2, given 0 0 1 2 1 1 0 2 2 1
-	s := Confusion{{2, 1, 1}, {1, 2, 0}, {0, 1, 2}}.Score([]string{"a", "b", "c"})
+	s := Confusion{{2, 1, 1}, {1, 2, 0}, {0, 1, 2}}.ClassScore([]string{"a", "b", "c"})
 	near := func(what string, got, want float64) {
 		t.Helper()
 		if math.Abs(got-want) > 1e-9 {
@@ -31,7 +31,7 @@ func TestClassScore(t *testing.T) {
 		(tp*tn-fp*fn)/math.Sqrt((tp+fp)*(tp+fn)*(tn+fp)*(tn+fn)))
 	near("Matthews of always the same", Confusion{{5, 0}, {3, 0}}.Matthews(), 0)
 	near("Matthews of always right", Confusion{{5, 0}, {0, 3}}.Matthews(), 1)
-	near("F1 of what never comes up", Confusion{{5, 0}, {0, 0}}.Score([]string{"a", "b"}).Labels[1].F1, 0)
+	near("F1 of what never comes up", Confusion{{5, 0}, {0, 0}}.ClassScore([]string{"a", "b"}).Labels[1].F1, 0)
 
 	var out bytes.Buffer
 	s.Write(&out)

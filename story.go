@@ -7,6 +7,9 @@ import (
 	"unicode/utf8"
 )
 
+// The commands, what demo and explain share: tables that show what goes on inside a model,
+// in lines of at most 80 characters.
+
 // A story is the demo in progress, or explain.
 type story struct {
 	io.Writer
@@ -17,10 +20,11 @@ type story struct {
 	fell    bool // next sentence prediction has fallen into place
 }
 
+// say writes a line.
 func (s *story) say(format string, args ...any) { fmt.Fprintf(s, format+"\n", args...) }
 
-// columns prints rows whose cells belong together column by column, each row
-// after its name, in lines of at most 80 characters.
+// columns prints rows whose cells belong together column by column, each row after its
+// name. Where there are too many columns for a line, the others follow below.
 func (s *story) columns(names []string, rows ...[]string) {
 	const room = 80
 	nameWidth := 0
@@ -55,11 +59,13 @@ func (s *story) columns(names []string, rows ...[]string) {
 	}
 }
 
+// fill are the best tokens for the [MASK] of a text.
 func (s *story) fill(text string, n int) []Guess {
 	ids, segments := s.t.Pair(s.t.Encode(text), nil)
 	return s.m.Fill(s.t, ids, segments, n)[0].Best
 }
 
+// next is how probable it is that b follows a.
 func (s *story) next(a, b string) float32 {
 	return s.m.IsNext(s.t.Pair(s.t.Encode(a), s.t.Encode(b)))
 }
@@ -76,6 +82,7 @@ func (s *story) token(at, most int) string {
 // Tokens are cut to wideToken characters, or narrowToken where there is less room.
 const wideToken, narrowToken = 20, 12
 
+// segmentName is A or B.
 func segmentName(segment int32) string { return string('A' + rune(segment)) }
 
 // tokens shows what the model gets of the text.
@@ -105,4 +112,21 @@ func (s *story) embedding(at int) {
 		}
 		s.say("  …")
 	}
+}
+
+// attention shows how one token shares its attention out, in each layer, on average over
+// the heads.
+func (s *story) attention(at int) {
+	names, rows := []string{"token"}, [][]string{nil}
+	for i := range s.m.batch.Tokens {
+		rows[0] = append(rows[0], s.token(i, narrowToken))
+	}
+	for i, l := range s.m.encoder {
+		var shares []string
+		for _, share := range l.attention.Shares(at, 0) {
+			shares = append(shares, fmt.Sprintf("%.0f%%", 100*share))
+		}
+		names, rows = append(names, fmt.Sprintf("layer %d", i+1)), append(rows, shares)
+	}
+	s.columns(names, rows...)
 }
