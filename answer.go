@@ -80,6 +80,7 @@ type Passage struct {
 	spans []Span // of each token in Text
 }
 
+// NewPassage makes a passage of a text, and remembers where each of its tokens stands in it.
 func NewPassage(t *Tokenizer, text string) *Passage {
 	p := &Passage{Text: text}
 	p.ids, p.spans = t.EncodeSpans(text)

@@ -283,6 +283,7 @@ type Pooler struct {
 	y      []float32 // (S, H)
 }
 
+// NewPooler makes a pooler from and to the hidden size.
 func NewPooler(ps *Parameters, c *Config) *Pooler {
 	return &Pooler{dense: NewLinear(ps, "bert.pooler.dense", c.HiddenSize, c.HiddenSize)}
 }

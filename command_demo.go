@@ -42,6 +42,7 @@ func demoSettings() Settings {
 // demoVocabulary is the size of its vocabulary.
 const demoVocabulary = 2000
 
+// demoConfig is the size of the demo's model.
 func demoConfig(vocabSize int) Config {
 	c := DefaultConfig()
 	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = vocabSize, 64, 2, 8
@@ -60,6 +61,7 @@ const (
 	demoNoAfter = "The telescope of Iris shows the moon."
 )
 
+// demoQuestions are what the demo asks at the end.
 var demoQuestions = []string{
 	"The boat of Tom is the [MASK].",
 	"Hugo plays the [MASK].",

@@ -23,6 +23,7 @@ func (c *corpora) Set(name string) error {
 	return nil
 }
 
+// corpusFlag is the flag -corpus.
 func (c *call) corpusFlag() *corpora {
 	names := &corpora{}
 	c.flags.Var(names, "corpus", "text `FILE`, folder, or - for standard input; several if given several times")
@@ -72,6 +73,7 @@ func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error)
 	return counts, nil
 }
 
+// addCounts adds the words of some blocks to counts.
 func addCounts(counts map[string]int, blocks []Block, lowerCase bool) {
 	var lines []string
 	for _, b := range blocks {

@@ -44,8 +44,10 @@ func (l *long[T]) append(x T) {
 	l.chunks[last] = append(l.chunks[last], x)
 }
 
+// At is element i.
 func (l *long[T]) At(i int) T { return l.chunks[i>>chunkBits][i&(1<<chunkBits-1)] }
 
+// Len is the number of elements.
 func (l *long[T]) Len() int {
 	last := len(l.chunks) - 1
 	if last < 0 {

@@ -15,6 +15,7 @@ type Cost struct {
 // A batchShape is all of a batch that its cost depends on.
 type batchShape struct{ tokens, squares, masked, sequences float64 } // N, Σ T², M, S
 
+// shapeOf is the shape of a batch.
 func shapeOf(b *Batch) (s batchShape) {
 	for i, start := range b.Starts[1:] {
 		length := float64(start - b.Starts[i])

@@ -15,6 +15,7 @@ type diagnosis struct {
 	uses                                  int // tokens of the vocabulary that occur
 }
 
+// examineCorpus looks at a corpus, and at the first pairs of its first epoch.
 func examineCorpus(corpus *Corpus, s *CorpusSource, vocabulary int) diagnosis {
 	d := diagnosis{
 		documents: len(corpus.documents) - 1, sentences: corpus.sentences.Len() - 1,

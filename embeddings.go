@@ -55,6 +55,7 @@ type Embeddings struct {
 	sumUp, addGrads func(lo, hi int)
 }
 
+// NewEmbeddings makes the three tables, which are the first of a model's parameters.
 func NewEmbeddings(ps *Parameters, c *Config, dropout *Dropout) *Embeddings {
 	const name = "bert.embeddings."
 	e := &Embeddings{

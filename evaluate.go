@@ -41,6 +41,7 @@ type EvalMetrics struct {
 	SaidNext        float64    `json:"nsp_said_next"` // share of pairs taken for IsNext
 }
 
+// NewMetrics are the means of some totals.
 func NewMetrics(step, tokens int, split string, t Totals) Metrics {
 	return Metrics{
 		Step: step, Split: split, Tokens: tokens,

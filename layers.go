@@ -55,6 +55,7 @@ func NewLinearOf(weight, bias *Param) *Linear {
 	return l
 }
 
+// OutIn are the sizes of a row of y and of x.
 func (l *Linear) OutIn() (out, in int) { return l.weight.Shape[0], l.weight.Shape[1] }
 
 // Forward: (N, In) → (N, Out).
@@ -118,6 +119,7 @@ type LayerNorm struct {
 	forward, backward, addGrads func(lo, hi int)
 }
 
+// NewLayerNorm makes a layer for rows of this size, named name.weight and name.bias.
 func NewLayerNorm(ps *Parameters, name string, size int, epsilon float32) *LayerNorm {
 	l := &LayerNorm{gain: ps.Gain(name+".weight", size), bias: ps.Bias(name+".bias", size), epsilon: epsilon, dx: new(Buffer)}
 	l.forward, l.backward, l.addGrads = l.forwardRows, l.backwardRows, l.addGradColumns
@@ -219,6 +221,7 @@ func (d *Dropout) Set(p float64, seed uint64, step int) {
 	d.threshold, d.scale = uint32(p*(1<<31)), float32(1/(1-p))
 }
 
+// Active tells whether anything is dropped in this step.
 func (d *Dropout) Active() bool { return d.threshold > 0 }
 
 // Forward: any shape.
@@ -262,6 +265,7 @@ type Activation struct {
 	forward, backward func(lo, hi int)
 }
 
+// NewActivation makes a GELU.
 func NewActivation() *Activation {
 	l := &Activation{y: new(Buffer)}
 	l.forward = func(lo, hi int) { kernels.gelu(l.y.floats[lo:hi], l.x[lo:hi]) }
@@ -315,6 +319,7 @@ type CrossEntropy struct {
 	rows func(lo, hi int)
 }
 
+// NewCrossEntropy makes a loss for any number of classes.
 func NewCrossEntropy() *CrossEntropy {
 	l := &CrossEntropy{}
 	l.rows = l.forwardBackwardRows

@@ -27,6 +27,7 @@ type piece struct {
 	decay                      bool
 }
 
+// pieceSize is the most floats of a piece.
 const pieceSize = 1 << 14
 
 const adamEpsilon = 1e-6 // as in Google's BERT

@@ -24,7 +24,7 @@ type Parameters struct {
 	Grad  []float32
 }
 
-// Matrix, gain and bias add a parameter to the list. It has values once
+// Matrix, Gain and Bias add a parameter to the list. It has values once
 // allocate has been called.
 func (ps *Parameters) Matrix(name string, out, in int) *Param {
 	return ps.add(&Param{Name: name, Shape: []int{out, in}, Decay: true})
@@ -95,7 +95,7 @@ func truncatedNormal(r *rand.Rand) float32 {
 	}
 }
 
-// Row and gradRow are row i of a matrix and of its gradient.
+// Row and GradRow are row i of a matrix and of its gradient.
 func (p *Param) Row(i int32) []float32 {
 	w := p.Shape[1]
 	return p.Value[int(i)*w:][:w]

@@ -17,6 +17,7 @@ import (
 // [right][given].
 type Confusion [][]int
 
+// NewConfusion is a table for so many labels, all zeros.
 func NewConfusion(labels int) Confusion {
 	c := make(Confusion, labels)
 	for i := range c {

@@ -68,6 +68,7 @@ type MeanSpread struct {
 	Spread float64 `json:"spread"`
 }
 
+// meanSpread is the mean and the standard deviation of some values.
 func meanSpread(values []float64) (s MeanSpread) {
 	n := float64(len(values))
 	for _, v := range values {
@@ -136,7 +137,8 @@ func (s *Study) one(ctx context.Context, way string, size int, seed uint64) (flo
 // bagOfWords is the accuracy of logistic regression on the tokens of a case, each weighted
 // by how much it tells: with a vector of C numbers for each word,
 //
-//	logits = Σ rarity[token]·word[token] + bias    rarity = ln((1 + cases)/(1 + cases that have it))
+//	logits = Σ rarity[token]·word[token] + bias
+//	rarity = ln((1 + cases)/(1 + cases that have the token))
 func (s *Study) bagOfWords(training, test []Case) float64 {
 	const steps, rate = 100, 0.5 // of gradient descent
 	var ps Parameters

@@ -30,6 +30,7 @@ const (
 	maskToken = "[MASK]"
 )
 
+// specialTokens are all of them.
 var specialTokens = []string{padToken, unkToken, clsToken, sepToken, maskToken}
 
 // continuing marks a piece that goes on with a word.
