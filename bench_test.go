@@ -100,7 +100,7 @@ func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int)
 		_, _, err := trainer.Step(1e-4)
 		check(b, err)
 	}
-	flops := c.Operations(&trainer.batch)
+	flops := float64(c.Operations(&trainer.batch))
 	steps := float64(b.N) / b.Elapsed().Seconds()
 	b.ReportMetric(float64(len(trainer.batch.Tokens))*steps, "tok/s")
 	b.ReportMetric(flops*steps/1e9, "GFLOP/s")

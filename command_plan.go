@@ -61,7 +61,7 @@ func measuredSpeed(t *Trainer) float64 {
 	for ; steps == 0 || time.Since(begin) < time.Second; steps++ {
 		step()
 	}
-	return float64(steps) * m.Config.Operations(&b) / time.Since(begin).Seconds()
+	return float64(steps) * float64(m.Config.Operations(&b)) / time.Since(begin).Seconds()
 }
 
 // grouped is a whole number with commas between its thousands.

@@ -13,68 +13,58 @@ type Cost struct {
 }
 
 // A batchShape is all of a batch that its cost depends on.
-type batchShape struct{ tokens, squares, masked, sequences float64 } // N, Σ T², M, S
+type batchShape struct{ tokens, squares, masked, sequences int64 } // N, Σ T², M, S
 
 // shapeOf is the shape of a batch.
 func shapeOf(b *Batch) (s batchShape) {
 	for i, start := range b.Starts[1:] {
-		length := float64(start - b.Starts[i])
+		length := int64(start - b.Starts[i])
 		s.squares += length * length
 	}
-	s.tokens, s.masked, s.sequences = float64(len(b.Tokens)), float64(len(b.Masked)), float64(len(b.NextLabels))
+	s.tokens, s.masked, s.sequences = int64(len(b.Tokens)), int64(len(b.Masked)), int64(len(b.NextLabels))
 	return s
 }
 
-// scaled is the shape of a batch that is so many times as large.
-func (s batchShape) scaled(by float64) batchShape {
-	return batchShape{by * s.tokens, by * s.squares, by * s.masked, by * s.sequences}
-}
-
-// Operations is how many multiplications and additions a step on a batch takes.
-func (c *Config) Operations(b *Batch) float64 { return c.operations(shapeOf(b)) }
-
-// Each product of the forward has two more in the backward, for the gradients of its two
+// Operations is how many multiplications and additions a step on a batch takes. Each
+// product of the forward has two more in the backward, for the gradients of its two
 // factors, and each of its terms is a multiplication and an addition.
-func (c *Config) operations(b batchShape) float64 {
-	h, i, v, layers := float64(c.HiddenSize), float64(c.IntermediateSize), float64(c.VocabSize), float64(c.NumHiddenLayers)
-	linear := b.tokens * (4*h*h + 2*h*i) // query, key, value and output; to I and back
-	attention := 2 * b.squares * h       // scores and context
-	heads := b.masked*(h*h+h*v) + b.sequences*(h*h+2*h)
-	return 3 * 2 * (layers*(linear+attention) + heads)
+func (c *Config) Operations(b *Batch) int64 {
+	h, i, v, s := int64(c.HiddenSize), int64(c.IntermediateSize), int64(c.VocabSize), shapeOf(b)
+	linear := s.tokens * (4*h*h + 2*h*i) // query, key, value and output; to I and back
+	attention := 2 * s.squares * h       // scores and context
+	heads := s.masked*(h*h+h*v) + s.sequences*(h*h+2*h)
+	return 3 * 2 * (int64(c.NumHiddenLayers)*(linear+attention) + heads)
 }
 
-// floats is how many floats a step on a batch needs: four for each parameter (its value,
-// its gradient, AdamW's two moments), and the fields of the layers.
-func (c *Config) floats(b batchShape) float64 {
-	h, i, layers := float64(c.HiddenSize), float64(c.IntermediateSize), float64(c.NumHiddenLayers)
-	probs := float64(c.NumAttentionHeads) * b.squares
-	layer := b.tokens*(8*h+i) + probs     // what each layer keeps for its backward
-	shared := b.tokens*(16*h+2*i) + probs // what one needs at a time, and the embeddings
-	heads := b.masked * (8*h + float64(c.VocabSize))
-	return 4*float64(c.Parameters()) + layers*layer + shared + heads
+// floats is how many floats the layers keep of a batch: their fields.
+func (c *Config) floats(b *Batch) int64 {
+	h, i, v, s := int64(c.HiddenSize), int64(c.IntermediateSize), int64(c.VocabSize), shapeOf(b)
+	probs := int64(c.NumAttentionHeads) * s.squares
+	layer := s.tokens*(8*h+i) + probs     // what each layer keeps for its backward
+	shared := s.tokens*(16*h+2*i) + probs // what one needs at a time, and the embeddings
+	return int64(c.NumHiddenLayers)*layer + shared + s.masked*(8*h+v)
 }
 
 // CostOf is what a training costs. The examples of its first step and of its first long
 // one stand for all.
 func CostOf(c *Config, s *Settings, source Source) (cost Cost) {
-	short := s.ShortSteps()
-	for _, phase := range []struct{ first, steps int }{{0, short}, {short, s.Steps - short}} {
+	parameters := float64(4 * c.Parameters()) // themselves, their gradients, AdamW's two moments
+	for _, phase := range []struct{ first, steps int }{{0, s.ShortSteps()}, {s.ShortSteps(), s.Steps - s.ShortSteps()}} {
 		if phase.steps == 0 {
 			continue
 		}
 		var b Batch
 		source.Fill(&b, min(s.Batch, 64), phase.first)
-		sample := shapeOf(&b)
-		batch := sample.scaled(float64(s.Batch) / sample.sequences)
-		steps := float64(phase.steps)
-		cost.Sequences += steps * batch.sequences
-		cost.Tokens += steps * batch.tokens
-		cost.Operations += steps * c.operations(batch)
-		part := c.floats(batch.scaled(1 / float64(s.Accumulate)))
+		batch := float64(s.Batch) / float64(len(b.NextLabels)) // in samples such as b
+		samples := float64(phase.steps) * batch
+		cost.Sequences += float64(samples * float64(len(b.NextLabels)))
+		cost.Tokens += float64(samples * float64(len(b.Tokens)))
+		cost.Operations += float64(samples * float64(c.Operations(&b)))
+		part := float64(batch / float64(s.Accumulate) * float64(c.floats(&b)))
 		if s.Accumulate > 1 {
-			part += batch.tokens * float64(c.HiddenSize) // parts.dsum
+			part += float64(batch * float64(len(b.Tokens)*c.HiddenSize)) // parts.dsum
 		}
-		cost.Floats = max(cost.Floats, part)
+		cost.Floats = max(cost.Floats, parameters+part)
 	}
 	return cost
 }

@@ -34,8 +34,8 @@ func TestOperationsAreCounted(t *testing.T) {
 		before.tile(t)
 	}
 	m.Gradient(&b, 1, nil)
-	if got, want := m.Config.Operations(&b), 2*float64(terms.Load()); got != want {
-		t.Errorf("a step is said to take %.0f operations, and takes %.0f", got, want)
+	if got, want := m.Config.Operations(&b), 2*terms.Load(); got != want {
+		t.Errorf("a step is said to take %d operations, and takes %d", got, want)
 	}
 }
 
