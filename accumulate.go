@@ -17,15 +17,8 @@ type Parts struct {
 	dsum  []float32 // (N, H) of the whole batch: the gradient of the embeddings' sums
 }
 
-// Gradient adds the gradient of the batch's loss to Grad, working it off in n parts, and
-// returns its losses. Dropout is set for the step.
-func (m *Model) Gradient(b *Batch, n int, p *Parts) (totals Totals) {
-	if n <= 1 {
-		m.Forward(b)
-		totals = m.Loss(b)
-		m.Backward()
-		return totals
-	}
+// GradientInParts does what Forward, Loss and Backward do, working the batch off in n parts.
+func (m *Model) GradientInParts(b *Batch, n int, p *Parts) (totals Totals) {
 	sequences := len(b.NextLabels)
 	p.dsum = p.dsum[:0]
 	for k := range n {

@@ -4,7 +4,8 @@ import "math"
 
 // Step 3 of the lesson: the encoder. Each layer lets every token look at every
 // other token of its sequence, to the left and to the right (the B of BERT),
-// and then works on each token by itself.
+// and then works on each token by itself. It may look both ways because what has to be
+// guessed is hidden (examples.go).
 
 // Attention is multi-head scaled dot-product self-attention (Hugging Face's
 // BertSelfAttention). From each token it makes a query, a key and a value. In
@@ -70,6 +71,9 @@ func (a *Attention) Forward(x []float32, starts []int) []float32 {
 	return a.context
 }
 
+// forwardHeads computes the tasks lo to hi: for a head of a sequence, from its q, k and v,
+// the scores, which become probs in place, and context. It runs inside parallel, so its products compute on this
+// worker alone, by compute and not by matmul.
 func (a *Attention) forwardHeads(lo, hi int) {
 	for task := lo; task < hi; task++ {
 		s, head := task/a.heads, task%a.heads
@@ -105,6 +109,7 @@ func (a *Attention) Backward(dcontext, dx []float32) {
 	a.value.BackwardAdd(a.dv.floats, dx)
 }
 
+// backwardHeads computes the tasks lo to hi: of a head of a sequence, dv, dq and dk.
 func (a *Attention) backwardHeads(lo, hi int) {
 	for task := lo; task < hi; task++ {
 		s, head := task/a.heads, task%a.heads
@@ -201,6 +206,7 @@ func (l *Output) Forward(x, sub []float32) []float32 {
 	return l.norm.y
 }
 
+// forwardRows computes the rows lo to hi of y.
 func (l *Output) forwardRows(lo, hi int) {
 	h := len(l.norm.gain.Value)
 	for r := lo; r < hi; r++ {
@@ -224,6 +230,7 @@ func (l *Output) Backward(dy []float32) (dx, dsub []float32) {
 	return dx, l.dense.Backward(l.ddense.floats)
 }
 
+// backwardRows computes the rows lo to hi of ddense.
 func (l *Output) backwardRows(lo, hi int) {
 	h := len(l.norm.gain.Value)
 	l.dropout.Apply(l.ddense.floats[lo*h:hi*h], l.norm.dx.floats[lo*h:hi*h], lo*h)

@@ -40,11 +40,12 @@
 //	predict.go          4 what a model makes of one sequence
 //	corpus.go           5 a text in tokens
 //	examples.go         5 masked words (MLM) and pairs of sentences (NSP)
+//	example_files.go    5 examples in files
 //	settings.go         6 how to train, in the paper and here
 //	stream.go           6 examples without end, batch by batch
 //	cost.go             6 what a training costs: tokens, operations, memory
 //	optimizer.go        6 AdamW: from gradients to the next parameters
-//	accumulate.go       6 a large batch in parts
+//	accumulate.go       6 a batch too large for the memory, in parts
 //	evaluate.go         6 how well it does on what it has never seen
 //	train.go            6 the loop
 //	safetensors.go      7 the file format of parameters
@@ -244,7 +245,7 @@ func (m *Model) ZeroGradient() []float32 {
 	return m.dx
 }
 
-// EncodeBackward is the backward of encode.
+// EncodeBackward is the backward of Encode.
 func (m *Model) EncodeBackward(dx []float32) { m.embeddings.Backward(m.LayersBackward(dx)) }
 
 // LayersBackward takes the gradient of the encoder's output to that of its input (N, H).
@@ -328,7 +329,7 @@ func newMLMHead(ps *Parameters, c *Config, word *Param) *MLMHead {
 	}
 }
 
-// Forward: (N, H) and M rows of it → (M, V).
+// Forward: (N, H) and M rows of it → (M, V). It keeps which rows, for its backward.
 func (d *MLMHead) Forward(x []float32, masked []int) []float32 {
 	_, h := d.transform.OutIn()
 	d.masked, d.rows = masked, gatherRows(d.rows, x, masked, h)

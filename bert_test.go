@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"fmt"
 	"math"
@@ -111,6 +112,9 @@ func TestStep2Embeddings(t *testing.T) {
 	b := &Batch{}
 	b.Reset()
 	b.Add([]int32{2, 7, 8, 3, 7, 3}, []int32{0, 0, 0, 0, 1, 1})
+	for range 3 { // enough rows for more than one range
+		b.Add(slices.Repeat([]int32{9, 10}, 10), make([]int32, 20))
+	}
 	y, e, h := m.embeddings.Forward(b), m.embeddings, m.Config.HiddenSize
 	for r, id := range b.Tokens {
 		mean, square := 0.0, 0.0
@@ -370,6 +374,8 @@ func TestStep6Training(t *testing.T) {
 	}
 	s.Schedule = "constant"
 	equal(t, s.Rate(99), 0.5, "the constant learning rate")
+	s.Schedule, s.Warmup = "linear", 0
+	equal(t, s.Rate(0), 0.5, "the learning rate of the first step without warm-up")
 	s.Warmup = -1
 	s.Complete()
 	equal(t, s.Warmup, 10, "the warm-up of 100 steps if none is given, a tenth")
@@ -398,6 +404,11 @@ func TestStep7SavedModel(t *testing.T) {
 	equal(t, loaded.Rules, tokenizer.Rules)
 	equal(t, m.Value, trainer.Model.Value, "the parameters")
 	equal(t, totalsOf(m, trainer.HeldOut[:10]), totalsOf(trainer.Model, trainer.HeldOut[:10]))
+
+	file, err := os.ReadFile(filepath.Join(dir, modelFile))
+	check(t, err)
+	equal(t, binary.LittleEndian.Uint64(file)%8, uint64(0), "the length of the header, which aligns the numbers, over 8: what is left")
+	equal(t, strings.HasPrefix(string(file[8:]), `{"__metadata__":{"format":"pt"}`), true, "the header begins with the metadata that Hugging Face asks for")
 }
 
 // oneAnswer is what the saved model of TestOneAnswer hashes to, everywhere.

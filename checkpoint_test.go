@@ -4,8 +4,6 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -390,38 +388,17 @@ func TestResumeRefuses(t *testing.T) {
 	equal(t, modelSum(t, out), sum)
 }
 
-// The sizes are the published ones, and the paper's recipe has the paper's settings,
-// but for what is given.
-func TestSizesAndRecipe(t *testing.T) {
-	for size, want := range map[string]int{"tiny": 4_385_920, "mini": 11_170_560, "small": 28_763_648, "medium": 41_373_184, "base": 109_482_240, "large": 335_141_888} {
-		c := DefaultConfig()
-		c.VocabSize = 30522
-		c.SetSize(sizes[size])
-		m, err := NewEmptyModel(c)
-		check(t, err)
-		got := 0
-		for _, p := range m.List {
-			if strings.HasPrefix(p.Name, "bert.") {
-				got += p.Size()
-			}
+// What is in training.json cannot make the program go wrong.
+func FuzzTraining(f *testing.F) {
+	f.Add("  \"step\": 5, \"skipped_steps\": 1, \"settings\": {\"steps\": \"9\"}}\n")
+	f.Add("\"step\": 9223372036854775808}")
+	f.Fuzz(func(t *testing.T, rest string) {
+		s, err := parseTraining(fmt.Appendf(nil, sumLine+"%s", sumOf([]byte(rest)), rest))
+		if err == nil && (s.Step < 0 || s.Skipped > s.Step) {
+			t.Errorf("%+v was accepted", s)
 		}
-		if got != want {
-			t.Errorf("BERT-%s has %d parameters, want %d", size, got, want)
+		if _, err := parseTraining([]byte(rest)); err == nil {
+			t.Error("it was accepted without its sum")
 		}
-	}
-	c := &call{flags: flag.NewFlagSet("", flag.ContinueOnError)}
-	s := DefaultSettings()
-	c.modelFlags()
-	c.trainingFlags(&s)
-	check(t, c.flags.Parse([]string{"-seed", "5", "-lr", "2e-4"}))
-	check(t, c.useRecipe("paper"))
-	s.Complete()
-	check(t, s.Check())
-	equal(t, [...]int{s.Steps, s.Batch, s.MaxSeq, s.ShortSeq, s.ShortSteps(), s.Warmup, int(s.Seed)}, [...]int{1_000_000, 256, 512, 128, 900_000, 10_000, 5})
-	equal(t, [...]float64{s.LearningRate, s.Beta1, s.Beta2, s.WeightDecay}, [...]float64{2e-4, 0.9, 0.999, 0.01})
-	equal(t, c.flags.Lookup("size").Value.String(), "base")
-	var usage usageError
-	if err := c.useRecipe("cake"); !errors.As(err, &usage) {
-		t.Errorf("the error is %v", err)
-	}
+	})
 }

@@ -386,7 +386,7 @@ func eval(c *call) error {
 	return e.write(c.stdout, report)
 }
 
-// write writes an examination as a table.
+// write writes an evaluation as a table.
 func (e *Evaluation) write(w io.Writer, r Metrics) error {
 	_, err := fmt.Fprintf(w, "masked tokens   loss %.4f   accuracy %5.1f%%   (%d tokens)\n", r.MLMLoss, 100*r.MLMAccuracy, e.MLMCount)
 	for _, line := range []struct {

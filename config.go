@@ -5,8 +5,8 @@ import (
 	"strconv"
 )
 
-// Before step 2: what is fixed before a model learns anything. How large it is, and what
-// it is for.
+// Step 2 of the lesson, first of all: what is fixed before a model learns anything. How
+// large it is, and what it is for.
 
 // What a model is for, by Hugging Face's names.
 const (

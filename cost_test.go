@@ -33,7 +33,9 @@ func TestOperationsAreCounted(t *testing.T) {
 		terms.Add(int64(t.rows * t.cols * t.depth))
 		before.tile(t)
 	}
-	m.Gradient(&b, 1, nil)
+	m.Forward(&b)
+	m.Loss(&b)
+	m.Backward()
 	if got, want := m.Config.Operations(&b), 2*terms.Load(); got != want {
 		t.Errorf("a step is said to take %d operations, and takes %d", got, want)
 	}
@@ -69,18 +71,6 @@ func TestMemoryIsKnown(t *testing.T) {
 			t.Errorf("in %d parts a training is said to need %.2f MB, and needs %.2f", parts, said/1e6, needed/1e6)
 		}
 		runtime.KeepAlive(trainer)
-	}
-}
-
-// The parameters of a configuration are as many as a model of it has.
-func TestParameterCount(t *testing.T) {
-	small := smallModel(t).Config
-	for _, c := range []Config{small, asClassifier(small, "a", "b", "c"), asAnswerer(small)} {
-		m, err := NewModel(c, 1)
-		check(t, err)
-		if got, want := c.Parameters(), int64(len(m.Value)); got != want {
-			t.Errorf("%s is said to have %d parameters, and has %d", c.Architecture(), got, want)
-		}
 	}
 }
 

@@ -80,6 +80,8 @@ func (e *Embeddings) Forward(b *Batch) []float32 {
 	return e.y
 }
 
+// sumRows computes the rows lo to hi of sum, word + segment + position in this order: in
+// another one the last bit may differ.
 func (e *Embeddings) sumRows(lo, hi int) {
 	h := e.Word.Shape[1]
 	for r := lo; r < hi; r++ {
@@ -111,6 +113,7 @@ func (e *Embeddings) AddGradients(b *Batch, dsum []float32) {
 	parallelColumns(e.Word.Shape[1], e.addGrads)
 }
 
+// addGradColumns adds the columns lo to hi of dsum to those of the three tables.
 func (e *Embeddings) addGradColumns(lo, hi int) {
 	h := e.Word.Shape[1]
 	for r := range e.batch.Tokens {

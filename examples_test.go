@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -263,59 +262,4 @@ func TestLongestFirst(t *testing.T) {
 			}
 		}
 	}
-}
-
-// Examples written are read back as they were; a file that cannot be right is
-// refused, with the example and what is wrong.
-func TestReadExamples(t *testing.T) {
-	corpus, tokenizer := smallCorpus(t)
-	s := NewStream(corpus, tokenizer, corpus.AllDocuments(), 20, 1)
-	examples := s.Epoch()
-	var file bytes.Buffer
-	check(t, WriteExamples(&file, examples, tokenizer))
-	got, err := ReadExamples(&file, len(tokenizer.Words))
-	check(t, err)
-	for i := range got {
-		equal(t, got[i].Words, tokenizer.Tokens(got[i].Tokens))
-		got[i].Words = nil
-	}
-	equal(t, got, examples)
-
-	good := `{"input_ids":[2,5,3,4,3],"token_type_ids":[0,0,0,1,1],"masked_lm_positions":[3],"masked_lm_ids":[6],"next_sentence_label":1}`
-	for change, want := range map[[2]string]string{
-		{`[2,5,`, `[2,10,`}:              "input_ids has 10, want 0 to 9",
-		{`[2,5,`, `[2,-1,`}:              "input_ids has -1",
-		{`[0,0,0,1,1]`, `[0,0,0,1]`}:     "token_type_ids has 4 numbers, want 5",
-		{`[0,0,0,1,1]`, `[0,0,0,1,2]`}:   "token_type_ids has 2, want 0 or 1",
-		{`:[3]`, `:[5]`}:                 "masked_lm_positions has 5",
-		{`:[3]`, `:[3,3]`}:               "masked_lm_positions has 3, want rising",
-		{`:[3]`, `:[]`}:                  "masked_lm_positions has 0 numbers and masked_lm_ids 1",
-		{`:[6]`, `:[99]`}:                "masked_lm_ids has 99",
-		{`:1}`, `:2}`}:                   "next_sentence_label is 2",
-		{`"input_ids":[2,5,3,4,3],`, ``}: "input_ids is empty",
-		{`[2,5,3,4,3]`, `"x"`}:           "cannot unmarshal",
-		{good, ``}:                       "there is no example in it",
-	} {
-		if _, err := ReadExamples(strings.NewReader(strings.Replace(good, change[0], change[1], 1)), 10); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: the error is %v, want %s", change, err, want)
-		}
-	}
-}
-
-// No file of examples makes the program go wrong: what is accepted can be
-// trained on.
-func FuzzExamples(f *testing.F) {
-	f.Add([]byte(`{"input_ids":[2,5,3,4,3],"token_type_ids":[0,0,0,1,1],"masked_lm_positions":[3],"masked_lm_ids":[6],"next_sentence_label":1}`))
-	m := smallModel(f)
-	f.Fuzz(func(t *testing.T, data []byte) {
-		examples, err := ReadExamples(bytes.NewReader(data), m.Config.VocabSize)
-		if err != nil {
-			return
-		}
-		for _, e := range examples {
-			if len(e.Tokens) <= m.Config.MaxPositionEmbeddings {
-				totalsOf(m, []Example{e})
-			}
-		}
-	})
 }

@@ -2,10 +2,11 @@ package main
 
 import "math"
 
-// Before step 2, the parts that all of BERT is put together from: the linear layer, layer
-// normalisation, dropout, the activation and the softmax with its loss. Each is a forward
-// and, right below it, the backward: given the gradient of the loss by the output, it
-// returns the gradient by the input and adds to the gradients of the parameters.
+// Step 2 of the lesson, before the embeddings: the parts that all of BERT is put together
+// from. They are the linear layer, layer normalisation, dropout, the activation and the
+// softmax with its loss. Each is a forward and, right below it, the backward: given the
+// gradient of the loss by the output, it returns the gradient by the input and adds to the
+// gradients of the parameters.
 //
 // Rows are tokens: x is (N, H) when it has N rows of H floats. What a layer keeps from
 // forward to backward are its fields. A layer's functions for parallel (forwardRows and
@@ -21,7 +22,7 @@ func Grow[T any](buf []T, n int) []T {
 }
 
 // A Buffer is room for a result that is soon used up, so that layers may share it
-// (EncoderLayer.share).
+// (EncoderLayer.Share).
 type Buffer struct{ floats []float32 }
 
 // Room makes the buffer n floats long.
@@ -84,6 +85,7 @@ func (l *Linear) BackwardAdd(dy, sum []float32) {
 	l.backward(dy, sum, rowMajor(sum, len(sum)/in, in))
 }
 
+// backward computes dx = start + dy·W, and the gradients of W and b.
 func (l *Linear) backward(dy, dx []float32, start matrix) {
 	out, in := l.OutIn()
 	n := len(dy) / out
@@ -95,6 +97,7 @@ func (l *Linear) backward(dy, dx []float32, start matrix) {
 	parallelColumns(out, l.addBiasGrad)
 }
 
+// addBiasGradColumns adds the rows of dy to the bias' gradient, in columns lo to hi.
 func (l *Linear) addBiasGradColumns(lo, hi int) {
 	out, _ := l.OutIn()
 	for at := 0; at < len(l.dy); at += out {
@@ -139,6 +142,7 @@ func (l *LayerNorm) Resize(size int) {
 	l.y, l.xhat, l.rstd = Grow(l.y, size), Grow(l.xhat, size), Grow(l.rstd, size/len(l.gain.Value))
 }
 
+// forwardRows computes the rows lo to hi.
 func (l *LayerNorm) forwardRows(lo, hi int) {
 	h := len(l.gain.Value)
 	for r := lo; r < hi; r++ {
@@ -170,6 +174,7 @@ func (l *LayerNorm) Backward(dy []float32) []float32 {
 	return l.dx.floats
 }
 
+// backwardRows computes the rows lo to hi of dx.
 func (l *LayerNorm) backwardRows(lo, hi int) {
 	for r := lo; r < hi; r++ {
 		l.backwardRow(r)
@@ -184,6 +189,7 @@ func (l *LayerNorm) backwardRow(r int) {
 	kernels.normalizeBackward(l.dx.floats[r*h:][:h], dy, l.gain.Value, xhat, mean, dot, l.rstd[r])
 }
 
+// addGradColumns adds to the gradients of gain and bias, in columns lo to hi.
 func (l *LayerNorm) addGradColumns(lo, hi int) {
 	h := len(l.gain.Value)
 	for at := 0; at < len(l.dy); at += h {
@@ -344,6 +350,7 @@ func (l *CrossEntropy) ForwardBackward(logits []float32, labels []int32, weight 
 	return loss, correct
 }
 
+// forwardBackwardRows computes losses, best and the gradient of the rows lo to hi.
 func (l *CrossEntropy) forwardBackwardRows(lo, hi int) {
 	classes := len(l.logits) / len(l.labels)
 	for r := lo; r < hi; r++ {
@@ -357,8 +364,9 @@ func (l *CrossEntropy) forwardBackwardRows(lo, hi int) {
 	}
 }
 
-// Softmax makes of x, in place, e^(scale·x) / Σ e^(scale·x): numbers between 0 and 1
-// that add up to 1.
+// Softmax makes of x, in place, e^(scale·x) / Σ e^(scale·x): numbers between 0 and 1 that
+// add up to 1. The greatest x is taken away from all first, which changes nothing but that
+// no power is too large.
 func Softmax(x []float32, scale float32) []float32 {
 	sum := kernels.expSum(x, kernels.maximum(x), scale)
 	kernels.scale(x, 1/sum)

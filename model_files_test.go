@@ -2,9 +2,7 @@ package main
 
 import (
 	"bytes"
-	"encoding/binary"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -111,63 +109,4 @@ func TestOldNamesAreRead(t *testing.T) {
 	loaded, _, _, err := LoadModel(dir)
 	check(t, err)
 	equal(t, loaded.Value, m.Value)
-}
-
-// Writing a file that fails leaves the old one, and nothing else.
-func TestWriteFileIsAllOrNothing(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "file")
-	check(t, os.WriteFile(name, []byte("old"), 0o666))
-	err := writeFile(name, func(w io.Writer) error {
-		fmt.Fprint(w, "half of the ne")
-		return os.ErrClosed
-	})
-	if err == nil || !strings.Contains(err.Error(), name) {
-		t.Errorf("the error is %v, want one that names the file", err)
-	}
-	data, err := os.ReadFile(name)
-	check(t, err)
-	equal(t, string(data), "old")
-	entries, err := os.ReadDir(filepath.Dir(name))
-	check(t, err)
-	equal(t, len(entries), 1)
-}
-
-// No file makes the reader go wrong: what it accepts lies inside the file.
-func FuzzSafetensors(f *testing.F) {
-	var file bytes.Buffer
-	check(f, WriteSafetensors(&file, []*Param{{Name: "a", Shape: []int{2, 2}, Value: make([]float32, 4)}, {Name: "b", Shape: []int{1}, Value: make([]float32, 1)}}))
-	f.Add(file.Bytes())
-	for _, header := range []string{`{}`, `{"a":{"dtype":"F32","shape":[9223372036854775807,4],"data_offsets":[0,16]}}`, `{"a":{"dtype":"F32","shape":[],"data_offsets":[-4,0]}}`} {
-		f.Add(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...))
-	}
-	f.Fuzz(func(t *testing.T, data []byte) {
-		tensors, err := readSafetensorsHeader(bytes.NewReader(data), int64(len(data)))
-		if err != nil {
-			return
-		}
-		for name, info := range tensors {
-			if info.DType != "F32" {
-				continue
-			}
-			n := info.Offsets[1] - info.Offsets[0]
-			if n > int64(len(data)) {
-				t.Fatalf("%s has %d bytes in a file of %d", name, n, len(data))
-			}
-			check(t, info.read(bytes.NewReader(data), make([]float32, n/bytesOfF32)))
-		}
-	})
-}
-
-// No config.json makes the program go wrong.
-func FuzzConfig(f *testing.F) {
-	f.Add([]byte(`{"vocab_size": 30522, "hidden_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 512}`))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		name := filepath.Join(t.TempDir(), configFile)
-		check(t, os.WriteFile(name, data, 0o666))
-		if c, err := loadConfig(name); err == nil {
-			if _, err := NewEmptyModel(c); err != nil {
-				t.Errorf("%+v was accepted, but: %v", c, err)
-			}
-		}
-	})
 }

@@ -4,10 +4,15 @@ import "math"
 
 // Step 6 of the lesson, the optimizer: from gradients to the next parameters.
 
-// AdamW moves each parameter by its gradient's running mean over the root of its
-// running mean square, so that all move at a like pace, and shrinks matrices a
-// little, whatever their gradient (Loshchilov and Hutter, "Decoupled Weight
-// Decay Regularization"; PyTorch's AdamW).
+// AdamW moves each parameter p by the running mean m of its gradient g over the root of the
+// running mean v of g², so that all move at a like pace; and it shrinks matrices a little,
+// whatever their gradient (Loshchilov and Hutter, "Decoupled Weight Decay Regularization";
+// PyTorch's AdamW). In step t,
+//
+//	g = g·min(1, 1/‖g‖)                        clipping: the norm is over all parameters
+//	m = β₁·m + (1−β₁)·g      v = β₂·v + (1−β₂)·g²
+//	m̂ = m/(1−β₁ᵗ)            v̂ = v/(1−β₂ᵗ)     both begin with 0, which this makes up for
+//	p = p − rate·m̂/(√v̂ + ε) − rate·decay·p
 type AdamW struct {
 	Beta1, Beta2, WeightDecay float64
 
@@ -30,7 +35,9 @@ type piece struct {
 // pieceSize is the most floats of a piece.
 const pieceSize = 1 << 14
 
-const adamEpsilon = 1e-6 // as in Google's BERT
+const adamEpsilon = 1e-6 // ε, as in Google's BERT
+
+const maxNorm = 1 // to which the gradient is clipped
 
 // NewAdamW makes an optimizer that has not taken a step.
 func NewAdamW(ps *Parameters, s *Settings) *AdamW {
@@ -67,13 +74,13 @@ func (a *AdamW) addSquaresOf(lo, hi int) {
 	}
 }
 
-// Step updates the parameters. A gradient whose norm is above 1 is scaled down
-// to it.
+// Step updates the parameters. A gradient whose norm is above maxNorm is scaled down to it,
+// and as in PyTorch a little below.
 func (a *AdamW) Step(rate, norm float64) {
 	a.steps++
 	clip := 1.0
-	if norm > 1 {
-		clip = 1 / (norm + 1e-6)
+	if norm > maxNorm {
+		clip = maxNorm / (norm + 1e-6)
 	}
 	a.constants = adamwConstants{
 		beta1: float32(a.Beta1), rest1: float32(1 - a.Beta1),

@@ -2,8 +2,8 @@ package main
 
 import "math/rand/v2"
 
-// What is learnt: the model's tensors, all in one list, and the values from which
-// they start. And what is left to chance, here and elsewhere.
+// Step 2 of the lesson, before the embeddings: what is learnt. A model's tensors, all in
+// one list, and the values from which they start.
 
 // A Param is one tensor that is learnt.
 type Param struct {
@@ -25,7 +25,7 @@ type Parameters struct {
 }
 
 // Matrix, Gain and Bias add a parameter to the list. It has values once
-// allocate has been called.
+// Allocate has been called.
 func (ps *Parameters) Matrix(name string, out, in int) *Param {
 	return ps.add(&Param{Name: name, Shape: []int{out, in}, Decay: true})
 }

@@ -133,37 +133,28 @@ func TestWhatIsNotRead(t *testing.T) {
 	}
 }
 
-// What is in training.json cannot make the program go wrong.
-func FuzzTraining(f *testing.F) {
-	f.Add("  \"step\": 5, \"skipped_steps\": 1, \"settings\": {\"steps\": \"9\"}}\n")
-	f.Add("\"step\": 9223372036854775808}")
-	f.Fuzz(func(t *testing.T, rest string) {
-		s, err := parseTraining(fmt.Appendf(nil, sumLine+"%s", sumOf([]byte(rest)), rest))
-		if err == nil && (s.Step < 0 || s.Skipped > s.Step) {
-			t.Errorf("%+v was accepted", s)
-		}
-		if _, err := parseTraining([]byte(rest)); err == nil {
-			t.Error("it was accepted without its sum")
-		}
-	})
-}
-
-// No vocab.txt makes the program go wrong.
-func FuzzVocabulary(f *testing.F) {
-	f.Add([]byte("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n"))
+// No file makes the reader go wrong: what it accepts lies inside the file.
+func FuzzSafetensors(f *testing.F) {
+	var file bytes.Buffer
+	check(f, WriteSafetensors(&file, []*Param{{Name: "a", Shape: []int{2, 2}, Value: make([]float32, 4)}, {Name: "b", Shape: []int{1}, Value: make([]float32, 1)}}))
+	f.Add(file.Bytes())
+	for _, header := range []string{`{}`, `{"a":{"dtype":"F32","shape":[9223372036854775807,4],"data_offsets":[0,16]}}`, `{"a":{"dtype":"F32","shape":[],"data_offsets":[-4,0]}}`} {
+		f.Add(append(binary.LittleEndian.AppendUint64(nil, uint64(len(header))), header...))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		words, err := ReadVocabulary(bytes.NewReader(data))
+		tensors, err := readSafetensorsHeader(bytes.NewReader(data), int64(len(data)))
 		if err != nil {
 			return
 		}
-		tokenizer, err := NewTokenizer(words, true)
-		if err != nil {
-			return
-		}
-		for _, id := range tokenizer.Encode("a b ab [MASK] \u4e2d") {
-			if id < 0 || int(id) >= len(words) {
-				t.Errorf("id %d of %d words", id, len(words))
+		for name, info := range tensors {
+			if info.DType != "F32" {
+				continue
 			}
+			n := info.Offsets[1] - info.Offsets[0]
+			if n > int64(len(data)) {
+				t.Fatalf("%s has %d bytes in a file of %d", name, n, len(data))
+			}
+			check(t, info.read(bytes.NewReader(data), make([]float32, n/bytesOfF32)))
 		}
 	})
 }

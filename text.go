@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Step 1 of the lesson begins with text, about which nothing is known. This file makes
+// Step 1 of the lesson, text to learn from, about which nothing is known. This file makes
 // documents of it, and sentences of these: the vocabulary is learnt from them, and later
 // which sentence follows which.
 

@@ -13,15 +13,6 @@ import (
 	"unicode/utf8"
 )
 
-// wordsOf are the words of text, with | between them.
-func wordsOf(text string, lowerCase bool) string {
-	var all []string
-	for word := range RulesFor(lowerCase).SplitWords(text, maxWordLength) {
-		all = append(all, string(word.text))
-	}
-	return strings.Join(all, "|")
-}
-
 // Each token knows the bytes that it came from: of a word that is unknown, all;
 // of a character that was decomposed, the whole; and none of what was dropped
 // before it.
@@ -44,29 +35,6 @@ func TestSpans(t *testing.T) {
 		equal(t, strings.Join(got, " "), want)
 		equal(t, slices.Equal(tokenizer.Encode(text), ids), true)
 	}
-}
-
-// Text is split at white space, round punctuation and round Chinese characters;
-// control characters are dropped; an uncased vocabulary has neither capitals nor
-// accents.
-func TestWords(t *testing.T) {
-	for text, want := range map[string]string{
-		"Hello, World!":                           "hello|,|world|!",
-		"don't $5+x~y `z`":                        "don|'|t|$|5|+|x|~|y|`|z|`",
-		"  tab\tline\nnbsp\u00a0em\u2003x":        "tab|line|nbsp|em|x",
-		"Caf\u00e9 na\u00efve \u00c5ngstr\u00f6m": "cafe|naive|angstrom",
-		"e\u0301 o\u0308":                         "e|o",
-		"\u1ec7":                                  "e",
-		"\ud55c\uad6d":                            "\u1112\u1161\u11ab\u1100\u116e\u11a8",
-		"ab\u4e2d\u6587cd":                        "ab|\u4e2d|\u6587|cd",
-		"a\u0000b\u200dc\u00add\ufffde":           "abcde",
-		"\u0130stanbul \u03a3\u03a3":              "istanbul|\u03c3\u03c3",
-		"\u3053\u3093\u3001\u2018x\u2019":         "\u3053\u3093|\u3001|\u2018|x|\u2019",
-		"":                                        "",
-	} {
-		equal(t, wordsOf(text, true), want)
-	}
-	equal(t, wordsOf("Caf\u00e9, NO", false), "Caf\u00e9|,|NO")
 }
 
 // A word of more than 100 characters is unknown, and so is one that the pieces
@@ -331,29 +299,6 @@ func TestPublishedPieces(t *testing.T) {
 			}
 		}
 		equal(t, at, len(c.word))
-	}
-}
-
-// tokenizer_config.json says by which rules text becomes words; what it does not
-// say is as in Hugging Face's library; and what is read is what was written.
-func TestTokenizerConfig(t *testing.T) {
-	dir, _ := savedModel(t)
-	for text, want := range map[string]Rules{
-		`{}`:                       {true, true, true},
-		`{"do_lower_case": false}`: {false, false, true},
-		`{"do_lower_case": true, "strip_accents": null, "model_max_length": 1e30, "pad_token": {"content": "[PAD]"}}`: {true, true, true},
-		`{"strip_accents": false}`: {true, false, true},
-		`{"do_lower_case": false, "strip_accents": true, "tokenize_chinese_chars": false}`: {false, true, false},
-	} {
-		changeFile(t, dir, tokenizerConfigFile, func(string) string { return text })
-		m, tokenizer, _, err := LoadModel(dir)
-		check(t, err)
-		equal(t, tokenizer.Rules, want)
-		again := filepath.Join(t.TempDir(), "again")
-		check(t, SaveModel(again, m, tokenizer))
-		tokenizer, err = LoadTokenizer(again)
-		check(t, err)
-		equal(t, tokenizer.Rules, want)
 	}
 }
 

@@ -167,7 +167,13 @@ func (t *Trainer) Step(rate float64) (totals Totals, norm float64, err error) {
 	t.Source.Fill(&t.batch, s.Batch, t.state.Step)
 	m.SetDropout(s.Seed, t.state.Step)
 	clear(m.Grad)
-	totals = m.Gradient(&t.batch, s.Accumulate, &t.parts)
+	if s.Accumulate > 1 {
+		totals = m.GradientInParts(&t.batch, s.Accumulate, &t.parts)
+	} else {
+		m.Forward(&t.batch)
+		totals = m.Loss(&t.batch)
+		m.Backward()
+	}
 	norm = t.optimizer.Norm()
 	t.state.Step++
 	if loss := totals.MLMLoss + totals.NSPLoss; !finite(loss) || !finite(norm) {

@@ -8,7 +8,7 @@ import (
 	"unicode/utf8"
 )
 
-// Step 1 of the lesson begins with words. Before the vocabulary is asked, text is cut at
+// Step 1 of the lesson, words. Before the vocabulary is asked, text is cut at
 // white space and round punctuation and, for an uncased vocabulary, loses its capitals
 // and accents (Hugging Face's BertNormalizer and BertPreTokenizer):
 //
