@@ -17,7 +17,8 @@ type Parts struct {
 	dsum  []float32 // (N, H) of the whole batch: the gradient of the embeddings' sums
 }
 
-// GradientInParts does what Forward, Loss and Backward do, working the batch off in n parts.
+// GradientInParts does what Forward, Loss and Backward do, working the batch off in n
+// parts.
 func (m *Model) GradientInParts(b *Batch, n int, p *Parts) (totals Totals) {
 	sequences := len(b.NextLabels)
 	p.dsum = p.dsum[:0]
@@ -35,7 +36,8 @@ func (m *Model) GradientInParts(b *Batch, n int, p *Parts) (totals Totals) {
 }
 
 // skipCoins makes every dropout go on with the coins that come after the sequences
-// between starts: (N, H) elements of those on rows, (A, T, T) of each sequence in attention.
+// between starts: (N, H) elements of those on rows, (A, T, T) of each sequence in
+// attention.
 func (m *Model) skipCoins(starts []int) {
 	tokens, squares := starts[len(starts)-1], 0
 	for s, start := range starts[1:] {
@@ -55,13 +57,13 @@ func (b *Batch) cut(of *Batch, lo, hi int) {
 	first, end := of.Starts[lo], of.Starts[hi]
 	b.Tokens, b.Segments, b.Positions = of.Tokens[first:end], of.Segments[first:end], of.Positions[first:end]
 	b.NextLabels = of.NextLabels[lo:hi]
-	b.Starts, b.Masked, b.Labels = b.Starts[:0], b.Masked[:0], b.Labels[:0]
+	b.Starts, b.Targets, b.Labels = b.Starts[:0], b.Targets[:0], b.Labels[:0]
 	for _, start := range of.Starts[lo : hi+1] {
 		b.Starts = append(b.Starts, start-first)
 	}
-	for i, row := range of.Masked {
+	for i, row := range of.Targets {
 		if first <= row && row < end {
-			b.Masked = append(b.Masked, row-first)
+			b.Targets = append(b.Targets, row-first)
 			b.Labels = append(b.Labels, of.Labels[i])
 		}
 	}

@@ -45,8 +45,9 @@ func (l *AnswerHead) Forward(x []float32, starts []int) []float32 {
 	return l.logits
 }
 
-// Loss is the mean over the sequences of (−ln p(begin) − ln p(end))/2. The labels
-// of a sequence are its tokens at which the answer begins and ends.
+// Loss is the sum over the sequences of (−ln p(begin) − ln p(end))/2, and the gradient
+// that of their mean. The labels of a sequence are its tokens at which the answer
+// begins and ends.
 func (l *AnswerHead) Loss(labels []int32) (loss float64, correct int) {
 	n, sequences := len(l.logits)/2, len(l.starts)-1
 	weight := 1 / float32(2*sequences)
@@ -63,7 +64,7 @@ func (l *AnswerHead) Loss(labels []int32) (loss float64, correct int) {
 	return loss, correct
 }
 
-// Backward is Forward read upwards.
+// Backward goes through Forward in reverse.
 func (l *AnswerHead) Backward(dx []float32) {
 	n := len(l.logits) / 2
 	l.dlogits = Grow(l.dlogits, 2*n)
@@ -80,7 +81,8 @@ type Passage struct {
 	spans []Span // of each token in Text
 }
 
-// NewPassage makes a passage of a text, and remembers where each of its tokens stands in it.
+// NewPassage makes a passage of a text, and remembers where each of its tokens stands
+// in it.
 func NewPassage(t *Tokenizer, text string) *Passage {
 	p := &Passage{Text: text}
 	p.ids, p.spans = t.EncodeSpans(text)
@@ -225,10 +227,12 @@ type Limits struct {
 	MaxAnswer int // tokens of an answer
 }
 
-// answerSeq is as many tokens as a window has, as in Google's BERT.
+// answerSeq is the most tokens of a window, unless it is given; Google's.
 const answerSeq = 384
 
-// DefaultLimits are Google's, but for windows of another size.
+// DefaultLimits are for windows of maxSeq tokens. The answer's 30 tokens are Google's.
+// Google's doc_stride is the distance between the beginnings of two windows; Overlap is
+// what they share, as in Hugging Face's run_qa.py.
 func DefaultLimits(maxSeq int) Limits {
 	return Limits{MaxSeq: maxSeq, Overlap: maxSeq / 3, MaxAnswer: 30}
 }
@@ -236,13 +240,13 @@ func DefaultLimits(maxSeq int) Limits {
 const maxQuestion = 64 // tokens of a question, as in Google's BERT
 
 // Question is how many tokens of a question are kept.
-func (l Limits) Question() int { return min(maxQuestion, (l.MaxSeq-3)/2) }
+func (l Limits) Question() int { return min(maxQuestion, (l.MaxSeq-pairSpecials)/2) }
 
 // windows cuts the passage of a question, and labels each window: with where the
 // answer is, or with [CLS] if it has not all of it.
 func (q *Question) windows(t *Tokenizer, l Limits) []window {
 	question := q.ids[:min(len(q.ids), l.Question())]
-	room := l.MaxSeq - 3 - len(question)
+	room := l.MaxSeq - pairSpecials - len(question)
 	step := max(room-l.Overlap, (room+1)/2)
 	var all []window
 	for begin := 0; ; begin += step {

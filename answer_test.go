@@ -87,7 +87,7 @@ func TestAnswersAreLearnt(t *testing.T) {
 	tokenizer := questionTokenizer(t)
 	questions := readQuestions(t, tokenizer)[:20] // 4 of them about the long passage
 	c := asAnswerer(smallModel(t).Config)
-	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.MaxPositionEmbeddings = len(tokenizer.Words), 24, 1, 64
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.MaxPositionEmbeddings = len(tokenizer.Vocabulary), 24, 1, 64
 	m, err := NewModel(c, 1)
 	check(t, err)
 	l := Limits{MaxSeq: 64, Overlap: 20, MaxAnswer: 12}

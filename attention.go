@@ -2,21 +2,23 @@ package main
 
 import "math"
 
-// Step 3 of the lesson: the encoder. Each layer lets every token look at every
-// other token of its sequence, to the left and to the right (the B of BERT),
-// and then works on each token by itself. It may look both ways because what has to be
+// Step 3 of the lesson: the encoder. Each layer lets every token look at all tokens of its
+// sequence, to the left, to the right (the B of BERT) and at itself, and then works on each
+// token by itself. It may look both ways because what has to be
 // guessed is hidden (examples.go).
 
 // Attention is multi-head scaled dot-product self-attention (Hugging Face's
-// BertSelfAttention). From each token it makes a query, a key and a value. In
-// each of A heads, which sees D = H/A of their floats, a token gathers the
-// values of all tokens, weighted by how well its query fits their keys:
+// BertSelfAttention). From each token it makes a query, a key and a value: what
+// the token looks for, what it offers, and what it gives. In each of A heads, which sees
+// D = H/A of their floats and can look for something else than the others, a token gathers
+// the values of all tokens, weighted by how well its query fits their keys:
 //
 //	scores = q·kᵀ    probs = softmax(scores/√D)    context = dropout(probs)·v
 //
-// One head of one sequence of T tokens is one task for a worker.
+// (A product of D numbers grows like √D. Divided by it, it does not make the softmax fall
+// on one token alone.) One head of one sequence of T tokens is one task for a worker.
 type Attention struct {
-	heads, size       int     // A, D
+	heads, headSize   int     // A, D
 	scale             float32 // 1/√D
 	query, key, value *Linear
 	dropout           *Dropout
@@ -36,17 +38,17 @@ type Attention struct {
 func newAttention(ps *Parameters, name string, c *Config, dropout *Dropout) *Attention {
 	h, d := c.HiddenSize, c.HiddenSize/c.NumAttentionHeads
 	a := &Attention{
-		heads:   c.NumAttentionHeads,
-		size:    d,
-		scale:   1 / float32(math.Sqrt(float64(d))),
-		query:   NewLinear(ps, name+"query", h, h),
-		key:     NewLinear(ps, name+"key", h, h),
-		value:   NewLinear(ps, name+"value", h, h),
-		dropout: dropout,
-		work:    new(Buffer),
-		dq:      new(Buffer),
-		dk:      new(Buffer),
-		dv:      new(Buffer),
+		heads:    c.NumAttentionHeads,
+		headSize: d,
+		scale:    1 / float32(math.Sqrt(float64(d))),
+		query:    NewLinear(ps, name+"query", h, h),
+		key:      NewLinear(ps, name+"key", h, h),
+		value:    NewLinear(ps, name+"value", h, h),
+		dropout:  dropout,
+		work:     new(Buffer),
+		dq:       new(Buffer),
+		dk:       new(Buffer),
+		dv:       new(Buffer),
 	}
 	a.forward, a.backward = a.forwardHeads, a.backwardHeads
 	return a
@@ -71,20 +73,20 @@ func (a *Attention) Forward(x []float32, starts []int) []float32 {
 	return a.context
 }
 
-// forwardHeads computes the tasks lo to hi: for a head of a sequence, from its q, k and v,
-// the scores, which become probs in place, and context. It runs inside parallel, so its products compute on this
-// worker alone, by compute and not by matmul.
+// forwardHeads computes the tasks lo to hi: for a head of a sequence, from its q, k and
+// v, the scores, which become probs in place, and context. It runs inside parallel, so
+// its products compute on this worker alone, by compute and not by matmul.
 func (a *Attention) forwardHeads(lo, hi int) {
 	for task := lo; task < hi; task++ {
 		s, head := task/a.heads, task%a.heads
-		q, k, v := a.window(a.query.y.floats, s, head), a.window(a.key.y.floats, s, head), a.window(a.value.y.floats, s, head)
+		q, k, v := a.headOf(a.query.y.floats, s, head), a.headOf(a.key.y.floats, s, head), a.headOf(a.value.y.floats, s, head)
 		probs, work, first := a.square(s, head)
 
 		product{c: probs, a: q, b: k.T()}.compute() // scores
 		for i := range probs.rows {
 			Softmax(probs.row(i), a.scale)
 		}
-		product{c: a.window(a.context, s, head), a: a.dropped(probs, work, first), b: v}.compute()
+		product{c: a.headOf(a.context, s, head), a: a.dropped(probs, work, first), b: v}.compute()
 	}
 }
 
@@ -113,11 +115,11 @@ func (a *Attention) Backward(dcontext, dx []float32) {
 func (a *Attention) backwardHeads(lo, hi int) {
 	for task := lo; task < hi; task++ {
 		s, head := task/a.heads, task%a.heads
-		q, k, v := a.window(a.query.y.floats, s, head), a.window(a.key.y.floats, s, head), a.window(a.value.y.floats, s, head)
+		q, k, v := a.headOf(a.query.y.floats, s, head), a.headOf(a.key.y.floats, s, head), a.headOf(a.value.y.floats, s, head)
 		probs, work, first := a.square(s, head)
-		dcontext := a.window(a.dcontext, s, head)
+		dcontext := a.headOf(a.dcontext, s, head)
 
-		product{c: a.window(a.dv.floats, s, head), a: a.dropped(probs, work, first).T(), b: dcontext}.compute()
+		product{c: a.headOf(a.dv.floats, s, head), a: a.dropped(probs, work, first).T(), b: dcontext}.compute()
 
 		dscores := work
 		product{c: dscores, a: dcontext, b: v.T()}.compute() // gradient of dropped
@@ -125,8 +127,8 @@ func (a *Attention) backwardHeads(lo, hi int) {
 		for i := range probs.rows {
 			SoftmaxBackward(dscores.row(i), probs.row(i), a.scale)
 		}
-		product{c: a.window(a.dq.floats, s, head), a: dscores, b: k}.compute()
-		product{c: a.window(a.dk.floats, s, head), a: dscores.T(), b: q}.compute()
+		product{c: a.headOf(a.dq.floats, s, head), a: dscores, b: k}.compute()
+		product{c: a.headOf(a.dk.floats, s, head), a: dscores.T(), b: q}.compute()
 	}
 }
 
@@ -139,10 +141,10 @@ func (a *Attention) dropped(probs, work matrix, first int) matrix {
 	return work
 }
 
-// window is what a head sees of a sequence in x (N, H): a (T, D) matrix.
-func (a *Attention) window(x []float32, s, head int) matrix {
-	n, h := a.starts[len(a.starts)-1], a.heads*a.size
-	return rowMajor(x, n, h).part(a.starts[s], head*a.size, a.starts[s+1]-a.starts[s], a.size)
+// headOf is what a head sees of a sequence in x (N, H): a (T, D) matrix.
+func (a *Attention) headOf(x []float32, s, head int) matrix {
+	n, h := a.starts[len(a.starts)-1], a.heads*a.headSize
+	return rowMajor(x, n, h).part(a.starts[s], head*a.headSize, a.starts[s+1]-a.starts[s], a.headSize)
 }
 
 // square is the (T, T) matrix of a head of a sequence in probs and in work, and
@@ -153,9 +155,9 @@ func (a *Attention) square(s, head int) (probs, work matrix, first int) {
 	return rowMajor(a.probs[first:], t, t), rowMajor(a.work.floats[first:], t, t), first
 }
 
-// Shares is how a token of the first sequence shares its attention out among all, in one
+// Weights is how a token of the first sequence shares its attention out among all, in one
 // head, counted from 1, or on average if head is 0: (T), its row of probs, whose sum is 1.
-func (a *Attention) Shares(token, head int) []float32 {
+func (a *Attention) Weights(token, head int) []float32 {
 	first, last := head, head
 	if head == 0 {
 		first, last = 1, a.heads
@@ -170,9 +172,10 @@ func (a *Attention) Shares(token, head int) []float32 {
 }
 
 // Output ends each half of an encoder layer. What came out of attention, or of the
-// intermediate layer, is transformed and added to what went into the half (the
-// residual connection), and the sum is normalised (Hugging Face's BertSelfOutput
-// and BertOutput; "Add & Norm" in figure 1 of Attention Is All You Need):
+// intermediate layer, is transformed and added to what went into the half (the residual
+// connection: a layer need only learn what to change), and the sum is normalised
+// (Hugging Face's BertSelfOutput and BertOutput; "Add & Norm" in figure 1 of Attention
+// Is All You Need):
 //
 //	y = LayerNorm(x + dropout(dense(sub)))
 type Output struct {
@@ -258,11 +261,12 @@ func NewEncoderLayer(ps *Parameters, name string, c *Config, dropout func(rate *
 	}
 }
 
-// Share makes the layer use another's memory for what only one layer needs at a time: what
-// comes up on the way back, and on the way forward the result of each Output's dense layer,
-// which LayerNorm soon replaces, and of the activation, which is computed again on the way
-// back. A model of base size needs a quarter less memory for that.
-func (l *EncoderLayer) Share(other *EncoderLayer) {
+// ShareMemory makes the layer use another's memory for what only one layer needs at a
+// time: what comes up on the way back, and on the way forward the result of each
+// Output's dense layer, which LayerNorm soon replaces, and of the activation, which is
+// computed again on the way back. A model of base size needs a quarter less memory for
+// that.
+func (l *EncoderLayer) ShareMemory(other *EncoderLayer) {
 	a, b := l.attention, other.attention
 	a.work, a.dq, a.dk, a.dv = b.work, b.dq, b.dk, b.dv
 	l.activation.y = other.activation.y
@@ -281,9 +285,9 @@ func (l *EncoderLayer) Forward(x []float32, starts []int) []float32 {
 	return l.output.Forward(x1, l.activation.Forward(l.intermediate.Forward(x1)))
 }
 
-// Backward is Forward read upwards. Each residual connection splits the gradient: part
-// goes straight to the layer's input, where what comes back through the sub-layer is
-// added to it.
+// Backward goes through Forward in reverse. Each residual connection splits the
+// gradient: part goes straight to the layer's input, where what comes back through the
+// sub-layer is added to it.
 func (l *EncoderLayer) Backward(dx2 []float32) []float32 {
 	l.activation.Forward(l.activation.x) // its result was in memory that layers share
 	dx1, dactivation := l.output.Backward(dx2)

@@ -86,8 +86,8 @@ func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int)
 		e := Example{Tokens: make([]int32, length(i)), Segments: make([]int32, length(i)), NextLabel: int32(i % 2)}
 		for k := range e.Tokens {
 			e.Tokens[k] = int32(r.IntN(c.VocabSize))
-			if k*20/len(e.Tokens) != (k+1)*20/len(e.Tokens) && len(e.Masked) < len(e.Tokens)*20/128 {
-				e.Masked, e.Labels = append(e.Masked, int32(k)), append(e.Labels, e.Tokens[k])
+			if k*20/len(e.Tokens) != (k+1)*20/len(e.Tokens) && len(e.Targets) < len(e.Tokens)*20/128 {
+				e.Targets, e.Labels = append(e.Targets, int32(k)), append(e.Labels, e.Tokens[k])
 			}
 		}
 		examples = append(examples, e)

@@ -27,7 +27,7 @@
 //
 //	unicode_table.go    1 (data)
 //	words.go            1 text becomes words
-//	wordcache.go        1 words that have come up lately
+//	wordcache.go        1 words that have come up lately (for speed; may be skipped)
 //	tokenizer.go        1 words become tokens and ids: [CLS] A [SEP] B [SEP]
 //	text.go             1 files become documents and sentences
 //	vocabulary.go       1 where the pieces of words come from
@@ -43,9 +43,9 @@
 //	example_files.go    5 examples in files
 //	settings.go         6 how to train, in the paper and here
 //	stream.go           6 examples without end, batch by batch
-//	cost.go             6 what a training costs: tokens, operations, memory
 //	optimizer.go        6 AdamW: from gradients to the next parameters
 //	accumulate.go       6 a batch too large for the memory, in parts
+//	cost.go             6 what a training costs: tokens, operations, memory
 //	evaluate.go         6 how well it does on what it has never seen
 //	train.go            6 the loop
 //	safetensors.go      7 the file format of parameters
@@ -79,199 +79,33 @@
 //	segment    A (0) or B (1): the sentence that a token belongs to
 //	MLM        masked language modelling: guess the hidden tokens
 //	NSP        next sentence prediction: does B follow A? 0 = IsNext, 1 = NotNext
-//	logits     scores before the softmax makes them probabilities
+//	logits     scores, before the softmax (e^x over the sum of all e^x) makes them
+//	           probabilities
+//	loss       how surprised the model is by the right answers: −ln p, on average
+//	gradient   how the loss changes with each of some numbers
+//	batch      the sequences of one step; step: one change of all parameters
+//	epoch      once through what is trained on; held out: never trained on, to test with
 //	head       in attention, one of A that look at the same time; on top of the encoder,
 //	           what makes logits for a task
 //	forward    from the input to the loss; backward: from the loss to the gradients
-//	dx         the gradient of the loss by x, of x's shape
+//	dx         the gradient of the loss with respect to x, of x's shape
 //
 // Shapes: N tokens in the batch, S sequences, T tokens of one sequence, H hidden
-// size, A heads, D = H/A, I intermediate size, V vocabulary, M masked tokens.
+// size, A heads, D = H/A, I intermediate size, V vocabulary, M tokens to be guessed.
 // A matrix (N, H) is a []float32 with its rows one after the other.
 //
 // A batch has no padding. Its sequences lie end to end, and only attention needs
 // to know where each begins; so there is no attention mask either.
 //
-// In the files of the lesson a function, type or method whose name has a capital is used
-// by other files, and one without is the file's own affair. What belongs to the ground
-// or to the commands has none.
+// In the files of the lesson a function, type or method whose name begins with a small
+// letter is used by its own file alone; one with a capital may be used by others. What
+// belongs to the ground or to the commands has no capitals.
 package main
 
 import "fmt"
 
-// Model is BERT with its two pre-training heads (Hugging Face's
-// BertForPreTraining), or fine-tuned with another head instead.
-type Model struct {
-	Config Config
-	Parameters
-
-	embeddings *Embeddings
-	encoder    []*EncoderLayer
-	pooler     *Pooler // nil in a model that answers questions
-	mlm        *MLMHead
-	nsp        *Linear  // (H) → 2
-	head       TaskHead // of a fine-tuned model, instead of mlm and nsp
-
-	encoderParams int // so many of List are the embeddings' and the encoder's
-	dropouts      []*Dropout
-	batch         *Batch
-	dx            []float32 // (N, H)
-
-	mlmLoss, nspLoss *CrossEntropy
-	mlmLogits        []float32 // (M, V)
-	nspLogits        []float32 // (S, 2)
-}
-
-// A TaskHead makes the logits of a task from what the encoder has made of a batch. In a
-// model that is fine-tuned for the task it takes the place of the two heads (step 8).
-type TaskHead interface {
-	// Forward: (N, H) → the logits.
-	Forward(x []float32, starts []int) []float32
-	// Loss compares the logits with the labels of all sequences, one after the
-	// other, and replaces them by the gradient of the mean loss. It returns the
-	// sum of the losses, and how many sequences are right.
-	Loss(labels []int32) (loss float64, correct int)
-	// Backward adds to the gradient of x, dx (N, H).
-	Backward(dx []float32)
-}
-
-// taskHeads make the heads of tasks, by architecture. Each task adds its own.
-var taskHeads = map[string]func(m *Model) TaskHead{}
-
-// NewModel makes a model with the values that training begins with.
-func NewModel(c Config, seed uint64) (*Model, error) {
-	m, err := NewEmptyModel(c)
-	if err != nil {
-		return nil, err
-	}
-	m.Allocate()
-	m.Initialize(seed, float32(c.InitializerRange))
-	return m, nil
-}
-
-// NewEmptyModel makes a model that has no memory for its parameters yet.
-func NewEmptyModel(config Config) (*Model, error) {
-	if err := config.Check(); err != nil {
-		return nil, err
-	}
-	m := &Model{Config: config, mlmLoss: NewCrossEntropy(), nspLoss: NewCrossEntropy()}
-	c, ps := &m.Config, &m.Parameters
-	m.embeddings = NewEmbeddings(ps, c, m.NewDropout(&c.HiddenDropout))
-	for i := range c.NumHiddenLayers {
-		m.encoder = append(m.encoder, NewEncoderLayer(ps, fmt.Sprintf("bert.encoder.layer.%d.", i), c, m.NewDropout))
-		m.encoder[i].Share(m.encoder[0])
-	}
-	m.encoderParams = len(ps.List)
-	if newHead := taskHeads[c.Architecture()]; newHead != nil {
-		m.head = newHead(m)
-		return m, nil
-	}
-	m.pooler = NewPooler(ps, c)
-	m.mlm = newMLMHead(ps, c, m.embeddings.Word)
-	m.nsp = NewLinear(ps, "cls.seq_relationship", c.HiddenSize, 2)
-	return m, nil
-}
-
-// NewDropout makes the next dropout of the model.
-func (m *Model) NewDropout(rate *float64) *Dropout {
-	d := NewDropout(rate, len(m.dropouts))
-	m.dropouts = append(m.dropouts, d)
-	return d
-}
-
-// SetDropout prepares the dropout of a training step.
-func (m *Model) SetDropout(seed uint64, step int) {
-	for _, d := range m.dropouts {
-		d.Set(*d.rate, seed, step)
-	}
-}
-
-// NoDropout switches dropout off, as it is for everything but training.
-func (m *Model) NoDropout() {
-	for _, d := range m.dropouts {
-		d.Set(0, 0, 0)
-	}
-}
-
-// Forward takes the batch through the model: its logits, for the masked
-// tokens over the vocabulary and for each sequence over IsNext and NotNext.
-func (m *Model) Forward(b *Batch) (mlmLogits, nspLogits []float32) {
-	x := m.Encode(b)
-	m.mlmLogits = m.mlm.Forward(x, b.Masked)                   // (M, V)
-	m.nspLogits = m.nsp.Forward(m.pooler.Forward(x, b.Starts)) // (S, 2)
-	return m.mlmLogits, m.nspLogits
-}
-
-// Encode is the part of Forward below the heads: (N, H).
-func (m *Model) Encode(b *Batch) []float32 {
-	m.batch = b
-	x := m.embeddings.Forward(b)
-	for _, layer := range m.encoder {
-		x = layer.Forward(x, b.Starts)
-	}
-	return x
-}
-
-// Loss compares the logits with the labels and replaces them by the gradient
-// of the loss, which is the mean over masked tokens + the mean over sequences.
-func (m *Model) Loss(b *Batch) Totals { return m.LossOfPart(b, len(b.Labels), len(b.NextLabels)) }
-
-// LossOfPart is Loss for a part of a batch that has so many masked tokens and sequences
-// in all.
-func (m *Model) LossOfPart(b *Batch, masked, sequences int) Totals {
-	t := Totals{MLMCount: len(b.Labels), NSPCount: len(b.NextLabels)}
-	t.MLMLoss, t.MLMCorrect = m.mlmLoss.ForwardBackward(m.mlmLogits, b.Labels, 1/float32(masked))
-	t.NSPLoss, t.NSPCorrect = m.nspLoss.ForwardBackward(m.nspLogits, b.NextLabels, 1/float32(sequences))
-	return t
-}
-
-// Backward is Forward read upwards. It adds to the gradients of all parameters.
-func (m *Model) Backward() { m.EncodeBackward(m.HeadsBackward()) }
-
-// HeadsBackward is the part of Backward above the encoder, whose output gets the
-// gradient dx (N, H).
-func (m *Model) HeadsBackward() []float32 {
-	dx := m.ZeroGradient()
-	m.pooler.Backward(m.nsp.Backward(m.nspLogits), dx)
-	m.mlm.Backward(m.mlmLogits, dx)
-	return dx
-}
-
-// ZeroGradient is the gradient of the encoder's output (N, H) before the heads
-// add to it.
-func (m *Model) ZeroGradient() []float32 {
-	m.dx = Grow(m.dx, len(m.batch.Tokens)*m.Config.HiddenSize)
-	clear(m.dx)
-	return m.dx
-}
-
-// EncodeBackward is the backward of Encode.
-func (m *Model) EncodeBackward(dx []float32) { m.embeddings.Backward(m.LayersBackward(dx)) }
-
-// LayersBackward takes the gradient of the encoder's output to that of its input (N, H).
-func (m *Model) LayersBackward(dx []float32) []float32 {
-	for i := len(m.encoder) - 1; i >= 0; i-- {
-		dx = m.encoder[i].Backward(dx)
-	}
-	return dx
-}
-
-// Totals are losses and right answers, added up over examples.
-type Totals struct {
-	MLMLoss, NSPLoss       float64
-	MLMCount, NSPCount     int // masked tokens, sentence pairs
-	MLMCorrect, NSPCorrect int
-}
-
-// Add adds other totals.
-func (t *Totals) Add(u Totals) {
-	t.MLMLoss += u.MLMLoss
-	t.NSPLoss += u.NSPLoss
-	t.MLMCount += u.MLMCount
-	t.NSPCount += u.NSPCount
-	t.MLMCorrect += u.MLMCorrect
-	t.NSPCorrect += u.NSPCorrect
-}
+// Step 4 of the lesson: the whole model. On the encoder sit two heads, one for each task of
+// pre-training, and their parts come first here.
 
 // Pooler makes one vector of a sequence, from its first token: [CLS] stands for
 // the whole (Hugging Face's BertPooler).
@@ -360,3 +194,177 @@ func addRows(dx, drows []float32, rows []int, h int) {
 		kernels.add(dx[r*h:][:h], drows[i*h:][:h])
 	}
 }
+
+// Totals are losses and right answers, added up over examples.
+type Totals struct {
+	MLMLoss, NSPLoss       float64
+	MLMCount, NSPCount     int // masked tokens, sentence pairs
+	MLMCorrect, NSPCorrect int
+}
+
+// Add adds other totals.
+func (t *Totals) Add(u Totals) {
+	t.MLMLoss += u.MLMLoss
+	t.NSPLoss += u.NSPLoss
+	t.MLMCount += u.MLMCount
+	t.NSPCount += u.NSPCount
+	t.MLMCorrect += u.MLMCorrect
+	t.NSPCorrect += u.NSPCorrect
+}
+
+// Model is BERT with its two pre-training heads (Hugging Face's
+// BertForPreTraining), or fine-tuned with another head instead.
+type Model struct {
+	Config Config
+	Parameters
+
+	embeddings *Embeddings
+	encoder    []*EncoderLayer
+	pooler     *Pooler // nil in a model that answers questions
+	mlm        *MLMHead
+	nsp        *Linear  // (H) → 2
+	head       TaskHead // of a fine-tuned model, instead of mlm and nsp
+
+	encoderParams int // how many of List belong to embeddings and encoder
+	dropouts      []*Dropout
+	batch         *Batch
+	dx            []float32 // (N, H)
+
+	mlmLoss, nspLoss *CrossEntropy
+	mlmLogits        []float32 // (M, V)
+	nspLogits        []float32 // (S, 2)
+}
+
+// NewModel makes a model with the values that training begins with.
+func NewModel(c Config, seed uint64) (*Model, error) {
+	m, err := NewEmptyModel(c)
+	if err != nil {
+		return nil, err
+	}
+	m.Allocate()
+	m.Initialize(seed, float32(c.InitializerRange))
+	return m, nil
+}
+
+// NewEmptyModel makes a model that has no memory for its parameters yet.
+func NewEmptyModel(config Config) (*Model, error) {
+	if err := config.Check(); err != nil {
+		return nil, err
+	}
+	m := &Model{Config: config, mlmLoss: NewCrossEntropy(), nspLoss: NewCrossEntropy()}
+	c, ps := &m.Config, &m.Parameters
+	m.embeddings = NewEmbeddings(ps, c, m.NewDropout(&c.HiddenDropout))
+	for i := range c.NumHiddenLayers {
+		m.encoder = append(m.encoder, NewEncoderLayer(ps, fmt.Sprintf("bert.encoder.layer.%d.", i), c, m.NewDropout))
+		m.encoder[i].ShareMemory(m.encoder[0])
+	}
+	m.encoderParams = len(ps.List)
+	if newHead := taskHeads[c.Architecture()]; newHead != nil {
+		m.head = newHead(m)
+		return m, nil
+	}
+	m.pooler = NewPooler(ps, c)
+	m.mlm = newMLMHead(ps, c, m.embeddings.Word)
+	m.nsp = NewLinear(ps, "cls.seq_relationship", c.HiddenSize, 2)
+	return m, nil
+}
+
+// NewDropout makes the next dropout of the model.
+func (m *Model) NewDropout(rate *float64) *Dropout {
+	d := NewDropout(rate, len(m.dropouts))
+	m.dropouts = append(m.dropouts, d)
+	return d
+}
+
+// SetDropout prepares the dropout of a training step.
+func (m *Model) SetDropout(seed uint64, step int) {
+	for _, d := range m.dropouts {
+		d.Set(*d.rate, seed, step)
+	}
+}
+
+// NoDropout switches dropout off, as it is for everything but training.
+func (m *Model) NoDropout() {
+	for _, d := range m.dropouts {
+		d.Set(0, 0, 0)
+	}
+}
+
+// Forward takes the batch through the model: its logits, for the masked
+// tokens over the vocabulary and for each sequence over IsNext and NotNext.
+func (m *Model) Forward(b *Batch) (mlmLogits, nspLogits []float32) {
+	x := m.Encode(b)
+	m.mlmLogits = m.mlm.Forward(x, b.Targets)                  // (M, V)
+	m.nspLogits = m.nsp.Forward(m.pooler.Forward(x, b.Starts)) // (S, 2)
+	return m.mlmLogits, m.nspLogits
+}
+
+// Encode is the part of Forward below the heads: (N, H).
+func (m *Model) Encode(b *Batch) []float32 {
+	m.batch = b
+	x := m.embeddings.Forward(b)
+	for _, layer := range m.encoder {
+		x = layer.Forward(x, b.Starts)
+	}
+	return x
+}
+
+// Loss compares the logits with the labels and replaces them by the gradient
+// of the loss, which is the mean over masked tokens + the mean over sequences.
+func (m *Model) Loss(b *Batch) Totals { return m.LossOfPart(b, len(b.Labels), len(b.NextLabels)) }
+
+// LossOfPart is Loss for a part of a batch; masked and sequences are the
+// numbers of the whole batch.
+func (m *Model) LossOfPart(b *Batch, masked, sequences int) Totals {
+	t := Totals{MLMCount: len(b.Labels), NSPCount: len(b.NextLabels)}
+	t.MLMLoss, t.MLMCorrect = m.mlmLoss.ForwardBackward(m.mlmLogits, b.Labels, 1/float32(masked))
+	t.NSPLoss, t.NSPCorrect = m.nspLoss.ForwardBackward(m.nspLogits, b.NextLabels, 1/float32(sequences))
+	return t
+}
+
+// Backward goes through Forward in reverse. It adds to the gradients of all parameters.
+func (m *Model) Backward() { m.EncodeBackward(m.HeadsBackward()) }
+
+// HeadsBackward is the part of Backward above the encoder, whose output gets the
+// gradient dx (N, H).
+func (m *Model) HeadsBackward() []float32 {
+	dx := m.ZeroGradient()
+	m.pooler.Backward(m.nsp.Backward(m.nspLogits), dx)
+	m.mlm.Backward(m.mlmLogits, dx)
+	return dx
+}
+
+// ZeroGradient is the gradient of the encoder's output (N, H) before the heads
+// add to it.
+func (m *Model) ZeroGradient() []float32 {
+	m.dx = Grow(m.dx, len(m.batch.Tokens)*m.Config.HiddenSize)
+	clear(m.dx)
+	return m.dx
+}
+
+// EncodeBackward is the backward of Encode.
+func (m *Model) EncodeBackward(dx []float32) { m.embeddings.Backward(m.LayersBackward(dx)) }
+
+// LayersBackward takes the gradient of the encoder's output to that of its input (N, H).
+func (m *Model) LayersBackward(dx []float32) []float32 {
+	for i := len(m.encoder) - 1; i >= 0; i-- {
+		dx = m.encoder[i].Backward(dx)
+	}
+	return dx
+}
+
+// A TaskHead makes the logits of a task from what the encoder has made of a batch. In a
+// model that is fine-tuned for the task it takes the place of the two heads (step 8).
+type TaskHead interface {
+	// Forward: (N, H) → the logits.
+	Forward(x []float32, starts []int) []float32
+	// Loss compares the logits with the labels of all sequences, one after the
+	// other, and replaces them by the gradient of the mean loss. It returns the
+	// sum of the losses, and how many sequences are right.
+	Loss(labels []int32) (loss float64, correct int)
+	// Backward adds to the gradient of x, dx (N, H).
+	Backward(dx []float32)
+}
+
+// taskHeads make the heads of tasks, by architecture. Each task adds its own.
+var taskHeads = map[string]func(m *Model) TaskHead{}

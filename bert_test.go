@@ -165,7 +165,7 @@ func TestStep3Attention(t *testing.T) {
 	for i := range 7 { // the first head, from its queries and keys
 		scores, powers := make([]float64, 7), 0.0
 		for j := range 7 {
-			q, k := a.window(a.query.y.floats, 0, 0).row(i), a.window(a.key.y.floats, 0, 0).row(j)
+			q, k := a.headOf(a.query.y.floats, 0, 0).row(i), a.headOf(a.key.y.floats, 0, 0).row(j)
 			for d := range q {
 				scores[j] += float64(q[d]) * float64(k[d]) / math.Sqrt(float64(len(q)))
 			}
@@ -272,18 +272,18 @@ func TestStep5Examples(t *testing.T) {
 				t.Fatalf("an example has %d tokens, want at most 75", len(e.Tokens))
 			}
 			tokens += len(e.Tokens)
-			guessed += len(e.Masked)
-			for k, at := range e.Masked {
+			guessed += len(e.Targets)
+			for k, at := range e.Targets {
 				switch e.Tokens[at] {
 				case tokenizer.mask:
 					masked++
 				case e.Labels[k]:
 					kept++
 				case tokenizer.cls, tokenizer.sep, tokenizer.pad, tokenizer.unk:
-					t.Fatalf("a token was replaced by %s", tokenizer.Words[e.Tokens[at]])
+					t.Fatalf("a token was replaced by %s", tokenizer.Vocabulary[e.Tokens[at]])
 				}
 				if e.Labels[k] == tokenizer.cls || e.Labels[k] == tokenizer.sep {
-					t.Fatalf("%s is to be guessed", tokenizer.Words[e.Labels[k]])
+					t.Fatalf("%s is to be guessed", tokenizer.Vocabulary[e.Labels[k]])
 				}
 			}
 		}
@@ -312,7 +312,7 @@ func TestStep5WhyWordsAreHidden(t *testing.T) {
 	var masked, open ListSource
 	for i := range int32(32) {
 		at := 1 + i%2 // of [CLS] one other [SEP] one word is to be guessed
-		e := Example{Tokens: []int32{2, 5 + i&^1, 6 + i&^1, 3}, Segments: make([]int32, 4), Masked: []int32{at}, Labels: []int32{5 + i}}
+		e := Example{Tokens: []int32{2, 5 + i&^1, 6 + i&^1, 3}, Segments: make([]int32, 4), Targets: []int32{at}, Labels: []int32{5 + i}}
 		open = append(open, e)
 		e.Tokens = slices.Clone(e.Tokens)
 		e.Tokens[at] = 4 // [MASK]
@@ -400,7 +400,7 @@ func TestStep7SavedModel(t *testing.T) {
 	m, loaded, _, err := LoadModel(dir)
 	check(t, err)
 	equal(t, m.Config, trainer.Model.Config)
-	equal(t, loaded.Words, tokenizer.Words)
+	equal(t, loaded.Vocabulary, tokenizer.Vocabulary)
 	equal(t, loaded.Rules, tokenizer.Rules)
 	equal(t, m.Value, trainer.Model.Value, "the parameters")
 	equal(t, totalsOf(m, trainer.HeldOut[:10]), totalsOf(trainer.Model, trainer.HeldOut[:10]))

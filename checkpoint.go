@@ -63,7 +63,7 @@ type Checkpoints struct {
 	unsound   []string // checkpoints that could not be read
 }
 
-// Save saves a checkpoint, then removes all but the newest.
+// Save saves a checkpoint, then removes all but the newest two.
 func (c *Checkpoints) Save() error {
 	name := filepath.Join(c.dir, checkpointPrefix+strconv.Itoa(c.trainer.state.Step))
 	aside := filepath.Join(c.dir, "."+filepath.Base(name))

@@ -45,17 +45,18 @@ func (l *Classifier) Forward(x []float32, starts []int) []float32 {
 	return l.logits
 }
 
-// Loss is the mean of −ln p(label) over the sequences, which have a label each.
+// Loss is the sum of −ln p(label) over the sequences, which have a label each, and the
+// gradient that of their mean.
 func (l *Classifier) Loss(labels []int32) (loss float64, correct int) {
 	return l.loss.ForwardBackward(l.logits, labels, 1/float32(len(labels)))
 }
 
-// Backward is Forward read upwards.
+// Backward goes through Forward in reverse.
 func (l *Classifier) Backward(dx []float32) {
 	l.pooler.Backward(l.dropout.Backward(l.output.Backward(l.logits)), dx)
 }
 
-// classifySeq is as many tokens as a sentence or pair has, unless it is given.
+// classifySeq is the most tokens of a sentence or pair, unless it is given.
 const classifySeq = 128
 
 // A Labelled is a sentence, or a pair of them, and its label.

@@ -56,7 +56,7 @@ func (c *call) printHelp() {
 	c.flags.PrintDefaults()
 }
 
-// parse parses the flags; what is left has to be so many arguments, and the
+// parse parses the flags; what is left has to be this number of arguments, and the
 // flags that are named have to be given.
 func (c *call) parse(arguments int, required ...string) error {
 	err := c.parseUpTo(arguments, required...)

@@ -23,14 +23,14 @@ var corpusText []byte
 //go:embed task.tsv
 var taskText []byte
 
-// demoSettings and demoConfig were found by trying; settings.go has them beside the paper's.
-// A minute is enough for some five million tokens. A small model and small batches make
-// more steps of them than large ones. Dropout guards against learning a text by heart, and
-// a minute's model has not learnt enough for that: it is off. Short sequences come first,
-// as in the paper. They are enough to learn which words stand together, at a higher speed;
-// what follows from what needs longer ones. With eight heads the model finds out sooner
-// than with four how to compare the words of two sentences. Of the weight decays 0.05, 0.1,
-// 0.2 and 0.4, 0.2 did best.
+// demoSettings and demoConfig were found by trying; settings.go has them beside the
+// paper's. A minute is enough for some five million tokens. A small model and small
+// batches make more steps of them than large ones. Dropout guards against learning a
+// text by heart, and a minute's model has not learnt enough for that: it is off. Short
+// sequences come first, as in the paper. They are enough to learn which words stand
+// together, at a higher speed; what follows from what needs longer ones. With eight
+// heads the model finds out sooner than with four how to compare the words of two
+// sentences. Of the weight decays 0.05, 0.1, 0.2 and 0.4, 0.2 did best.
 func demoSettings() Settings {
 	s := DefaultSettings()
 	s.Steps, s.Batch, s.MaxSeq, s.LogEvery = 11000, 10, 75, 1100
@@ -126,7 +126,7 @@ const demoToken = 2
 // tellTokens is step 1.
 func (s *story) tellTokens() {
 	s.say("BERT, pre-trained from scratch on %d short documents (%d sentences)\nabout the harbour town of Tidewell. Nobody has labelled them.", len(s.corpus.documents)-1, s.corpus.sentences.Len()-1)
-	s.say("\n1. Text becomes tokens. The vocabulary has %d pieces, learnt from the corpus.", len(s.t.Words))
+	s.say("\n1. Text becomes tokens. The vocabulary has %d pieces, learnt from the corpus.", len(s.t.Vocabulary))
 	s.say("   A  %s", demoA)
 	s.say("   B  %s\n", demoB)
 	s.m.EncodeOne(s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB)))
@@ -155,7 +155,7 @@ func (s *story) tellModel() {
 			encoder += p.Size()
 		}
 	}
-	s.say("\n4. The model learns %d numbers: %d in the embeddings, %d in the\n   layers, %d in two heads, which guess hidden words and whether B follows A.\n   It knows nothing: it guesses like dice with %d faces, and like a coin.", all, embeddings, encoder, all-embeddings-encoder, len(s.t.Words))
+	s.say("\n4. The model learns %d numbers: %d in the embeddings, %d in the\n   layers, %d in two heads, which guess hidden words and whether B follows A.\n   It knows nothing: it guesses like dice with %d faces, and like a coin.", all, embeddings, encoder, all-embeddings-encoder, len(s.t.Vocabulary))
 }
 
 // tellExamples is step 5.
@@ -164,8 +164,8 @@ func (s *story) tellExamples() {
 	for _, want := range []int32{0, 1} {
 		e := s.shortest(want)
 		answers, how := make([]string, len(e.Tokens)), make([]string, len(e.Tokens))
-		for k, at := range e.Masked {
-			answers[at], how[at] = s.t.Words[e.Labels[k]], "replaced"
+		for k, at := range e.Targets {
+			answers[at], how[at] = s.t.Vocabulary[e.Labels[k]], "replaced"
 			switch e.Tokens[at] {
 			case s.t.mask:
 				how[at] = "masked"
@@ -204,7 +204,7 @@ func (s *story) train(c *call, out string) error {
 
 // commonestLabel is the commonest of the tokens to be guessed, and its share.
 func (s *story) commonestLabel() (string, float64) {
-	counts, total := make([]int, len(s.t.Words)), 0
+	counts, total := make([]int, len(s.t.Vocabulary)), 0
 	for _, e := range s.trainer.HeldOut {
 		for _, id := range e.Labels {
 			counts[id]++
@@ -212,7 +212,7 @@ func (s *story) commonestLabel() (string, float64) {
 		}
 	}
 	most := slices.Max(counts)
-	return s.t.Words[slices.Index(counts, most)], float64(most) / float64(total)
+	return s.t.Vocabulary[slices.Index(counts, most)], float64(most) / float64(total)
 }
 
 // report is a row of the table, for the held-out documents.

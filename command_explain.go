@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"slices"
 	"text/tabwriter"
@@ -63,7 +62,7 @@ func (c *call) modelToExplain(tokenizer func() (*Tokenizer, error)) (*Model, *To
 		return nil, nil, err
 	}
 	config := DefaultConfig()
-	config.VocabSize = len(t.Words)
+	config.VocabSize = len(t.Vocabulary)
 	config.SetSize(sizes["tiny"])
 	c.note("the model is new: its vectors are random, and its guesses mean nothing")
 	m, err := NewModel(config, 1)
@@ -118,11 +117,8 @@ func (s *story) looks(a *Attention, head int) {
 	table := tabwriter.NewWriter(s, 0, 0, 1, ' ', 0)
 	fmt.Fprintf(table, "   %*s token\tlooks most at\tthen at\tthen at\tothers\n", digits, "")
 	for i := range n {
-		shares, best := a.Shares(i, head), make([]int, n)
-		for j := range best {
-			best[j] = j
-		}
-		slices.SortStableFunc(best, func(j, k int) int { return cmp.Compare(shares[k], shares[j]) })
+		shares := a.Weights(i, head)
+		best := descending(shares)
 		others := float32(1)
 		fmt.Fprintf(table, "   %*d %s", digits, i, s.token(i, most))
 		for _, j := range best[:min(3, n)] {
@@ -143,7 +139,7 @@ func (s *story) heads(a *Attention) {
 	for head := 1; head <= a.heads; head++ {
 		var sums [4]float32 // of the token before, itself, the token after, all others
 		for i := range n {
-			for j, share := range a.Shares(i, head) {
+			for j, share := range a.Weights(i, head) {
 				to := j - i + 1
 				if to < 0 || to > 2 {
 					to = 3

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"text/tabwriter"
 )
 
 // The finetune command: a file of labelled sentences or of questions becomes the
@@ -48,7 +49,7 @@ func (c *call) tuneFlags() *tuneFlags {
 	return f
 }
 
-// check returns an error that names the first flag that cannot be.
+// check returns an error that names the first flag with an impossible value.
 func (f *tuneFlags) check() error {
 	s := f.settings
 	s.Complete()
@@ -87,6 +88,30 @@ type task struct {
 
 // A result is a ClassScore or an AnswerScore.
 type result interface{ Write(w io.Writer) }
+
+// Write writes the score, and the table with a row for each right label.
+func (s *ClassScore) Write(w io.Writer) {
+	fmt.Fprintf(w, "accuracy %.1f%%   macro F1 %.1f%%   Matthews %.3f   (%d sentences)\n\n", 100*s.Accuracy, 100*s.MacroF1, s.Matthews, s.Count)
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprint(table, "right \\ given\t")
+	for _, l := range s.Labels {
+		fmt.Fprintf(table, "%s\t", l.Label)
+	}
+	fmt.Fprint(table, "precision\trecall\tF1\t\n")
+	for i, l := range s.Labels {
+		fmt.Fprintf(table, "%s\t", l.Label)
+		for _, n := range s.Confusion[i] {
+			fmt.Fprintf(table, "%d\t", n)
+		}
+		fmt.Fprintf(table, "%.1f%%\t%.1f%%\t%.1f%%\t\n", 100*l.Precision, 100*l.Recall, 100*l.F1)
+	}
+	table.Flush()
+}
+
+// Write writes the score in a line.
+func (s *AnswerScore) Write(w io.Writer) {
+	fmt.Fprintf(w, "exact match %.1f%%   F1 %.1f%%   (%d questions)\n", s.ExactMatch, s.F1, s.Count)
+}
 
 func finetune(c *call) error {
 	f := c.tuneFlags()
@@ -160,6 +185,7 @@ func (c *call) tune(ctx context.Context, f *tuneFlags, m *Model, t *Tokenizer, t
 		return err
 	}
 	c.note("saved %s, as it was after epoch %d", f.out, best)
+	// A little too good a score: by it the best epoch was chosen.
 	_, all := task.evaluate(m)
 	if f.asJSON {
 		return errors.Join(json.NewEncoder(c.stdout).Encode(all), trainErr)

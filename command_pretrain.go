@@ -178,7 +178,7 @@ func (c *call) checkpoint(k *Checkpoints, resume bool) (*Checkpoint, error) {
 	}
 	if file := c.flags.Lookup("vocab").Value.String(); file != "" {
 		t, err := LoadVocabulary(file, from.tokenizer.LowerCase)
-		if err == nil && !slices.Equal(t.Words, from.tokenizer.Words) {
+		if err == nil && !slices.Equal(t.Vocabulary, from.tokenizer.Vocabulary) {
 			err = fmt.Errorf("%s is not the vocabulary of %s", file, from.dir)
 		}
 		return from, err
@@ -256,7 +256,7 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 		if err != nil {
 			return nil, nil, err
 		}
-		config.VocabSize = len(t.Words)
+		config.VocabSize = len(t.Vocabulary)
 		if n := config.Parameters(); n > maxParameters {
 			return nil, nil, usagef("the model would have %d parameters, want at most %d", n, maxParameters)
 		}

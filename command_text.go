@@ -175,7 +175,7 @@ func tokenize(c *call) error {
 		if *ids {
 			out.WriteString(strconv.Itoa(int(id)))
 		} else {
-			out.WriteString(t.Words[id])
+			out.WriteString(t.Vocabulary[id])
 		}
 	}
 	err = eachPart(c.stdin, func(part string, at int) {

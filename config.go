@@ -108,7 +108,7 @@ func (c *Config) Labels() []string {
 	return labels
 }
 
-// HeadDropout is where the rate of the dropout before a classifier stands.
+// HeadDropout points to the rate of the dropout before a classifier.
 func (c *Config) HeadDropout() *float64 {
 	if c.ClassifierDropout != nil {
 		return c.ClassifierDropout
@@ -116,7 +116,7 @@ func (c *Config) HeadDropout() *float64 {
 	return &c.HiddenDropout
 }
 
-// Check returns an error that names the first field that cannot be.
+// Check returns an error that names the first field with an impossible value.
 func (c *Config) Check() error {
 	for _, f := range []struct {
 		name       string
@@ -181,8 +181,8 @@ func (c *Config) checkHead() error {
 	return nil
 }
 
-// Parameters is how many numbers a model of this configuration learns, be they too many
-// for an int. (TestParameterCount holds it against the list that a model makes.)
+// Parameters is how many numbers a model of this configuration learns, which may be
+// too many for an int. (TestParameterCount holds it against the list that a model makes.)
 func (c *Config) Parameters() int64 {
 	v, h, i := int64(c.VocabSize), int64(c.HiddenSize), int64(c.IntermediateSize)
 	linear := func(in, out int64) int64 { return in*out + out }

@@ -58,7 +58,7 @@ func (l *long[T]) Len() int {
 
 // NewCorpus is a corpus that has no text yet, for the ids of this tokenizer.
 func NewCorpus(t *Tokenizer) *Corpus {
-	c := &Corpus{wide: len(t.Words) > 1<<16, documents: []int{0}}
+	c := &Corpus{wide: len(t.Vocabulary) > 1<<16, documents: []int{0}}
 	c.sentences.append(0)
 	return c
 }
@@ -94,8 +94,9 @@ func (c *Corpus) ReadFile(r io.Reader, t *Tokenizer, progress func(bytes int)) (
 	return read, err
 }
 
-// add encodes n parts of a text on all cores and appends them in their order:
-// part i has these sentences, and ends a document that has so many by then.
+// add encodes n parts of a text on all cores and appends them in their order: part i
+// has sentences(i), and ends(i, n) tells whether a document that has n sentences by
+// then ends with it.
 func (c *Corpus) add(t *Tokenizer, n int, sentences func(i int) []string, ends func(i, sentences int) bool) {
 	type part struct {
 		encoded [][]int32

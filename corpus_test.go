@@ -252,7 +252,7 @@ func BenchmarkReadCorpus(b *testing.B) {
 // shareOfExamples is how much of a step of BERT-Tiny goes into making its examples.
 func shareOfExamples(b *testing.B, corpus *Corpus, tokenizer *Tokenizer) float64 {
 	c := DefaultConfig()
-	c.VocabSize = len(tokenizer.Words)
+	c.VocabSize = len(tokenizer.Vocabulary)
 	c.SetSize(sizes["tiny"])
 	m, err := NewModel(c, 1)
 	check(b, err)

@@ -21,7 +21,7 @@ func shapeOf(b *Batch) (s batchShape) {
 		length := int64(start - b.Starts[i])
 		s.squares += length * length
 	}
-	s.tokens, s.masked, s.sequences = int64(len(b.Tokens)), int64(len(b.Masked)), int64(len(b.NextLabels))
+	s.tokens, s.masked, s.sequences = int64(len(b.Tokens)), int64(len(b.Targets)), int64(len(b.NextLabels))
 	return s
 }
 

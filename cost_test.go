@@ -11,7 +11,7 @@ import (
 func costTrainer(t *testing.T) *Trainer {
 	trainer, tokenizer := demoTrainer(t)
 	c := DefaultConfig()
-	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = len(tokenizer.Words), 96, 3, 4
+	c.VocabSize, c.HiddenSize, c.NumHiddenLayers, c.NumAttentionHeads = len(tokenizer.Vocabulary), 96, 3, 4
 	c.IntermediateSize, c.MaxPositionEmbeddings = 256, 128
 	m, err := NewModel(c, 1)
 	check(t, err)

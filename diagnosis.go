@@ -39,7 +39,7 @@ func examineCorpus(corpus *Corpus, s *CorpusSource, vocabulary int) diagnosis {
 		size := corpus.Size(p.a[0], p.a[1]) + corpus.Size(p.b[0], p.b[1])
 		d.pairs++
 		d.offered += size
-		d.cut += max(0, size-(s.length-3))
+		d.cut += max(0, size-(s.length-pairSpecials))
 		if p.isNext {
 			d.next++
 		}
@@ -50,7 +50,7 @@ func examineCorpus(corpus *Corpus, s *CorpusSource, vocabulary int) diagnosis {
 // diagnose says in a few lines what the corpus is like, and what is wrong with it.
 func (c *call) diagnose(t *Trainer, corpus *Corpus) {
 	s := t.Source.(*CorpusSource)
-	words := len(s.Tokenizer.Words)
+	words := len(s.Tokenizer.Vocabulary)
 	d := examineCorpus(corpus, s, words)
 	percent := func(n, of int) float64 { return 100 * ratio(float64(n), of) }
 	c.note("text: %d documents, %d sentences, %d tokens, %.2f%% of them [UNK]", d.documents, d.sentences, d.tokens, percent(d.unknown, d.tokens))

@@ -9,8 +9,8 @@ package main
 //
 // The token says what the word is, the segment to which of the two sentences it
 // belongs, and the position where it stands, which attention alone cannot see.
-// The sum is normalised, and in training some of it is dropped (BERT paper,
-// section 3, figure 2; Hugging Face's BertEmbeddings).
+// The sum (BERT paper, section 3, figure 2) is normalised, and in training some of it is
+// dropped (as in Google's code; Hugging Face's BertEmbeddings).
 
 // A Batch is some sequences, end to end, without padding: N rows. What is to be guessed
 // of them (step 5) is labels.
@@ -19,14 +19,14 @@ type Batch struct {
 	Segments   []int32 // (N)
 	Positions  []int32 // (N) within the sequence
 	Starts     []int   // (S+1) row of each [CLS], and N
-	Masked     []int   // (M) rows whose token is to be guessed
+	Targets    []int   // (M) rows whose token is to be guessed
 	Labels     []int32 // (M) the tokens that were there
 	NextLabels []int32 // (S) 0 = IsNext, 1 = NotNext
 }
 
 // Reset empties the batch.
 func (b *Batch) Reset() {
-	*b = Batch{b.Tokens[:0], b.Segments[:0], b.Positions[:0], append(b.Starts[:0], 0), b.Masked[:0], b.Labels[:0], b.NextLabels[:0]}
+	*b = Batch{b.Tokens[:0], b.Segments[:0], b.Positions[:0], append(b.Starts[:0], 0), b.Targets[:0], b.Labels[:0], b.NextLabels[:0]}
 }
 
 // Add appends a sequence.
@@ -102,12 +102,12 @@ func (e *Embeddings) SumBackward(dy []float32) []float32 {
 	return e.norm.Backward(e.dropout.Backward(dy))
 }
 
-// AddGradients gives each of the three rows that a token was made of all of the
-// gradient of their sum:
+// AddGradients adds the gradient of a sum to each of the three rows that it is made of,
+// to each the whole:
 //
 //	dword[token] += dsum    dsegment[segment] += dsum    dposition[position] += dsum
 //
-// A worker has some columns of all tables, because a row may come up many times.
+// Columns are shared out, and not rows, because a row of a table may come up many times.
 func (e *Embeddings) AddGradients(b *Batch, dsum []float32) {
 	e.batch, e.dsum = b, dsum
 	parallelColumns(e.Word.Shape[1], e.addGrads)

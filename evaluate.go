@@ -11,8 +11,9 @@ import (
 // metricsFile is the file of a run's folder that has all its metrics.
 const metricsFile = "metrics.jsonl"
 
-// Metrics are a line of metrics.jsonl. For split "train" they are means since the line
-// before; for "heldout" they are of the documents held out of training.
+// Metrics are a line of metrics.jsonl. For split "train", losses and accuracies are means
+// since the line before, the learning rate and the norm those of the last step; for
+// "heldout" they are of the documents held out of training.
 type Metrics struct {
 	Step            int      `json:"step"`
 	Split           string   `json:"split"`
@@ -30,7 +31,7 @@ type Metrics struct {
 
 // EvalMetrics are what is measured in an evaluation alone.
 type EvalMetrics struct {
-	Perplexity      float64    `json:"mlm_perplexity"` // e^loss: as unsure as among so many tokens
+	Perplexity      float64    `json:"mlm_perplexity"` // e^loss: as unsure as if it chose among that many tokens
 	Top5            float64    `json:"mlm_top5"`       // share of labels among the first five guesses
 	Masked          float64    `json:"masked_accuracy"`
 	Replaced        float64    `json:"random_accuracy"` // where another token stands in its place
@@ -50,6 +51,56 @@ func NewMetrics(step, tokens int, split string, t Totals) Metrics {
 	}
 }
 
+// Unigram guesses by how common a token is, whatever stands round it: what a model
+// has to do better than.
+type Unigram struct {
+	losses []float64 // of each token: −ln of its share
+	best   int32     // the commonest
+}
+
+// newUnigram is made of how often each token occurs. One is added to each, so that
+// what has not been seen is not impossible.
+func newUnigram(counts []int) *Unigram {
+	u := &Unigram{losses: make([]float64, len(counts))}
+	total := 0
+	for id, n := range counts {
+		total += n + 1
+		if n > counts[u.best] {
+			u.best = int32(id)
+		}
+	}
+	for id, n := range counts {
+		u.losses[id] = ln(float64(total) / float64(n+1))
+	}
+	return u
+}
+
+// Unigram is that of some documents.
+func (c *Corpus) Unigram(documents []int, vocabSize int) *Unigram {
+	counts := make([]int, vocabSize)
+	for _, d := range documents {
+		for i := c.sentences.At(c.documents[d]); i < c.sentences.At(c.documents[d+1]); i++ {
+			counts[c.Token(i)]++
+		}
+	}
+	return newUnigram(counts)
+}
+
+// UnigramOf is that of examples, with what was hidden in its place.
+func UnigramOf(examples []Example, vocabSize int) *Unigram {
+	counts := make([]int, vocabSize)
+	for _, e := range examples {
+		for _, id := range e.Tokens {
+			counts[id]++
+		}
+		for i, at := range e.Targets {
+			counts[e.Tokens[at]]--
+			counts[e.Labels[i]]++
+		}
+	}
+	return newUnigram(counts)
+}
+
 // An Evaluation is how well a model does on examples: totals, and what they are made of.
 type Evaluation struct {
 	Totals
@@ -62,7 +113,7 @@ type Evaluation struct {
 
 // What the model sees where a token is to be guessed.
 const (
-	masked   = iota // [MASK]
+	hidden   = iota // [MASK]
 	replaced        // another token
 	kept            // the token itself
 	kinds
@@ -115,11 +166,11 @@ func (e *Evaluation) countTop5(logits []float32, labels []int32) {
 
 // count takes the answers of a batch apart; mlm and nsp say which are right.
 func (e *Evaluation) count(b *Batch, mlm, nsp []bool, mask int32) {
-	for i, row := range b.Masked {
+	for i, row := range b.Targets {
 		kind := &e.Kinds[replaced]
 		switch b.Tokens[row] {
 		case mask:
-			kind = &e.Kinds[masked]
+			kind = &e.Kinds[hidden]
 		case b.Labels[i]:
 			kind = &e.Kinds[kept]
 		}
@@ -141,15 +192,15 @@ func (e *Evaluation) Metrics(step, tokens int) Metrics {
 	low, high := interval(e.NSPCorrect, e.NSPCount)
 	r.EvalMetrics = &EvalMetrics{
 		Perplexity: min(math.Exp(r.MLMLoss), math.MaxFloat64), Top5: ratio(float64(e.Top5), e.MLMCount),
-		Masked: share(masked), Replaced: share(replaced), Kept: share(kept),
+		Masked: share(hidden), Replaced: share(replaced), Kept: share(kept),
 		UnigramLoss: ratio(e.UnigramLoss, e.MLMCount), UnigramAccuracy: ratio(float64(e.UnigramCorrect), e.MLMCount),
 		NSPInterval: [2]float64{low, high}, SaidNext: ratio(float64(e.SaidNext), e.NSPCount),
 	}
 	return r
 }
 
-// interval is Wilson's: with 95% confidence, a model that got so many of n right gets a
-// share between low and high of all right.
+// interval says between what, with 95% confidence, the true share of right answers lies
+// where correct of n are right (Wilson's interval).
 func interval(correct, n int) (low, high float64) {
 	if n == 0 {
 		return 0, 1
@@ -162,56 +213,7 @@ func interval(correct, n int) (low, high float64) {
 	return max(0, (middle-width)/scale), min(1, (middle+width)/scale)
 }
 
-// Unigram guesses by how common a token is, whatever stands round it: what a model
-// has to do better than.
-type Unigram struct {
-	losses []float64 // of each token: −ln of its share
-	best   int32     // the commonest
-}
-
-// newUnigram is made of how often each token occurs. One is added to each, so that
-// what has not been seen is not impossible.
-func newUnigram(counts []int) *Unigram {
-	u := &Unigram{losses: make([]float64, len(counts))}
-	total := 0
-	for id, n := range counts {
-		total += n + 1
-		if n > counts[u.best] {
-			u.best = int32(id)
-		}
-	}
-	for id, n := range counts {
-		u.losses[id] = ln(float64(total) / float64(n+1))
-	}
-	return u
-}
-
-// Unigram is that of some documents.
-func (c *Corpus) Unigram(documents []int, vocabSize int) *Unigram {
-	counts := make([]int, vocabSize)
-	for _, d := range documents {
-		for i := c.sentences.At(c.documents[d]); i < c.sentences.At(c.documents[d+1]); i++ {
-			counts[c.Token(i)]++
-		}
-	}
-	return newUnigram(counts)
-}
-
-// UnigramOf is that of examples, with what was hidden in its place.
-func UnigramOf(examples []Example, vocabSize int) *Unigram {
-	counts := make([]int, vocabSize)
-	for _, e := range examples {
-		for _, id := range e.Tokens {
-			counts[id]++
-		}
-		for i, at := range e.Masked {
-			counts[e.Tokens[at]]--
-			counts[e.Labels[i]]++
-		}
-	}
-	return newUnigram(counts)
-}
-
+// addUnigram adds how well the unigram guesses.
 func (e *Evaluation) addUnigram(labels []int32, u *Unigram) {
 	if u == nil {
 		return
@@ -253,7 +255,8 @@ func (w *Watch) OfEvaluation(e *Evaluation, u *Unigram, step int, s *Settings) (
 	return warnings
 }
 
-// OfNorm returns a warning about a gradient that is much larger than those before it, or "".
+// OfNorm returns a warning about a gradient that is much larger than those before it,
+// or "".
 func (w *Watch) OfNorm(norm float64, step int, s *Settings) (warning string) {
 	if mean := w.norm; !w.grew && step > 20 && norm > 100 && norm > 20*mean {
 		w.grew = true

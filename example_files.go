@@ -34,7 +34,7 @@ func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
 	return examples, nil
 }
 
-// check returns an error that names the first field that cannot be.
+// check returns an error that names the first field with an impossible value.
 func (e *Example) check(vocabSize int) error {
 	if len(e.Tokens) == 0 {
 		return errors.New("input_ids is empty")
@@ -50,8 +50,8 @@ func (e *Example) check(vocabSize int) error {
 			return fmt.Errorf("token_type_ids has %d, want 0 or 1", s)
 		}
 	}
-	for i, p := range e.Masked {
-		if p < 0 || int(p) >= len(e.Tokens) || i > 0 && p <= e.Masked[i-1] {
+	for i, p := range e.Targets {
+		if p < 0 || int(p) >= len(e.Tokens) || i > 0 && p <= e.Targets[i-1] {
 			return fmt.Errorf("masked_lm_positions has %d, want rising numbers from 0 to %d", p, len(e.Tokens)-1)
 		}
 	}
@@ -63,8 +63,8 @@ func (e *Example) check(vocabSize int) error {
 	switch {
 	case len(e.Segments) != len(e.Tokens):
 		return fmt.Errorf("token_type_ids has %d numbers, want %d as input_ids", len(e.Segments), len(e.Tokens))
-	case len(e.Masked) == 0 || len(e.Labels) != len(e.Masked):
-		return fmt.Errorf("masked_lm_positions has %d numbers and masked_lm_ids %d, want as many, at least one", len(e.Masked), len(e.Labels))
+	case len(e.Targets) == 0 || len(e.Labels) != len(e.Targets):
+		return fmt.Errorf("masked_lm_positions has %d numbers and masked_lm_ids %d, want as many, at least one", len(e.Targets), len(e.Labels))
 	case e.NextLabel != 0 && e.NextLabel != 1:
 		return fmt.Errorf("next_sentence_label is %d, want 0 or 1", e.NextLabel)
 	}
@@ -75,7 +75,7 @@ func (e *Example) check(vocabSize int) error {
 func WriteExamples(w io.Writer, examples []Example, t *Tokenizer) error {
 	encoder := json.NewEncoder(w)
 	for _, e := range examples {
-		e.Words = t.Tokens(e.Tokens)
+		e.Strings = t.Tokens(e.Tokens)
 		if err := encoder.Encode(e); err != nil {
 			return err
 		}

@@ -14,11 +14,11 @@ func TestReadExamples(t *testing.T) {
 	examples := s.Epoch()
 	var file bytes.Buffer
 	check(t, WriteExamples(&file, examples, tokenizer))
-	got, err := ReadExamples(&file, len(tokenizer.Words))
+	got, err := ReadExamples(&file, len(tokenizer.Vocabulary))
 	check(t, err)
 	for i := range got {
-		equal(t, got[i].Words, tokenizer.Tokens(got[i].Tokens))
-		got[i].Words = nil
+		equal(t, got[i].Strings, tokenizer.Tokens(got[i].Tokens))
+		got[i].Strings = nil
 	}
 	equal(t, got, examples)
 

@@ -14,20 +14,21 @@ import (
 // each word from those before it, and must never look to the right, where the answer
 // stands. BERT is auto-encoding: it gets a text with holes and has to restore it. What is
 // hidden cannot be seen from any side, and that alone allows every token to look both
-// ways. Were nothing hidden, each could look at itself, and there would be nothing to
+// ways. If nothing were hidden, each token could see itself, and there would be nothing to
 // learn (TestStep5WhyWordsAreHidden).
 //
 // Next sentence prediction (NSP). Half of the pairs are sentences that follow one another
 // in a document; in the other half B comes from another document. Which it is has to be
 // guessed too, since many tasks are about how two sentences go together.
 
-// An Example is a pair of sentences as the model sees it. The names in JSON are those of
-// Google's create_pretraining_data.py.
+// An Example is a pair of sentences as the model sees it. The names in JSON are Google's
+// (create_pretraining_data.py) and, for two fields, Hugging Face's: token_type_ids and
+// next_sentence_label.
 type Example struct {
-	Words     []string `json:"tokens,omitempty"`
+	Strings   []string `json:"tokens,omitempty"`
 	Tokens    []int32  `json:"input_ids"`
 	Segments  []int32  `json:"token_type_ids"`
-	Masked    []int32  `json:"masked_lm_positions"` // where a token is to be guessed
+	Targets   []int32  `json:"masked_lm_positions"` // where a token is to be guessed
 	Labels    []int32  `json:"masked_lm_ids"`       // and which
 	NextLabel int32    `json:"next_sentence_label"` // 0 = IsNext, 1 = NotNext
 }
@@ -39,10 +40,10 @@ const maskShare = 0.15
 // there are no masks, and a model that has to guess only where it sees one may make
 // nothing of the other tokens. So 10% become any ordinary token, and 10% stay as they are:
 // every token may be wrong, and every token may be asked for. (BERT paper, section 3.1 and
-// appendix C.2. Random tokens are 1.5% of all, too few to spoil the text.)
+// appendices A.1 and C.2. Random tokens are 1.5% of all, too few to spoil the text.)
 //
 // [CLS] and [SEP] count among the tokens of which it is 15%, but are never chosen; [UNK]
-// may be. No more than 15% is also the original's max_predictions_per_seq.
+// may be.
 func (e *Example) mask(t *Tokenizer, wholeWords bool, r *rand.Rand) {
 	var candidates []int32
 	for i, id := range e.Tokens {
@@ -58,10 +59,10 @@ func (e *Example) mask(t *Tokenizer, wholeWords bool, r *rand.Rand) {
 	// A selection in ascending order: the i-th of those left is taken with
 	// probability (still wanted)/(still there).
 	for i, at := range candidates {
-		if r.IntN(len(candidates)-i) >= n-len(e.Masked) {
+		if r.IntN(len(candidates)-i) >= n-len(e.Targets) {
 			continue
 		}
-		e.Masked = append(e.Masked, at)
+		e.Targets = append(e.Targets, at)
 		e.Labels = append(e.Labels, e.Tokens[at])
 		switch chance := r.IntN(10); {
 		case chance < 8:
@@ -74,12 +75,13 @@ func (e *Example) mask(t *Tokenizer, wholeWords bool, r *rand.Rand) {
 
 // chooseWords draws words of at most n tokens together: all pieces of a word are
 // to be guessed or none, so that a piece cannot be told from its neighbours
-// (Google's "whole word masking"). Where the first word has more, it is cut.
+// (Google's "whole word masking"). A word that does not fit is passed over; if none fits,
+// the first one drawn is cut.
 func (e *Example) chooseWords(t *Tokenizer, candidates []int32, n int, r *rand.Rand) []int32 {
 	var words [][]int32 // positions in the example
 	for i, at := range candidates {
 		follows := i > 0 && candidates[i-1] == at-1
-		if follows && strings.HasPrefix(t.Words[e.Tokens[at]], continuing) {
+		if follows && strings.HasPrefix(t.Vocabulary[e.Tokens[at]], continuing) {
 			words[len(words)-1] = append(words[len(words)-1], at)
 		} else {
 			words = append(words, []int32{at})
@@ -99,23 +101,23 @@ func (e *Example) chooseWords(t *Tokenizer, candidates []int32, n int, r *rand.R
 	return chosen
 }
 
-// A Pair says which sentences become A and B: a[0] to a[1], b[0] to b[1].
-type Pair struct {
+// A SentencePair says which sentences become A and B: a[0] to a[1], b[0] to b[1].
+type SentencePair struct {
 	a, b   [2]int
 	isNext bool
 }
 
 // Pairs makes the pairs of one epoch from some documents of the corpus, in
-// random order: of each document one for every maxTokens that it has. So a long
-// document is gone through about once in an epoch. With probability shortSeqProb
-// a pair is shorter than it could be, since in use a text may be short too.
-func (c *Corpus) Pairs(documents []int, maxTokens int, shortSeqProb float64, seed, epoch uint64) []Pair {
-	room := maxTokens - 3 // beside [CLS], [SEP] and [SEP]
+// random order: of each document one for every maxTokens−3 tokens that it has, rounded
+// up. So a long document is gone through about once in an epoch. With probability
+// shortSeqProb a pair is shorter than it could be, since in use a text may be short too.
+func (c *Corpus) Pairs(documents []int, maxTokens int, shortSeqProb float64, seed, epoch uint64) []SentencePair {
+	room := maxTokens - pairSpecials
 	first := make([]int, len(documents)+1)
 	for i, d := range documents {
 		first[i+1] = first[i] + c.pairsOf(d, maxTokens)
 	}
-	pairs := make([]Pair, first[len(documents)])
+	pairs := make([]SentencePair, first[len(documents)])
 	parallel(len(documents), 64, func(lo, hi int) {
 		for i, d := range documents[lo:hi] {
 			r := random(seed, forPairs, epoch, uint64(d))
@@ -123,9 +125,11 @@ func (c *Corpus) Pairs(documents []int, maxTokens int, shortSeqProb float64, see
 			size := c.Size(begin, end)
 			mine := pairs[first[lo+i]:first[lo+i+1]]
 			for k := range mine {
-				// The sentence of a token in the k-th of n parts of the document, so that one
-				// that is ten times as long, of which only a part fits, is drawn ten times as
-				// often. The last one has no next.
+				// A token of the k-th part of the document is drawn,
+				// and the pair is of its sentence. So a sentence ten
+				// times as long, of which only a part fits, is drawn
+				// ten times as often. The last sentence has none after
+				// it: the one before is taken.
 				token := c.sentences.At(begin) + (k*size+r.IntN(size))/len(mine)
 				place := min(c.SentenceOf(token, begin, end), max(end-2, begin))
 				target := room
@@ -142,7 +146,7 @@ func (c *Corpus) Pairs(documents []int, maxTokens int, shortSeqProb float64, see
 
 // pairsOf is how many pairs an epoch has of document d.
 func (c *Corpus) pairsOf(d, maxTokens int) int {
-	room := maxTokens - 3
+	room := maxTokens - pairSpecials
 	return (c.Size(c.documents[d], c.documents[d+1]) + room - 1) / room
 }
 
@@ -159,7 +163,7 @@ func (c *Corpus) PairsPerEpoch(documents []int, maxTokens int) int {
 // many around them as there is room for. They are cut in the middle, and with
 // probability ½ the second part is replaced by as many sentences of another
 // document.
-func (c *Corpus) pair(r *rand.Rand, documents []int, d, place, room int) Pair {
+func (c *Corpus) pair(r *rand.Rand, documents []int, d, place, room int) SentencePair {
 	begin, end := c.documents[d], c.documents[d+1]
 	lo, hi := place, min(place+2, end)
 	for grown := true; grown; {
@@ -172,7 +176,7 @@ func (c *Corpus) pair(r *rand.Rand, documents []int, d, place, room int) Pair {
 		}
 	}
 	cut := lo + max((hi-lo+r.IntN(2))/2, 1)
-	p := Pair{a: [2]int{lo, cut}, b: [2]int{cut, hi}, isNext: true}
+	p := SentencePair{a: [2]int{lo, cut}, b: [2]int{cut, hi}, isNext: true}
 	if r.IntN(2) == 0 || cut == hi { // a document of one sentence has no next
 		p.b, p.isNext = c.otherSentences(r, documents, d, max(hi-cut, 1)), false
 	}
@@ -197,9 +201,9 @@ const minSeq = 5
 
 // Example makes the example of a pair, at most maxTokens long, with new masks, of
 // whole words if that is asked for. What is too long becomes an excerpt.
-func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, wholeWords bool, r *rand.Rand) Example {
+func (c *Corpus) Example(p SentencePair, t *Tokenizer, maxTokens int, wholeWords bool, r *rand.Rand) Example {
 	a, b := c.Span(p.a[0], p.a[1]), c.Span(p.b[0], p.b[1])
-	keepA, keepB := LongestFirst(len(a), len(b), maxTokens-3)
+	keepA, keepB := LongestFirst(len(a), len(b), maxTokens-pairSpecials)
 	var e Example
 	e.Tokens, e.Segments = t.Pair(excerpt(a, keepA, r), excerpt(b, keepB, r))
 	if !p.isNext {
@@ -211,11 +215,11 @@ func (c *Corpus) Example(p Pair, t *Tokenizer, maxTokens int, wholeWords bool, r
 
 // excerpt is keep tokens in a row, from anywhere. In create_pretraining_data.py a
 // coin decides for each token that is too much whether the first or the last one goes.
-// What stays is the middle, and of a long sentence the ends never come up. Here a
-// window is put anywhere where it shows at least one of the n tokens, and is moved
-// inside where it sticks out. So each token is shown with a probability of
-// keep/(n+keep−1) or more. (Were all beginnings as probable, the first token would be
-// in just one of n−keep+1 excerpts.)
+// What stays is the middle, and of a long sentence the ends never come up. Here the
+// excerpt is put anywhere where it has at least one of the n tokens, and is moved inside
+// where it sticks out. So each token is in it with a probability of keep/(n+keep−1) or
+// more. (If all beginnings were equally probable, the first token would be in just one of
+// n−keep+1 excerpts.)
 func excerpt(tokens []int32, keep int, r *rand.Rand) []int32 {
 	n := len(tokens)
 	if n == keep {
@@ -230,8 +234,8 @@ func excerpt(tokens []int32, keep int, r *rand.Rand) []int32 {
 func (b *Batch) AddExample(e Example) {
 	start := len(b.Tokens)
 	b.Add(e.Tokens, e.Segments)
-	for _, at := range e.Masked {
-		b.Masked = append(b.Masked, start+int(at))
+	for _, at := range e.Targets {
+		b.Targets = append(b.Targets, start+int(at))
 	}
 	b.Labels = append(b.Labels, e.Labels...)
 	b.NextLabels = append(b.NextLabels, e.NextLabel)

@@ -107,7 +107,7 @@ func TestHundredThousandExamples(t *testing.T) {
 				}
 				n++
 				tokens += len(e.Tokens)
-				guessed += len(e.Masked)
+				guessed += len(e.Targets)
 				if e.NextLabel == 0 {
 					next++
 				} else if documentOf[p.a[0]] == documentOf[p.b[0]] {
@@ -115,9 +115,9 @@ func TestHundredThousandExamples(t *testing.T) {
 				}
 				whole := slices.Clone(e.Tokens) // the text again
 				hidden := make([]bool, len(whole))
-				for k, at := range e.Masked {
+				for k, at := range e.Targets {
 					if e.Labels[k] == tokenizer.cls || e.Labels[k] == tokenizer.sep {
-						t.Fatalf("%s is to be guessed", tokenizer.Words[e.Labels[k]])
+						t.Fatalf("%s is to be guessed", tokenizer.Vocabulary[e.Labels[k]])
 					}
 					switch e.Tokens[at] {
 					case tokenizer.mask:
@@ -129,7 +129,7 @@ func TestHundredThousandExamples(t *testing.T) {
 					whole[at], hidden[at] = e.Labels[k], true
 				}
 				for at := 1; at < len(whole); at++ {
-					if strings.HasPrefix(tokenizer.Words[whole[at]], continuing) && hidden[at] != hidden[at-1] && whole[at-1] != tokenizer.cls && whole[at-1] != tokenizer.sep {
+					if strings.HasPrefix(tokenizer.Vocabulary[whole[at]], continuing) && hidden[at] != hidden[at-1] && whole[at-1] != tokenizer.cls && whole[at-1] != tokenizer.sep {
 						parts++
 					}
 				}
@@ -196,7 +196,7 @@ func TestEveryTokenComesUp(t *testing.T) {
 				if len(e.Tokens) > maxTokens {
 					t.Fatalf("an example has %d tokens, want at most %d", len(e.Tokens), maxTokens)
 				}
-				for i, at := range e.Masked {
+				for i, at := range e.Targets {
 					e.Tokens[at] = e.Labels[i]
 				}
 				for _, id := range e.Tokens {

@@ -28,9 +28,9 @@ import (
 
 // Transfer makes a model with this configuration out of a trained one. The encoder is
 // taken over; the head starts with random weights, drawn by the seed, unless from has a
-// head for the same labels, which is then trained further. withPooler takes over the
-// pooler too. It has learnt to see two sentences together; for single sentences a new one
-// does better.
+// head for the same labels, which is then trained further. The pooler belongs to the head,
+// so that Freeze trains it; withPooler takes it over, as Google and Hugging Face always do.
+// It has learnt to see two sentences together, and for single ones a new one does better.
 func Transfer(from *Model, c Config, seed uint64, withPooler bool) (*Model, error) {
 	m, err := NewModel(c, seed)
 	if err != nil {
@@ -65,7 +65,7 @@ func TuneSettings() Settings {
 	return s
 }
 
-// TuneRate is the learning rate for a hidden size: what is large takes small steps.
+// TuneRate is the learning rate for a hidden size: large models take small steps.
 // It is 2e-3 for the demo's 64, and the paper's 3e-5 from 512 on.
 func TuneRate(hidden int) float64 {
 	return max(8/float64(hidden*hidden), 3e-5)
@@ -89,9 +89,10 @@ func (b *Batch) addCases(cases []Case, which []int) (labels []int32) {
 	return labels
 }
 
-// A Tuner trains a model with a head. It is not the Trainer of pre-training:
-// that goes by steps through a stream that does not end, and this by epochs
-// through a few cases, of which it keeps the best. The step is the same.
+// A Tuner trains a model with a head. It is not the Trainer of pre-training: that goes by
+// steps through a stream that does not end; this one goes a few times through a few cases
+// (each time is an epoch), and keeps the model of the best epoch. The step is the same,
+// but one without a finite gradient is an error at once.
 type Tuner struct {
 	Model    *Model
 	Cases    []Case
@@ -99,9 +100,9 @@ type Tuner struct {
 	Epochs   int
 	Freeze   bool // train the head alone
 
-	// Evaluate says after each epoch how good the model is on what it is not trained on.
-	// The best epoch is kept, of equally good ones the last. Without Evaluate it is the
-	// last of all.
+	// Evaluate says after each epoch how good the model is on what it is not
+	// trained on. The best epoch is kept, of equally good ones the last. Without
+	// Evaluate it is the last of all.
 	Evaluate func() float64
 	OnEpoch  func(Epoch) error // may be nil
 

@@ -196,7 +196,7 @@ func loadGolden(t *testing.T) (*golden, *Model, *Batch) {
 	b := &Batch{}
 	b.Reset()
 	for _, e := range g.Examples {
-		b.AddExample(Example{Tokens: e.Tokens, Segments: e.Segments, Masked: e.Positions, Labels: e.Labels, NextLabel: e.NextLabel})
+		b.AddExample(Example{Tokens: e.Tokens, Segments: e.Segments, Targets: e.Positions, Labels: e.Labels, NextLabel: e.NextLabel})
 	}
 	return g, m, b
 }

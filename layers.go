@@ -5,8 +5,8 @@ import "math"
 // Step 2 of the lesson, before the embeddings: the parts that all of BERT is put together
 // from. They are the linear layer, layer normalisation, dropout, the activation and the
 // softmax with its loss. Each is a forward and, right below it, the backward: given the
-// gradient of the loss by the output, it returns the gradient by the input and adds to the
-// gradients of the parameters.
+// gradient of the loss with respect to the output, it returns that with respect to the
+// input and adds to the gradients of the parameters.
 //
 // Rows are tokens: x is (N, H) when it has N rows of H floats. What a layer keeps from
 // forward to backward are its fields. A layer's functions for parallel (forwardRows and
@@ -21,8 +21,8 @@ func Grow[T any](buf []T, n int) []T {
 	return buf[:n]
 }
 
-// A Buffer is room for a result that is soon used up, so that layers may share it
-// (EncoderLayer.Share).
+// A Buffer is room for a result. Where the result is soon used up, layers share one buffer
+// (EncoderLayer.ShareMemory).
 type Buffer struct{ floats []float32 }
 
 // Room makes the buffer n floats long.
@@ -105,7 +105,8 @@ func (l *Linear) addBiasGradColumns(lo, hi int) {
 	}
 }
 
-// LayerNorm brings each row to mean 0 and variance 1, then scales and shifts it:
+// LayerNorm brings each row to mean 0 and variance 1, so that what comes out of many layers
+// does not grow or vanish, then scales and shifts it:
 //
 //	xhat = (x − mean)·rstd    rstd = 1/√(variance + ε)    y = xhat·gain + bias
 type LayerNorm struct {
@@ -185,8 +186,7 @@ func (l *LayerNorm) backwardRow(r int) {
 	h := len(l.gain.Value)
 	dy, xhat := l.dy[r*h:][:h], l.xhat[r*h:][:h]
 	sum, dot := kernels.normalizeSums(dy, l.gain.Value, xhat)
-	mean, dot := sum/float32(h), dot/float32(h)
-	kernels.normalizeBackward(l.dx.floats[r*h:][:h], dy, l.gain.Value, xhat, mean, dot, l.rstd[r])
+	kernels.normalizeBackward(l.dx.floats[r*h:][:h], dy, l.gain.Value, xhat, sum/float32(h), dot/float32(h), l.rstd[r])
 }
 
 // addGradColumns adds to the gradients of gain and bias, in columns lo to hi.
@@ -200,7 +200,8 @@ func (l *LayerNorm) addGradColumns(lo, hi int) {
 }
 
 // Dropout sets each element to 0 with probability p and scales the others by
-// 1/(1−p), so that the mean stays. It is active in training only.
+// 1/(1−p), so that the mean stays. So no element can rely on another one, which guards
+// against learning the text by heart. It is active in training only.
 type Dropout struct {
 	rate      *float64 // p, in the model's Config
 	site      int      // which dropout of the model this is
@@ -261,9 +262,9 @@ func (d *Dropout) Apply(y, x []float32, first int) {
 }
 
 // Activation is what makes a network more than one large matrix: a function of each
-// element that is not linear. BERT's is the GELU, y = x·Φ(x), where Φ is the normal
-// distribution: a ReLU with a round corner (Hendrycks and Gimpel 2016; "gelu" in Hugging
-// Face, the one with erf).
+// element that is not linear. BERT's is the GELU, y = x·Φ(x), where Φ is the cumulative
+// normal distribution: a ReLU with a round corner (Hendrycks and Gimpel 2016; "gelu" in
+// Hugging Face, the one with erf).
 type Activation struct {
 	x, dy []float32
 	y     *Buffer
@@ -313,6 +314,22 @@ func TanhBackward(dy, y []float32) []float32 {
 	return dy
 }
 
+// Softmax makes of x, in place, e^(scale·x) / Σ e^(scale·x): numbers between 0 and 1 that
+// add up to 1. The greatest x is taken away from all first, which changes nothing but that
+// no power is too large.
+func Softmax(x []float32, scale float32) []float32 {
+	sum := kernels.expSum(x, kernels.maximum(x), scale) // x is now the powers
+	kernels.scale(x, 1/sum)
+	return x
+}
+
+// SoftmaxBackward makes of dp, the gradient of p = softmax(x, scale), that of x, in place:
+//
+//	dx = scale·p·(dp − Σ dp·p)
+func SoftmaxBackward(dp, p []float32, scale float32) {
+	kernels.softmaxBackward(dp, p, kernels.dot(dp, p), scale)
+}
+
 // CrossEntropy is the softmax over each row of logits and its loss
 // −ln p(label): how surprised the model is by the right answer.
 type CrossEntropy struct {
@@ -355,25 +372,11 @@ func (l *CrossEntropy) forwardBackwardRows(lo, hi int) {
 	classes := len(l.logits) / len(l.labels)
 	for r := lo; r < hi; r++ {
 		row, label := l.logits[r*classes:][:classes], l.labels[r]
-		max, own := kernels.maximum(row), row[label]
-		sum := kernels.expSum(row, max, 1)
-		l.best[r] = own == max
-		l.losses[r] = ln(float64(sum)) + float64(max-own)
+		greatest, own := kernels.maximum(row), row[label]
+		sum := kernels.expSum(row, greatest, 1) // row is now e^(row − greatest)
+		l.best[r] = own == greatest
+		l.losses[r] = ln(float64(sum)) + float64(greatest-own)
 		kernels.scale(row, l.weight/sum)
 		row[label] -= l.weight
 	}
-}
-
-// Softmax makes of x, in place, e^(scale·x) / Σ e^(scale·x): numbers between 0 and 1 that
-// add up to 1. The greatest x is taken away from all first, which changes nothing but that
-// no power is too large.
-func Softmax(x []float32, scale float32) []float32 {
-	sum := kernels.expSum(x, kernels.maximum(x), scale)
-	kernels.scale(x, 1/sum)
-	return x
-}
-
-// SoftmaxBackward makes of dp, the gradient of p = softmax(x, scale), that of x, in place.
-func SoftmaxBackward(dp, p []float32, scale float32) {
-	kernels.softmaxBackward(dp, p, kernels.dot(dp, p), scale)
 }

@@ -189,8 +189,8 @@ func TestModelBackwardIsDerivative(t *testing.T) {
 	m.SetDropout(3, 4)
 	b := &Batch{}
 	b.Reset()
-	b.AddExample(Example{Tokens: []int32{2, 7, 4, 9, 3, 8, 3}, Segments: []int32{0, 0, 0, 0, 0, 1, 1}, Masked: []int32{2, 5}, Labels: []int32{8, 11}, NextLabel: 1})
-	b.AddExample(Example{Tokens: []int32{2, 4, 3, 9, 10, 3}, Segments: []int32{0, 0, 0, 1, 1, 1}, Masked: []int32{1}, Labels: []int32{30}})
+	b.AddExample(Example{Tokens: []int32{2, 7, 4, 9, 3, 8, 3}, Segments: []int32{0, 0, 0, 0, 0, 1, 1}, Targets: []int32{2, 5}, Labels: []int32{8, 11}, NextLabel: 1})
+	b.AddExample(Example{Tokens: []int32{2, 4, 3, 9, 10, 3}, Segments: []int32{0, 0, 0, 1, 1, 1}, Targets: []int32{1}, Labels: []int32{30}})
 	loss := func() float64 {
 		m.Forward(b)
 		s := m.Loss(b)

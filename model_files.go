@@ -37,7 +37,7 @@ func SaveModel(dir string, m *Model, t *Tokenizer) error {
 	return saveFiles(dir, dir, ModelFiles(m, t))
 }
 
-// ModelFiles are the files of a model folder.
+// ModelFiles are the files of a model folder. (It puts the tokenizer's [PAD] into Config.)
 func ModelFiles(m *Model, t *Tokenizer) []savedFile {
 	m.Config.PadTokenID = int(t.pad)
 	settings := TokenizerConfig{
@@ -46,7 +46,7 @@ func ModelFiles(m *Model, t *Tokenizer) []savedFile {
 	}
 	return []savedFile{
 		{configFile, func(w io.Writer) error { return writeJSON(w, m.Config) }},
-		{vocabFile, func(w io.Writer) error { return WriteVocabulary(w, t.Words) }},
+		{vocabFile, func(w io.Writer) error { return WriteVocabulary(w, t.Vocabulary) }},
 		{tokenizerConfigFile, func(w io.Writer) error { return writeJSON(w, settings) }},
 		{modelFile, func(w io.Writer) error { return WriteSafetensors(w, m.List) }},
 	}
@@ -63,8 +63,8 @@ func LoadModel(dir string) (*Model, *Tokenizer, []string, error) {
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	if len(t.Words) > config.VocabSize {
-		return nil, nil, nil, fmt.Errorf("%s has %d words, %s has vocab_size %d", filepath.Join(dir, vocabFile), len(t.Words), configFile, config.VocabSize)
+	if len(t.Vocabulary) > config.VocabSize {
+		return nil, nil, nil, fmt.Errorf("%s has %d words, %s has vocab_size %d", filepath.Join(dir, vocabFile), len(t.Vocabulary), configFile, config.VocabSize)
 	}
 	name := filepath.Join(dir, modelFile)
 	m, fresh, err := loadParameters(name, config)
@@ -78,7 +78,7 @@ func LoadModel(dir string) (*Model, *Tokenizer, []string, error) {
 }
 
 // loadConfig reads config.json. What this BERT cannot be is an error; what the
-// file leaves open is as in Hugging Face.
+// file leaves open, but for the sizes, is as in Hugging Face.
 func loadConfig(name string) (Config, error) {
 	config := struct {
 		Config

@@ -1,6 +1,10 @@
 package main
 
-import "math"
+import (
+	"cmp"
+	"math"
+	"slices"
+)
 
 // The ground: small functions of numbers, which no step of the lesson is about.
 
@@ -48,6 +52,16 @@ func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }
 
 // isShare tells whether x is from 0 to 1. NaN is not.
 func isShare(x float64) bool { return x >= 0 && x <= 1 }
+
+// descending are the indices of x, those of the greatest first, of equal ones in order.
+func descending(x []float32) []int {
+	order := make([]int, len(x))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(x[j], x[i]) })
+	return order
+}
 
 // argmax is the index of the greatest of x, the first of equal ones.
 func argmax(x []float32) int {

@@ -13,27 +13,29 @@ import "math"
 //	m = β₁·m + (1−β₁)·g      v = β₂·v + (1−β₂)·g²
 //	m̂ = m/(1−β₁ᵗ)            v̂ = v/(1−β₂ᵗ)     both begin with 0, which this makes up for
 //	p = p − rate·m̂/(√v̂ + ε) − rate·decay·p
+//
+// m and v are called the first and the second moment. Google's BERT leaves m̂ and v̂ out.
 type AdamW struct {
 	Beta1, Beta2, WeightDecay float64
 
 	steps         int       // so far
 	first, second []float32 // moments, of the shape of Parameters.Value
-	pieces        []piece
-	squares       []float64 // Σ gradient², piece by piece
+	chunks        []chunk
+	squares       []float64 // Σ gradient², chunk by chunk
 	constants     adamwConstants
 	decayed       adamwConstants // the same for parameters that decay
 
 	addSquares, update func(lo, hi int)
 }
 
-// A piece is a part of a parameter that is worked on at a time.
-type piece struct {
+// A chunk is a part of a parameter that is worked on at a time.
+type chunk struct {
 	value, grad, first, second []float32
 	decay                      bool
 }
 
-// pieceSize is the most floats of a piece.
-const pieceSize = 1 << 14
+// chunkSize is the most floats of a chunk.
+const chunkSize = 1 << 14
 
 const adamEpsilon = 1e-6 // ε, as in Google's BERT
 
@@ -48,19 +50,19 @@ func NewAdamW(ps *Parameters, s *Settings) *AdamW {
 	at := 0
 	for _, p := range ps.List {
 		for end := at + len(p.Value); at < end; {
-			next := min(at+pieceSize, end)
-			a.pieces = append(a.pieces, piece{ps.Value[at:next], ps.Grad[at:next], a.first[at:next], a.second[at:next], p.Decay})
+			next := min(at+chunkSize, end)
+			a.chunks = append(a.chunks, chunk{ps.Value[at:next], ps.Grad[at:next], a.first[at:next], a.second[at:next], p.Decay})
 			at = next
 		}
 	}
-	a.squares = make([]float64, len(a.pieces))
+	a.squares = make([]float64, len(a.chunks))
 	a.addSquares, a.update = a.addSquaresOf, a.updatePieces
 	return a
 }
 
 // Norm is the length of the gradient of all parameters together.
 func (a *AdamW) Norm() float64 {
-	parallel(len(a.pieces), 1, a.addSquares)
+	parallel(len(a.chunks), 1, a.addSquares)
 	sum := 0.0
 	for _, s := range a.squares {
 		sum += s
@@ -70,7 +72,7 @@ func (a *AdamW) Norm() float64 {
 
 func (a *AdamW) addSquaresOf(lo, hi int) {
 	for i := lo; i < hi; i++ {
-		a.squares[i] = float64(kernels.squares(a.pieces[i].grad, 0))
+		a.squares[i] = float64(kernels.squares(a.chunks[i].grad, 0))
 	}
 }
 
@@ -93,16 +95,16 @@ func (a *AdamW) Step(rate, norm float64) {
 	}
 	a.decayed = a.constants
 	a.decayed.shrink = float32(1 - float64(rate*a.WeightDecay))
-	parallel(len(a.pieces), 1, a.update)
+	parallel(len(a.chunks), 1, a.update)
 }
 
 func (a *AdamW) updatePieces(lo, hi int) {
-	for _, p := range a.pieces[lo:hi] {
+	for _, k := range a.chunks[lo:hi] {
 		c := &a.constants
-		if p.decay {
+		if k.decay {
 			c = &a.decayed
 		}
-		kernels.adamw(p.value, p.grad, p.first, p.second, c)
+		kernels.adamw(k.value, k.grad, k.first, k.second, c)
 	}
 }
 

@@ -9,9 +9,9 @@ import "math/rand/v2"
 type Param struct {
 	Name  string    // Hugging Face's
 	Shape []int     // (out, in) for a weight, as in PyTorch
-	Value []float32 // a window of Parameters.Value
-	Grad  []float32 // a window of Parameters.Grad
-	Decay bool      // weight decay applies: matrices, not biases or gains
+	Value []float32 // a part of Parameters.Value
+	Grad  []float32 // a part of Parameters.Grad
+	Decay bool      // weight decay shrinks it a little in each step: matrices, not biases or gains
 	Fill  float32   // where a vector starts: 1 for a gain, 0 for a bias
 }
 
@@ -52,7 +52,7 @@ func (p *Param) Size() int {
 	return n
 }
 
-// Allocate makes the two blocks and gives each parameter its windows.
+// Allocate makes the two blocks and gives each parameter its parts.
 func (ps *Parameters) Allocate() {
 	total := 0
 	for _, p := range ps.List {

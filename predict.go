@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"slices"
 )
 
@@ -43,17 +42,12 @@ func (m *Model) Fill(t *Tokenizer, ids, segments []int32, n int) []Guesses {
 		return all
 	}
 	logits := m.mlm.Forward(m.EncodeOne(ids, segments), masked)
-	order := make([]int, m.Config.VocabSize)
-	for row := range slices.Chunk(logits, len(order)) {
+	for row := range slices.Chunk(logits, m.Config.VocabSize) {
 		Softmax(row, 1)
-		for i := range order {
-			order[i] = i
-		}
-		slices.SortStableFunc(order, func(i, j int) int { return cmp.Compare(row[j], row[i]) })
 		g := Guesses{Position: masked[len(all)]}
-		for _, id := range order {
-			if id < len(t.Words) && len(g.Best) < n { // a model may have room for more words
-				g.Best = append(g.Best, Guess{t.Words[id], row[id]})
+		for _, id := range descending(row) {
+			if id < len(t.Vocabulary) && len(g.Best) < n { // a model may have room for more words
+				g.Best = append(g.Best, Guess{t.Vocabulary[id], row[id]})
 			}
 		}
 		all = append(all, g)
@@ -69,7 +63,7 @@ func (m *Model) IsNext(ids, segments []int32) float32 {
 
 // An Embedding is what a model makes of a text as a whole.
 type Embedding struct {
-	Pooled []float32 `json:"pooled,omitempty"` // what the heads see, from [CLS] after the last layer
+	Pooled []float32 `json:"pooled,omitempty"` // the pooler's vector, from [CLS] after the last layer: what the NSP head or a classifier sees
 	Mean   []float32 `json:"mean"`             // of all tokens after one layer
 }
 

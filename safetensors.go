@@ -15,15 +15,16 @@ import (
 	"strings"
 )
 
-// A safetensors file is the length of a header (8 bytes, little-endian), the
-// header in JSON, and the numbers. The header has an object for each tensor:
+// Step 7 of the lesson, the format in which parameters are saved. A safetensors file is
+// the length of a header (8 bytes, little-endian), the header in JSON, and the numbers.
+// The header has an object for each tensor:
 //
 //	"bert.pooler.dense.bias": {"dtype": "F32", "shape": [64], "data_offsets": [0, 256]}
 //
-// with offsets from the end of the header, and "__metadata__" beside them. The
-// reader keeps to the format's rules, all of which leave no room for a second
-// meaning: no name twice, and the tensors cover the numbers from the first byte
-// to the last, without a hole and without sharing any.
+// with offsets from the end of the header, and "__metadata__" beside them. The reader
+// keeps to the format's rules, so that a file can be read in one way only: no name
+// twice, and the tensors cover the numbers from the first byte to the last, without a
+// hole and without sharing any.
 
 // Tensor is where a tensor lies in a file.
 type Tensor struct {
@@ -85,7 +86,7 @@ func WriteSafetensors(w io.Writer, list []*Param) error {
 	return nil
 }
 
-// readSafetensorsHeader reads where each tensor is, in a file of so many bytes.
+// readSafetensorsHeader reads where each tensor is, in a file of size bytes.
 // The error says which rule of the format is broken. It never asks for more
 // memory than the file has bytes of header.
 func readSafetensorsHeader(r io.ReaderAt, size int64) (map[string]Tensor, error) {

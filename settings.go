@@ -6,17 +6,20 @@ import (
 )
 
 // Step 6 of the lesson, how to train: the procedure of the paper in its own numbers
-// (appendix A.2), what pretrain does unless it is told otherwise, and what the demo's minute
-// allows.
+// (appendix A.2), what pretrain does unless it is told otherwise, and what the demo's
+// minute allows.
 //
 //	                the paper                    pretrain          demo
 //	text            3.3 billion words            yours             70,000 words
 //	vocabulary      30,000                       8,000             2,000
-//	model           Base: 12 layers of 768,      tiny: 2 of 128    2 of 64
-//	                110 million parameters       1.5 million       0.2 million
+//	model           Base: 12 layers of 768,      tiny: 2 of 128,   2 of 64,
+//	                12 heads, 110 million        2 heads,          8 heads,
+//	                parameters                   1.5 million       0.2 million
+//	first weights   normal, σ = 0.02             σ = 0.02          σ = 0.08
 //	steps           1,000,000                    2,000             11,000
 //	batch           256 sequences                32                10
 //	tokens of one   128; 512 in the last tenth   128               24; from a tenth on 75
+//	shorter pairs   a tenth (Google's code)      a tenth           7 of 10
 //	Adam's rate     1e-4                         5e-4              4e-3
 //	warm-up         10,000 steps, then falling   a tenth           1,700
 //	weight decay    0.01                         0.01              0.2
@@ -25,7 +28,9 @@ import (
 //	activation      GELU                         GELU              GELU
 //	took            4 days on 16 TPU chips       minutes           a minute
 //
-// (BERT-Large took 64 chips.) pretrain -recipe paper has the left column.
+// (BERT-Large took 64 chips.) pretrain -recipe paper has the left column. Short sequences
+// come first because attention costs T². The rate rises at first (warm-up) because AdamW's
+// means rest on few gradients then, and falls in the end so that the model settles.
 
 // Settings say how to train.
 type Settings struct {
@@ -46,8 +51,9 @@ type Settings struct {
 	LogEvery     int // steps between reports
 }
 
-// DefaultSettings suit an hour more than a week. Of the paper's they have AdamW's β and
-// decay and the share of shorter pairs; steps, batch, length, rate and warm-up are others.
+// DefaultSettings suit an hour more than a week. AdamW's β and decay are the paper's,
+// the share of shorter pairs is that of Google's code; steps, batch, length, rate and
+// warm-up are others.
 func DefaultSettings() Settings {
 	return Settings{
 		Steps: 2000, Batch: 32, MaxSeq: 128, ShortSeqProb: 0.1, LearningRate: 5e-4, Warmup: -1, Schedule: "linear",
@@ -68,7 +74,7 @@ func (s *Settings) Complete() {
 // maxBatch is more sequences than any published batch has.
 const maxBatch = 1 << 20
 
-// Check returns an error that names the first setting that cannot be.
+// Check returns an error that names the first setting with an impossible value.
 func (s *Settings) Check() error {
 	switch {
 	case s.Steps < 1:

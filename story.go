@@ -70,9 +70,9 @@ func (s *story) next(a, b string) float32 {
 	return s.m.IsNext(s.t.Pair(s.t.Encode(a), s.t.Encode(b)))
 }
 
-// token is a token of the sequence, cut to so many characters.
+// token is a token of the sequence, cut to most characters.
 func (s *story) token(at, most int) string {
-	word := []rune(s.t.Words[s.m.batch.Tokens[at]])
+	word := []rune(s.t.Vocabulary[s.m.batch.Tokens[at]])
 	if len(word) <= most {
 		return string(word)
 	}
@@ -123,7 +123,7 @@ func (s *story) attention(at int) {
 	}
 	for i, l := range s.m.encoder {
 		var shares []string
-		for _, share := range l.attention.Shares(at, 0) {
+		for _, share := range l.attention.Weights(at, 0) {
 			shares = append(shares, fmt.Sprintf("%.0f%%", 100*share))
 		}
 		names, rows = append(names, fmt.Sprintf("layer %d", i+1)), append(rows, shares)

@@ -17,7 +17,7 @@ type Stream struct {
 
 	epoch  uint64 // that the pairs belong to; counts from 1
 	length int    // and how long they are
-	pairs  []Pair
+	pairs  []SentencePair
 	counts map[int]int // pairs of an epoch, by MaxTokens
 }
 
@@ -55,7 +55,7 @@ func (s *Stream) fill(examples []Example, at int) {
 	})
 }
 
-// First makes the first n examples, or all of so many epochs if they are fewer.
+// First makes the first n examples, or all of the first epochs if they are fewer.
 func (s *Stream) First(n, epochs int) (examples []Example) {
 	for epoch := 1; epoch <= epochs && len(examples) < n; epoch++ {
 		s.Load(uint64(epoch))
@@ -87,7 +87,8 @@ type CorpusSource struct {
 	examples []Example
 }
 
-// place is where the examples of a step begin: the epoch, and the place there.
+// place sets MaxTokens for a step, and says where its examples begin: the epoch, and the
+// place there.
 // The long ones begin with an epoch of their own.
 func (s *CorpusSource) place(n, step int) (epoch uint64, at int) {
 	s.MaxTokens = s.settings.MaxSeq

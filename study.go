@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// Step 8 of the lesson, the transfer study: what pre-training is worth, in one table. With a
-// few labels, then with more, the same task is learnt in four ways:
+// Step 8 of the lesson, the transfer study: what pre-training is worth, in one table.
+// With a few labels, then with more, the same task is learnt in four ways:
 //
 //	bag of words  logistic regression on the words of a sentence, whatever their order
 //	from scratch  the architecture of the pre-trained model with random weights
@@ -56,7 +56,7 @@ func (s *Study) Check() error {
 	return nil
 }
 
-// A StudyRow is how well they do with so many cases a label.
+// A StudyRow is how well they do with a number of cases a label.
 type StudyRow struct {
 	Labels   int           `json:"labels"` // 0: all there are
 	Accuracy [4]MeanSpread `json:"accuracy"`

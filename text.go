@@ -32,9 +32,10 @@ const (
 
 // A scanner reads text block by block.
 //
-// If most lines end with a sentence, every line is one or several sentences.
-// Otherwise it is prose with line breaks inside its sentences: a line break is a
-// space there. The beginning of a file decides.
+// Text may be prose with line breaks inside its sentences, where a line break is no more
+// than a space: if fewer than half of the lines end a sentence, and most of the others are
+// gone on with by a line that begins with a small letter. Otherwise every line is one or
+// several sentences. The beginning of a file decides.
 type scanner struct {
 	emit    func(Block)
 	invalid int // bytes that were not UTF-8
@@ -139,41 +140,41 @@ func (b Block) Sentences() []string {
 	return all
 }
 
-// EndsDocument tells whether a document of so many sentences ends with the block:
-// at a blank line, but in prose, where that may be no more than the end of
-// a paragraph, only if it has at least minDocument sentences.
+// EndsDocument tells whether a document that has this number of sentences ends with the
+// block: at a blank line, but in prose, where that may be no more than the end of a
+// paragraph, only if it has at least minDocument sentences.
 func (b Block) EndsDocument(sentences int) bool {
 	return !b.more && (!b.prose || sentences >= minDocument)
 }
 
-// batchSize is how many bytes of text are worked on together, on all cores.
-const batchSize = 4 << 20
+// sectionSize is how many bytes of text are worked on together, on all cores.
+const sectionSize = 4 << 20
 
 // ReadBlocks reads a file while work is at the blocks that were read before; read is how
 // many bytes that makes so far. It returns how many bytes there were, and how many of
 // them were not UTF-8.
 func ReadBlocks(r io.Reader, work func(blocks []Block, read int)) (read, invalid int, err error) {
-	type batch struct {
+	type section struct {
 		blocks []Block
 		read   int
 	}
-	batches := make(chan batch, 1)
+	sections := make(chan section, 1)
 	var s scanner
 	go func() {
-		var next batch
+		var next section
 		s.emit = func(b Block) {
 			next.blocks = append(next.blocks, b)
-			if s.read-next.read >= batchSize {
-				batches <- batch{next.blocks, s.read}
-				next = batch{nil, s.read}
+			if s.read-next.read >= sectionSize {
+				sections <- section{next.blocks, s.read}
+				next = section{nil, s.read}
 			}
 		}
 		err = s.scan(r)
-		batches <- batch{next.blocks, s.read}
-		close(batches)
+		sections <- section{next.blocks, s.read}
+		close(sections)
 	}()
-	for b := range batches {
-		work(b.blocks, b.read)
+	for x := range sections {
+		work(x.blocks, x.read)
 	}
 	return s.read, s.invalid, err
 }

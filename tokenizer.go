@@ -23,11 +23,11 @@ import (
 
 // The special tokens. Their ids are wherever a vocabulary has them.
 const (
-	padToken  = "[PAD]"
-	unkToken  = "[UNK]" // a word that the vocabulary cannot spell
-	clsToken  = "[CLS]" // before the first sentence
-	sepToken  = "[SEP]" // after each sentence
-	maskToken = "[MASK]"
+	padToken  = "[PAD]"  // fills up short sequences elsewhere; here it has no use
+	unkToken  = "[UNK]"  // a word that the vocabulary cannot spell
+	clsToken  = "[CLS]"  // before the first sentence
+	sepToken  = "[SEP]"  // after each sentence
+	maskToken = "[MASK]" // hides a token that is to be guessed
 )
 
 // specialTokens are all of them.
@@ -41,8 +41,8 @@ const maxWordLength = 100
 
 // A Tokenizer turns text into ids and back. It is safe for concurrent use.
 type Tokenizer struct {
-	Words []string // the vocabulary: the line of vocab.txt is the id
-	Rules          // by which text becomes words; to be set before the first text
+	Vocabulary []string // the vocabulary: the line of vocab.txt is the id
+	Rules               // by which text becomes words; to be set before the first text
 
 	ids                      map[string]int32
 	pad, unk, cls, sep, mask int32
@@ -53,7 +53,7 @@ type Tokenizer struct {
 // NewTokenizer makes a tokenizer of a vocabulary. It has to have all special
 // tokens, and no word twice.
 func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
-	t := &Tokenizer{Words: words, Rules: RulesFor(lowerCase), ids: make(map[string]int32, len(words))}
+	t := &Tokenizer{Vocabulary: words, Rules: RulesFor(lowerCase), ids: make(map[string]int32, len(words))}
 	for i, w := range words {
 		if first, ok := t.ids[w]; ok {
 			return nil, fmt.Errorf("line %d repeats line %d, %q", i+1, first+1, w)
@@ -191,7 +191,7 @@ func (t *Tokenizer) appendIDs(ids []int32, stretch string) []int32 {
 func (t *Tokenizer) Tokens(ids []int32) []string {
 	tokens := make([]string, len(ids))
 	for i, id := range ids {
-		tokens[i] = t.Words[id]
+		tokens[i] = t.Vocabulary[id]
 	}
 	return tokens
 }
@@ -220,8 +220,11 @@ func (t *Tokenizer) Pair(a, b []int32) (ids, segments []int32) {
 	return ids, segments
 }
 
+// pairSpecials is how many tokens a pair has beside those of its sentences.
+const pairSpecials = 3
+
 // Sequence encodes a sentence, or a pair where b is not empty, in at most maxTokens
-// tokens. What is too much is cut off from the end of the longer one, and counted.
+// tokens. What is too much is cut off from the ends (LongestFirst), and counted.
 func (t *Tokenizer) Sequence(a, b string, maxTokens int) (ids, segments []int32, cut int) {
 	x, y, room := t.Encode(a), t.Encode(b), maxTokens-2
 	if len(y) > 0 {
@@ -233,10 +236,10 @@ func (t *Tokenizer) Sequence(a, b string, maxTokens int) (ids, segments []int32,
 	return ids, segments, cut
 }
 
-// LongestFirst is how many of a and b tokens are kept where there is room for so many in
-// all. Google's BERT takes one token after another away from whichever part is longer, or
-// from B where both are as long. That leaves each part half of the room, and whatever the
-// other one does not need.
+// LongestFirst is how many of a and of b tokens are kept where there is room for room
+// tokens in all. Google's BERT takes one token after another away from whichever part
+// is longer, or from B where both are as long. That leaves each part half of the room,
+// and whatever the other one does not need.
 func LongestFirst(a, b, room int) (keepA, keepB int) {
 	return min(a, max(room-b, room-room/2)), min(b, max(room-a, room/2))
 }
@@ -249,7 +252,7 @@ func (t *Tokenizer) special(id int32) bool {
 // RandomOrdinary draws a token that is not special.
 func (t *Tokenizer) RandomOrdinary(r *rand.Rand) int32 {
 	for {
-		if id := int32(r.IntN(len(t.Words))); !t.special(id) {
+		if id := int32(r.IntN(len(t.Vocabulary))); !t.special(id) {
 			return id
 		}
 	}

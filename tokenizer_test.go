@@ -128,7 +128,7 @@ func TestHuggingFaceTokens(t *testing.T) {
 			}
 			for i, span := range spans {
 				if name == "uncased" && (span.Begin != bytes[2*i] || span.End != bytes[2*i+1]) {
-					t.Errorf("%.200q: token %d, %s, came from %v, want %v", text, i, tokenizer.Words[got[i]], span, bytes[2*i:2*i+2])
+					t.Errorf("%.200q: token %d, %s, came from %v, want %v", text, i, tokenizer.Vocabulary[got[i]], span, bytes[2*i:2*i+2])
 				}
 			}
 			if quick := tokenizer.Encode(text); !slices.Equal(quick, want) {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Step 6 of the lesson: training. A step takes a batch forward to its loss and
+// Step 6 of the lesson: the loop of training. A step takes a batch forward to its loss and
 // backward to the gradients, cuts their norm down to 1 if it is larger, and
 // moves every parameter a little against its gradient. The learning rate rises
 // at first and then falls to 0. Now and then the model is tried on documents
@@ -44,10 +44,10 @@ type Trainer struct {
 
 // RunState is how far a training has come. It is saved in a checkpoint.
 type RunState struct {
-	Step         int    `json:"step"`           // so many are over
+	Step         int    `json:"step"`           // steps done
 	Tokens       int    `json:"tokens"`         // trained on so far
 	Skipped      int    `json:"skipped_steps"`  // steps that were not taken
-	SkippedInRow int    `json:"skipped_in_row"` // the last so many
+	SkippedInRow int    `json:"skipped_in_row"` // how many of the last ones, in a row
 	Sum          Totals `json:"since_report"`   // since the last report
 }
 
@@ -133,7 +133,7 @@ func (t *Trainer) saveIsDue() bool {
 	return time.Since(t.saved) >= saveInterval
 }
 
-// metrics are means over the steps since the last report.
+// metrics are those of the steps since the last report.
 func (t *Trainer) metrics(rate, norm float64) Metrics {
 	m := NewMetrics(t.state.Step, t.state.Tokens, "train", t.state.Sum)
 	speed := float64(t.tokensSince) / time.Since(t.since).Seconds()

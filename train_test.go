@@ -180,7 +180,7 @@ func lossesRun(t testing.TB) *Trainer {
 		}
 		for at := 1 + r.IntN(4); at < len(e.Tokens)-1; at += 3 + r.IntN(6) {
 			if e.Tokens[at] != 3 {
-				e.Masked, e.Labels = append(e.Masked, int32(at)), append(e.Labels, e.Tokens[at])
+				e.Targets, e.Labels = append(e.Targets, int32(at)), append(e.Labels, e.Tokens[at])
 				e.Tokens[at] = 4
 			}
 		}

@@ -26,8 +26,8 @@ import (
 // Byte-pair encoding (BPE) counts, and spells a word by joining its letters in the order in
 // which it has learnt to; a letter that it does not know is unknown. Byte-level BPE (GPT-2,
 // RoBERTa) starts from the 256 bytes, so that nothing is unknown. WordPiece (BERT) marks
-// what goes on with a word by ##, and scores a pair of pieces a and b by how much more
-// likely the text is with ab as one piece,
+// what goes on with a word by ##, and scores a pair of pieces a and b by how much oftener
+// they stand together than chance would bring them together,
 //
 //	freq(ab) / (freq(a)·freq(b))
 //
@@ -35,9 +35,10 @@ import (
 // from left to right (tokenizer.go), and a word that it cannot spell to its end is unknown
 // as a whole.
 //
-// Google has not published its trainer. Hugging Face's WordPiece trainer counts as BPE
-// does, and so does this one, unless Likelihood is set. Of equally good pairs it joins the
-// one with the smaller ids. TestStep1ThreeWays shows all three.
+// Google has not published its trainer; that is how it is described. Hugging Face's
+// WordPiece trainer counts as BPE does, and so does this one, unless Likelihood is set.
+// Of equally good pairs it joins the one with the smaller ids. TestStep1ThreeWays shows
+// all three.
 
 // VocabularySettings say how a vocabulary is trained.
 type VocabularySettings struct {
@@ -54,7 +55,7 @@ func DefaultVocabularySettings(size int) VocabularySettings {
 }
 
 // longestCounted is how much of a word is counted, in characters. No vocabulary
-// can spell more than maxWordLength, but the other trainer counts long words too.
+// can spell more than maxWordLength, but Hugging Face's trainer counts long words too.
 const longestCounted = 100 * maxWordLength
 
 // CountWords counts how often each word of some lines of text occurs.

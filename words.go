@@ -18,7 +18,7 @@ import (
 // tokenizer_config.json.
 type Rules struct {
 	LowerCase    bool // do_lower_case
-	StripAccents bool // strip_accents; unless it is said, like LowerCase
+	StripAccents bool // strip_accents; if it is not given, the same as LowerCase
 	SplitChinese bool // tokenize_chinese_chars: each one is a word
 }
 
@@ -26,14 +26,14 @@ type Rules struct {
 // for a cased one.
 func RulesFor(lowerCase bool) Rules { return Rules{lowerCase, lowerCase, true} }
 
-// A Span is the bytes text[Begin:End].
+// A Span goes from Begin up to End: of bytes of a text here, of tokens in answer.go.
 type Span struct{ Begin, End int }
 
 // A Word is what pieces are looked for in.
 type Word struct {
 	text   []byte // as the vocabulary would have it
 	from   []Span // the character of the original text that each byte came from
-	length int    // characters; text has no more than the first most of them
+	length int    // characters, also those beyond the first most, which text leaves out
 	most   int
 }
 
@@ -161,7 +161,7 @@ var laterCapitals = unicode.SpecialCase{
 	lowerBy(0x10D50, 0x10D65, 0x20), lowerBy(0x16EA0, 0x16EB8, 0x1B),
 }
 
-// lowerBy: the lower case of lo to hi is so many code points on.
+// lowerBy: the lower case of lo to hi is distance code points on.
 func lowerBy(lo, hi uint32, distance rune) unicode.CaseRange {
 	return unicode.CaseRange{Lo: lo, Hi: hi, Delta: [unicode.MaxCase]rune{unicode.LowerCase: distance}}
 }
