@@ -61,11 +61,11 @@
 // The commands:
 //
 //	command.go            what all commands share
-//	progress.go           how far it has come
 //	command_text.go       vocab, tokenize, examples
 //	diagnosis.go          what is wrong with a corpus
 //	command_plan.go       pretrain -plan: what a training would cost
-//	command_pretrain.go   pretrain, eval
+//	command_pretrain.go   pretrain
+//	command_eval.go       eval: how well a model does on a text
 //	command_finetune.go   finetune
 //	command_use.go        fill, next, embed, classify, answer
 //	story.go              tables that show what goes on inside

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"flag"
@@ -9,9 +10,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
+	"time"
 )
+
+// The commands, what they share: go run . COMMAND [flags] [arguments]. Results go to
+// standard output, progress and errors to standard error.
 
 // Exit statuses.
 const (
@@ -225,5 +231,176 @@ func (c *call) limitFlags() func(m *Model, maxSeq int) (Limits, error) {
 			return l, usagef("-max-answer is %d and -overlap %d, want more", given.MaxAnswer, given.Overlap)
 		}
 		return l, m.checkLength(l.MaxSeq)
+	}
+}
+
+// progress shows how training goes: on a terminal in a line that is redrawn,
+// otherwise in a line for each report.
+type progress struct {
+	w        io.Writer
+	terminal bool
+	first    int // steps that were over before
+	steps    int
+	begun    time.Time
+	drawn    time.Time // when the line was last drawn
+}
+
+func newProgress(w io.Writer, first, steps int) *progress {
+	p := &progress{w: w, first: first, steps: steps, begun: time.Now()}
+	if f, ok := w.(*os.File); ok {
+		info, err := f.Stat()
+		p.terminal = err == nil && info.Mode()&os.ModeCharDevice != 0
+	}
+	return p
+}
+
+// tick is called after each step.
+func (p *progress) tick(r Metrics) {
+	left := time.Since(p.begun) * time.Duration(p.steps-r.Step) / time.Duration(max(r.Step-p.first, 1))
+	p.redraw("%s  %s left", p.line(r), left.Round(time.Second))
+}
+
+// redraw replaces the line on a terminal, but not too often.
+func (p *progress) redraw(format string, args ...any) {
+	if p.terminal && time.Since(p.drawn) >= 100*time.Millisecond {
+		p.drawn = time.Now()
+		fmt.Fprintf(p.w, "\r\033[K"+format, args...)
+	}
+}
+
+// clear takes the line away from a terminal.
+func (p *progress) clear() {
+	if p.terminal {
+		fmt.Fprint(p.w, "\r\033[K")
+	}
+}
+
+// report writes a line that stays.
+func (p *progress) report(r Metrics) {
+	fmt.Fprintln(p.w, p.line(r))
+}
+
+func (p *progress) line(r Metrics) string {
+	line := fmt.Sprintf("%*d/%d", len(fmt.Sprint(p.steps)), r.Step, p.steps)
+	if r.Split == "heldout" {
+		line = fmt.Sprintf("%*s", len(line), "held out")
+	}
+	line += fmt.Sprintf("  mlm %.3f %4.1f%%  nsp %.3f %4.1f%%", r.MLMLoss, 100*r.MLMAccuracy, r.NSPLoss, 100*r.NSPAccuracy)
+	if r.TokensPerSecond != nil {
+		line += fmt.Sprintf("  lr %.1e  %.0fk tok/s", *r.LearningRate, *r.TokensPerSecond/1000)
+	}
+	if r.EvalMetrics != nil {
+		line += fmt.Sprintf("  (unigram %.3f %4.1f%%, nsp %.0f–%.0f%%)", r.UnigramLoss, 100*r.UnigramAccuracy, 100*r.NSPInterval[0], 100*r.NSPInterval[1])
+	}
+	return line
+}
+
+// reading is a function that tells how much of the text has been read: on
+// a terminal in a line that is redrawn, otherwise now and then.
+func (c *call) reading(what string) func(bytes int) {
+	p, next := newProgress(c.stderr, 0, 0), 1<<28
+	return func(bytes int) {
+		switch {
+		case p.terminal:
+			p.redraw("%s: %d MB of text", what, bytes/1_000_000)
+		case bytes >= next:
+			next = bytes + 1<<28
+			c.note("%s: %d MB of text", what, bytes/1_000_000)
+		}
+	}
+}
+
+// corpora are the files and folders of a corpus: a flag that may be given several
+// times.
+type corpora []string
+
+func (c *corpora) String() string { return strings.Join(*c, ", ") }
+
+func (c *corpora) Set(name string) error {
+	*c = append(*c, name)
+	return nil
+}
+
+// corpusFlag is the flag -corpus.
+func (c *call) corpusFlag() *corpora {
+	names := &corpora{}
+	c.flags.Var(names, "corpus", "text `FILE`, folder, or - for standard input; several if given several times")
+	return names
+}
+
+// readTokens reads and encodes a corpus, on all cores.
+func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
+	corpus, err := ReadCorpus(names, c.stdin, t, c.reading("tokenizing"))
+	newProgress(c.stderr, 0, 0).clear()
+	if err == nil && corpus.Invalid > 0 {
+		c.note("%s: %d bytes are not UTF-8 and were read as U+FFFD", names.String(), corpus.Invalid)
+	}
+	return corpus, err
+}
+
+// maxCounted is how many words are counted at most. Words that have come once until
+// then are forgotten.
+const maxCounted = 1 << 20
+
+// countWords counts the words of a corpus, on all cores. Standard input is kept for
+// the second reading.
+func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error) {
+	if slices.Contains(names, "-") {
+		data, err := io.ReadAll(c.stdin)
+		if err != nil {
+			return nil, wrap("standard input", err)
+		}
+		c.stdin = bytes.NewReader(data)
+		defer func() { c.stdin = bytes.NewReader(data) }()
+	}
+	counts, sum, progress := map[string]int{}, 0, c.reading("counting words")
+	for _, name := range names {
+		err := eachFile(name, c.stdin, func(r io.Reader) error {
+			read, _, err := ReadBlocks(r, func(blocks []Block, read int) {
+				addCounts(counts, blocks, lowerCase)
+				progress(sum + read)
+			})
+			sum += read
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	newProgress(c.stderr, 0, 0).clear()
+	return counts, nil
+}
+
+// addCounts adds the words of some blocks to counts.
+func addCounts(counts map[string]int, blocks []Block, lowerCase bool) {
+	var lines []string
+	for _, b := range blocks {
+		lines = append(lines, b.lines...)
+	}
+	for word, n := range CountWords(lines, lowerCase) {
+		counts[word] += n
+	}
+	for rare := 1; len(counts) > maxCounted; rare++ {
+		for word, n := range counts {
+			if n <= rare {
+				delete(counts, word)
+			}
+		}
+	}
+}
+
+// tokenizerFlags are -model and -vocab, one of which a command needs.
+func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
+	model := c.flags.String("model", "", "model folder `DIR`")
+	vocab := c.flags.String("vocab", "", "vocabulary `FILE` instead")
+	cased := c.flags.Bool("cased", false, "with -vocab: keep case and accents")
+	return func() (*Tokenizer, error) {
+		switch {
+		case (*model == "") == (*vocab == ""):
+			return nil, usagef("want either -model or -vocab")
+		case *model != "":
+			return LoadTokenizer(*model)
+		}
+		return LoadVocabulary(*vocab, !*cased)
 	}
 }

@@ -6,106 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 )
 
-// corpora are the files and folders of a corpus: a flag that may be given several
-// times.
-type corpora []string
-
-func (c *corpora) String() string { return strings.Join(*c, ", ") }
-
-func (c *corpora) Set(name string) error {
-	*c = append(*c, name)
-	return nil
-}
-
-// corpusFlag is the flag -corpus.
-func (c *call) corpusFlag() *corpora {
-	names := &corpora{}
-	c.flags.Var(names, "corpus", "text `FILE`, folder, or - for standard input; several if given several times")
-	return names
-}
-
-// readTokens reads and encodes a corpus, on all cores.
-func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
-	corpus, err := ReadCorpus(names, c.stdin, t, c.reading("tokenizing"))
-	newProgress(c.stderr, 0, 0).clear()
-	if err == nil && corpus.Invalid > 0 {
-		c.note("%s: %d bytes are not UTF-8 and were read as U+FFFD", names.String(), corpus.Invalid)
-	}
-	return corpus, err
-}
-
-// maxCounted is how many words are counted at most. Words that have come once until
-// then are forgotten.
-const maxCounted = 1 << 20
-
-// countWords counts the words of a corpus, on all cores. Standard input is kept for
-// the second reading.
-func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error) {
-	if slices.Contains(names, "-") {
-		data, err := io.ReadAll(c.stdin)
-		if err != nil {
-			return nil, wrap("standard input", err)
-		}
-		c.stdin = bytes.NewReader(data)
-		defer func() { c.stdin = bytes.NewReader(data) }()
-	}
-	counts, sum, progress := map[string]int{}, 0, c.reading("counting words")
-	for _, name := range names {
-		err := eachFile(name, c.stdin, func(r io.Reader) error {
-			read, _, err := ReadBlocks(r, func(blocks []Block, read int) {
-				addCounts(counts, blocks, lowerCase)
-				progress(sum + read)
-			})
-			sum += read
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	newProgress(c.stderr, 0, 0).clear()
-	return counts, nil
-}
-
-// addCounts adds the words of some blocks to counts.
-func addCounts(counts map[string]int, blocks []Block, lowerCase bool) {
-	var lines []string
-	for _, b := range blocks {
-		lines = append(lines, b.lines...)
-	}
-	for word, n := range CountWords(lines, lowerCase) {
-		counts[word] += n
-	}
-	for rare := 1; len(counts) > maxCounted; rare++ {
-		for word, n := range counts {
-			if n <= rare {
-				delete(counts, word)
-			}
-		}
-	}
-}
-
-// tokenizerFlags are -model and -vocab, one of which a command needs.
-func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
-	model := c.flags.String("model", "", "model folder `DIR`")
-	vocab := c.flags.String("vocab", "", "vocabulary `FILE` instead")
-	cased := c.flags.Bool("cased", false, "with -vocab: keep case and accents")
-	return func() (*Tokenizer, error) {
-		switch {
-		case (*model == "") == (*vocab == ""):
-			return nil, usagef("want either -model or -vocab")
-		case *model != "":
-			return LoadTokenizer(*model)
-		}
-		return LoadVocabulary(*vocab, !*cased)
-	}
-}
+// The commands about text: vocab learns a vocabulary, tokenize shows the tokens, examples
+// the pre-training examples.
 
 func vocab(c *call) error {
 	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")

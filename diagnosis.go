@@ -1,7 +1,7 @@
 package main
 
-// Before training: the text is read, and looked at, so that what is wrong with it is
-// said now and not after a week.
+// The command pretrain, before it trains: it looks at the text, so that what is wrong with
+// it is said now and not after a week.
 
 // samplePairs is how many pairs are looked at.
 const samplePairs = 10_000

@@ -10,8 +10,7 @@ import (
 	"text/tabwriter"
 )
 
-// The commands: go run . COMMAND [flags] [arguments]. Results go to standard
-// output, progress and errors to standard error.
+// The commands, all of them: go run . COMMAND begins here.
 
 func commands() []*command {
 	return []*command{
