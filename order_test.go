@@ -153,3 +153,43 @@ func TestCapitals(t *testing.T) {
 		}
 	}
 }
+
+// The README's map from steps to code holds: in each row the file has the functions and
+// types that are named, and the tests are there.
+func TestREADMEsMap(t *testing.T) {
+	p := readProgram(t)
+	defined := map[string]bool{} // file.go:name
+	for id, of := range p.info.Defs {
+		if of != nil {
+			defined[p.position(id.Pos()).Filename+":"+id.Name] = true
+		}
+	}
+	tests := ""
+	names, err := filepath.Glob("*_test.go")
+	check(t, err)
+	for _, name := range names {
+		text, err := os.ReadFile(name)
+		check(t, err)
+		tests += string(text)
+	}
+	readme, err := os.ReadFile("README.md")
+	check(t, err)
+	rows := 0
+	quoted := regexp.MustCompile("`(\\w+)`")
+	for _, row := range regexp.MustCompile(`(?m)^\|[^|]*\| (\w+\.go): ([^|]*)\|([^|]*)\|$`).FindAllStringSubmatch(string(readme), -1) {
+		rows++
+		for _, name := range quoted.FindAllStringSubmatch(row[2], -1) {
+			if !defined[row[1]+":"+name[1]] {
+				t.Errorf("README.md says that %s has %s", row[1], name[1])
+			}
+		}
+		for _, name := range quoted.FindAllStringSubmatch(row[3], -1) {
+			if !strings.Contains(tests, "\nfunc "+name[1]+"(") {
+				t.Errorf("README.md names a test %s, which is not there", name[1])
+			}
+		}
+	}
+	if rows < 30 {
+		t.Errorf("README.md's map has %d rows, want a row for each file of the lesson", rows)
+	}
+}
