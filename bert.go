@@ -50,6 +50,7 @@
 //	train.go            6 the loop
 //	safetensors.go      7 the file format of parameters
 //	tokenizer_files.go  7 a tokenizer's files
+//	weight_files.go     7 the files with a model's parameters
 //	model_files.go      7 the saved model, in Hugging Face's format
 //	checkpoint.go       7 stopped anywhere, and gone on with
 //	finetune.go         8 transfer: a new head on a trained encoder

@@ -234,7 +234,7 @@ func loadOptimizer(name string, ps *Parameters) (*AdamW, error) {
 		}
 		found[i] = &t
 	}
-	return a, wrap(name, ReadTensors(f, list, found))
+	return a, ReadTensors(list, found)
 }
 
 // sumLine is the first line of training.json, for a sum.

@@ -65,10 +65,6 @@ type Labelled struct {
 	Line        int
 }
 
-// maxLabels is as many labels as a classifier may have: the table of what was
-// taken for what is as large as their square.
-const maxLabels = 1000
-
 const wantLabelled = "want label<TAB>sentence or label<TAB>sentence<TAB>sentence"
 
 // ReadLabelled reads a labelled sentence or pair a line:

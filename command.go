@@ -156,9 +156,7 @@ func (c *call) eachInput(use func(out io.Writer, a, b string) error) error {
 // loadModel reads a model folder, and says what is not in it.
 func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) {
 	m, t, fresh, err := LoadModel(dir)
-	if len(fresh) > 0 {
-		c.note("%s has not %s: new, and not trained", dir, strings.Join(fresh, " and "))
-	}
+	c.noteFresh(dir, fresh)
 	return m, t, err
 }
 
@@ -169,16 +167,30 @@ var commandsFor = map[string]string{
 	answering:      "answer, embed and explain",
 }
 
-// loadFor loads a model for a command that needs this architecture.
-func (c *call) loadFor(dir, wanted string) (*Model, *Tokenizer, error) {
-	m, t, err := c.loadModel(dir)
+// loadFor loads a model for a command that needs this architecture, and of the optional
+// parts these.
+func (c *call) loadFor(dir, wanted string, parts ...string) (*Model, *Tokenizer, error) {
+	m, t, fresh, err := LoadModel(dir)
 	if err != nil {
 		return nil, nil, err
 	}
 	if is := m.Config.Architecture(); is != wanted {
 		return nil, nil, fmt.Errorf("%s is a %s, which is for %s; this command wants a %s", dir, is, commandsFor[is], wanted)
 	}
+	for _, part := range parts {
+		if slices.Contains(fresh, part) {
+			return nil, nil, fmt.Errorf("%s has not %s, without which this command can only guess: pre-train it further (pretrain -init)", dir, part)
+		}
+	}
+	c.noteFresh(dir, fresh)
 	return m, t, m.canTakePairs(dir)
+}
+
+// noteFresh says what was not in a model folder.
+func (c *call) noteFresh(dir string, fresh []string) {
+	if len(fresh) > 0 {
+		c.note("%s has not %s: new, and not trained", dir, strings.Join(fresh, " and "))
+	}
 }
 
 // canTakePairs returns an error if the model is too short for [CLS] A [SEP] B [SEP].

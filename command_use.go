@@ -24,7 +24,7 @@ func fill(c *call) error {
 	if *best < 1 {
 		return usagef("-best is %d, want 1 or more", *best)
 	}
-	m, t, err := c.loadFor(*model, preTraining)
+	m, t, err := c.loadFor(*model, preTraining, theMLMHead)
 	if err != nil {
 		return err
 	}
@@ -69,7 +69,7 @@ func next(c *call) error {
 	if err := c.parseUpTo(2, "model"); err != nil {
 		return err
 	}
-	m, t, err := c.loadFor(*model, preTraining)
+	m, t, err := c.loadFor(*model, preTraining, thePooler, theNSPHead)
 	if err != nil {
 		return err
 	}
@@ -106,12 +106,16 @@ func embed(c *call) error {
 	if err := c.parseUpTo(1, "model"); err != nil {
 		return err
 	}
-	m, t, err := c.loadModel(*model)
+	m, t, fresh, err := LoadModel(*model)
 	if err == nil {
 		err = m.canTakePairs(*model)
 	}
 	if err != nil {
 		return err
+	}
+	if slices.Contains(fresh, thePooler) {
+		m.pooler = nil
+		c.note("%s has no pooler: there is no \"pooled\"", *model)
 	}
 	layers := len(m.encoder)
 	if *layer < -layers-1 || *layer > layers {

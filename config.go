@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
 	"strconv"
 )
@@ -34,10 +36,11 @@ type Config struct {
 	PadTokenID            int      `json:"pad_token_id"`
 
 	// Of a classifier alone (classify.go).
-	ID2Label          map[string]string `json:"id2label,omitempty"`
-	Label2ID          map[string]int    `json:"label2id,omitempty"`
-	ClassifierDropout *float64          `json:"classifier_dropout,omitempty"` // nil: hidden_dropout_prob
-	ProblemType       string            `json:"problem_type,omitempty"`
+	NumLabels         int            `json:"num_labels,omitempty"` // of labels without names
+	ID2Label          labelNames     `json:"id2label,omitempty"`
+	Label2ID          map[string]int `json:"label2id,omitempty"`
+	ClassifierDropout *float64       `json:"classifier_dropout,omitempty"` // nil: hidden_dropout_prob
+	ProblemType       string         `json:"problem_type,omitempty"`
 }
 
 // DefaultConfig is what the sizes of a model leave open.
@@ -86,27 +89,70 @@ func (c *Config) Architecture() string {
 	return preTraining
 }
 
+// labelNames are labels by their numbers. In a file they may be numbers too, or true and
+// false, which are labels as they stand there.
+type labelNames map[string]string
+
+// UnmarshalJSON reads them.
+func (l *labelNames) UnmarshalJSON(data []byte) error {
+	var raw map[string]json.RawMessage
+	if err := json.Unmarshal(data, &raw); err != nil || raw == nil {
+		return err
+	}
+	*l = labelNames{}
+	for id, label := range raw {
+		name := string(label)
+		if name == "" || name[0] == '"' {
+			if err := json.Unmarshal(label, &name); err != nil {
+				return err
+			}
+		}
+		(*l)[id] = name
+	}
+	return nil
+}
+
 // SetLabels makes the configuration that of a classifier.
 func (c *Config) SetLabels(labels []string) {
-	c.Architectures = []string{classification}
-	c.ProblemType, c.ID2Label, c.Label2ID = "single_label_classification", map[string]string{}, map[string]int{}
+	c.Architectures, c.NumLabels = []string{classification}, 0
+	c.ProblemType, c.ID2Label = "single_label_classification", labelNames{}
 	for i, label := range labels {
-		c.ID2Label[strconv.Itoa(i)], c.Label2ID[label] = label, i
+		c.ID2Label[strconv.Itoa(i)] = label
+	}
+	c.SetIDs()
+}
+
+// SetIDs makes label2id from id2label.
+func (c *Config) SetIDs() {
+	c.Label2ID = nil
+	if len(c.ID2Label) > 0 {
+		c.Label2ID = map[string]int{}
+	}
+	for i := range len(c.ID2Label) {
+		c.Label2ID[c.ID2Label[strconv.Itoa(i)]] = i
 	}
 }
 
-// Labels are the labels of a classifier. Hugging Face does not write them where
-// they are two without names.
+// Labels are the labels of a classifier. Where they have no names they are LABEL_0 and so
+// on, as in Hugging Face, num_labels of them or two.
 func (c *Config) Labels() []string {
-	if len(c.ID2Label) == 0 {
-		return []string{"LABEL_0", "LABEL_1"}
+	n := len(c.ID2Label)
+	if n == 0 {
+		n = cmp.Or(c.NumLabels, 2)
 	}
-	labels := make([]string, len(c.ID2Label))
+	labels := make([]string, n)
 	for i := range labels {
-		labels[i] = c.ID2Label[strconv.Itoa(i)]
+		labels[i] = fmt.Sprint("LABEL_", i)
+		if len(c.ID2Label) > 0 {
+			labels[i] = c.ID2Label[strconv.Itoa(i)]
+		}
 	}
 	return labels
 }
+
+// maxLabels is as many labels as a classifier may have: the table of what was taken for
+// what is as large as their square.
+const maxLabels = 1000
 
 // HeadDropout points to the rate of the dropout before a classifier.
 func (c *Config) HeadDropout() *float64 {
@@ -118,6 +164,9 @@ func (c *Config) HeadDropout() *float64 {
 
 // Check returns an error that names the first field with an impossible value.
 func (c *Config) Check() error {
+	if c.ModelType != "" && c.ModelType != "bert" {
+		return fmt.Errorf("model_type is %q, want \"bert\"", c.ModelType)
+	}
 	for _, f := range []struct {
 		name       string
 		value, max int
@@ -154,8 +203,6 @@ func (c *Config) Check() error {
 		return fmt.Errorf("type_vocab_size is %d, want 2 or more: a sentence is A or B", c.TypeVocabSize)
 	case c.HiddenAct != "gelu":
 		return fmt.Errorf("hidden_act is %q, want \"gelu\"", c.HiddenAct)
-	case c.ModelType != "" && c.ModelType != "bert":
-		return fmt.Errorf("model_type is %q, want \"bert\"", c.ModelType)
 	}
 	return c.checkHead()
 }
@@ -165,13 +212,22 @@ func (c *Config) checkHead() error {
 	if c.Architecture() != classification {
 		return nil
 	}
+	numbers := map[string]int{}
 	for i := range len(c.ID2Label) {
-		if _, ok := c.ID2Label[strconv.Itoa(i)]; !ok {
+		label, ok := c.ID2Label[strconv.Itoa(i)]
+		if !ok {
 			return fmt.Errorf("id2label has %d labels, but none for %d", len(c.ID2Label), i)
 		}
+		if other, ok := numbers[label]; ok {
+			return fmt.Errorf("id2label has %q for %d and for %d, want a label of its own for each", label, other, i)
+		}
+		numbers[label] = i
+	}
+	if c.NumLabels < 0 || c.NumLabels > maxLabels {
+		return fmt.Errorf("num_labels is %d, want 2 to %d", c.NumLabels, maxLabels)
 	}
 	switch p := *c.HeadDropout(); {
-	case len(c.ID2Label) == 1:
+	case len(c.Labels()) == 1:
 		return fmt.Errorf("id2label has one label, want two or more: a model that gives a number instead of a label (regression) is not known here")
 	case c.ProblemType != "" && c.ProblemType != "single_label_classification":
 		return fmt.Errorf("problem_type is %q, want \"single_label_classification\"", c.ProblemType)

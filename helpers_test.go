@@ -209,7 +209,7 @@ func (g *golden) tensor(t *testing.T, name string, n int) []float32 {
 		t.Fatalf("golden.safetensors has no tensor %s of %d numbers", name, n)
 	}
 	values := make([]float32, n)
-	check(t, info.read(g.file, values))
+	check(t, info.Read(g.file, values))
 	return values
 }
 

@@ -23,12 +23,6 @@ import (
 // Nothing that is read is believed: whatever could make the program go wrong or
 // ask for too much memory is checked first, and an error names the file.
 
-const (
-	configFile = "config.json"
-	modelFile  = "model.safetensors"
-	pickleFile = "pytorch_model.bin" // how PyTorch saved models before
-)
-
 // SaveModel writes the model folder dir, making it if need be.
 func SaveModel(dir string, m *Model, t *Tokenizer) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -66,14 +60,12 @@ func LoadModel(dir string) (*Model, *Tokenizer, []string, error) {
 	if len(t.Vocabulary) > config.VocabSize {
 		return nil, nil, nil, fmt.Errorf("%s has %d words, %s has vocab_size %d", filepath.Join(dir, vocabFile), len(t.Vocabulary), configFile, config.VocabSize)
 	}
-	name := filepath.Join(dir, modelFile)
-	m, fresh, err := loadParameters(name, config)
-	if errors.Is(err, os.ErrNotExist) {
-		if pickle := filepath.Join(dir, pickleFile); exists(pickle) {
-			err = fmt.Errorf("%s is a pickle, which can hold any program, and is not read; to convert it: "+
-				`python3 -c 'import sys; from transformers import AutoModelForPreTraining as M; M.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1], safe_serialization=True)' %q`, pickle, dir)
-		}
+	files, err := OpenWeights(dir)
+	if err != nil {
+		return nil, nil, nil, err
 	}
+	defer files.Close()
+	m, fresh, err := loadParameters(files, config)
 	return m, t, fresh, err
 }
 
@@ -82,10 +74,14 @@ func LoadModel(dir string) (*Model, *Tokenizer, []string, error) {
 func loadConfig(name string) (Config, error) {
 	config := struct {
 		Config
-		PositionEmbeddingType string `json:"position_embedding_type"`
-		TieWordEmbeddings     bool   `json:"tie_word_embeddings"`
-		IsDecoder             bool   `json:"is_decoder"`
-	}{DefaultConfig(), "absolute", true, false}
+		Label2ID              json.RawMessage `json:"label2id"` // follows from id2label
+		PositionEmbeddingType string          `json:"position_embedding_type"`
+		IsDecoder             bool            `json:"is_decoder"`
+		CrossAttention        bool            `json:"add_cross_attention"`
+		PrunedHeads           map[string]any  `json:"pruned_heads"`
+		Quantization          map[string]any  `json:"quantization_config"`
+	}{Config: DefaultConfig(), PositionEmbeddingType: "absolute"}
+	config.Architectures = nil
 	data, err := readSmall(name)
 	if err != nil {
 		return config.Config, err
@@ -93,24 +89,28 @@ func loadConfig(name string) (Config, error) {
 	if err := json.Unmarshal(data, &config); err != nil {
 		return config.Config, wrap(name, err)
 	}
-	if config.Architecture() == preTraining { // also of what was saved as something smaller
-		config.Architectures = DefaultConfig().Architectures
-	}
+	config.SetIDs()
 	switch err = config.Check(); {
 	case err != nil:
 	case config.PositionEmbeddingType != "absolute":
 		err = fmt.Errorf("position_embedding_type is %q, want \"absolute\"", config.PositionEmbeddingType)
-	case !config.TieWordEmbeddings:
-		err = errors.New("tie_word_embeddings is false, want true: the MLM head is tied to the embeddings")
 	case config.IsDecoder:
 		err = errors.New("is_decoder is true, want false: an encoder")
+	case config.CrossAttention:
+		err = errors.New("add_cross_attention is true, want false: an encoder")
+	case len(config.PrunedHeads) > 0:
+		err = errors.New("pruned_heads has layers, want none: all heads of a layer have the same size here")
+	case config.Quantization != nil:
+		err = errors.New("quantization_config is there, but quantised models are not read: save the model in 16 or 32 bits")
 	}
 	return config.Config, wrap(name, err)
 }
 
 // optionalParts are the parts of a model that a file may lack, since smaller models are
 // saved without: the beginnings of their parameters' names, and what they are called.
-var optionalParts = [][2]string{{"bert.pooler.", "the pooler"}, {"cls.predictions.", "the MLM head"}, {"cls.seq_relationship.", "the NSP head"}}
+var optionalParts = [][2]string{{"bert.pooler.", thePooler}, {"cls.predictions.", theMLMHead}, {"cls.seq_relationship.", theNSPHead}}
+
+const thePooler, theMLMHead, theNSPHead = "the pooler", "the MLM head", "the NSP head"
 
 // partOf is the optional part that a parameter belongs to, or "".
 func partOf(name string) string {
@@ -126,19 +126,17 @@ func partOf(name string) string {
 const freshSeed = 1
 
 // loadParameters makes a model and reads its parameters, once it is certain that the
-// file has them all. An optional part may be missing as a whole; then it is new.
-func loadParameters(name string, config Config) (m *Model, fresh []string, err error) {
-	f, tensors, err := OpenSafetensors(name)
-	if err != nil {
+// files have them all. An optional part may be missing as a whole; then it is new.
+func loadParameters(files *WeightFiles, config Config) (m *Model, fresh []string, err error) {
+	if err := files.Complete(&config); err != nil {
 		return nil, nil, err
 	}
-	defer f.Close()
 	if m, err = NewEmptyModel(config); err != nil {
-		return nil, nil, wrap(name, err)
+		return nil, nil, wrap(files.name, err)
 	}
 	found, has := make([]*Tensor, len(m.List)), map[string]bool{}
 	for i, p := range m.List {
-		if t, ok := findTensor(tensors, p.Name); ok {
+		if t, ok := findTensor(files.tensors, p.Name); ok {
 			found[i], has[partOf(p.Name)] = &t, true
 		}
 	}
@@ -156,14 +154,17 @@ func loadParameters(name string, config Config) (m *Model, fresh []string, err e
 			err = fmt.Errorf("has shape %v, want %v by %s", t.Shape, p.Shape, configFile)
 		}
 		if err != nil {
-			return nil, nil, fmt.Errorf("%s: tensor %s %w", name, p.Name, err)
+			return nil, nil, fmt.Errorf("%s: tensor %s %w", files.name, p.Name, err)
 		}
 	}
 	m.Allocate()
 	if len(fresh) > 0 {
 		m.Initialize(freshSeed, float32(config.InitializerRange))
 	}
-	return m, fresh, wrap(name, ReadTensors(f, m.List, found))
+	if err = ReadTensors(m.List, found); err == nil && m.mlm != nil {
+		err = files.CheckDecoder(m.embeddings.Word)
+	}
+	return m, fresh, err
 }
 
 // findTensor finds a parameter under Hugging Face's name, or one of those that

@@ -32,6 +32,7 @@ type Tensor struct {
 	Shape   []int    `json:"shape"`
 	Offsets [2]int64 `json:"data_offsets"`
 	base    int64    // of the offsets in the file
+	file    *os.File // which OpenSafetensors has opened
 }
 
 const (
@@ -309,9 +310,9 @@ func (t *Tensor) check(room int64) error {
 	return nil
 }
 
-// read reads the numbers of a tensor into values, which has room for them. Floats
+// Read reads the numbers of a tensor into values, which has room for them. Floats
 // of 16 bits become the same numbers in 32.
-func (t *Tensor) read(r io.ReaderAt, values []float32) error {
+func (t *Tensor) Read(r io.ReaderAt, values []float32) error {
 	size := int(bytesOf[t.DType])
 	buf := make([]byte, min(1<<16, len(values)*size))
 	at := t.base + t.Offsets[0]
@@ -360,6 +361,10 @@ func OpenSafetensors(name string) (*os.File, map[string]Tensor, error) {
 	if err == nil {
 		var tensors map[string]Tensor
 		if tensors, err = readSafetensorsHeader(f, info.Size()); err == nil {
+			for name, t := range tensors {
+				t.file = f
+				tensors[name] = t
+			}
 			return f, tensors, nil
 		}
 	}
@@ -367,14 +372,21 @@ func OpenSafetensors(name string) (*os.File, map[string]Tensor, error) {
 	return nil, nil, wrap(name, err)
 }
 
-// ReadTensors reads the parameters' values, but for those that are not found (nil).
-func ReadTensors(f io.ReaderAt, list []*Param, found []*Tensor) error {
+// ReadTensors reads the parameters' values, but for those that are not found (nil). What is
+// no number is an error.
+func ReadTensors(list []*Param, found []*Tensor) error {
 	for i, p := range list {
 		if found[i] == nil {
 			continue
 		}
-		if err := found[i].read(f, p.Value); err != nil {
-			return fmt.Errorf("tensor %s: %w", p.Name, err)
+		err := found[i].Read(found[i].file, p.Value)
+		for k, v := range p.Value {
+			if err == nil && !finite(float64(v)) {
+				err = fmt.Errorf("number %d is %v: the model is broken", k, v)
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("%s: tensor %s: %w", found[i].file.Name(), p.Name, err)
 		}
 	}
 	return nil

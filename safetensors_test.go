@@ -91,7 +91,7 @@ func TestMissingHeads(t *testing.T) {
 		var file bytes.Buffer
 		check(t, WriteSafetensors(&file, list))
 		check(t, os.WriteFile(filepath.Join(dir, modelFile), file.Bytes(), 0o666))
-		status, _, stderr := runHere("", "fill", "-model", dir, "[MASK]")
+		status, _, stderr := runHere("", "explain", "-model", dir, "[MASK]")
 		if message, failed := strings.CutPrefix(c.want, "error: "); failed {
 			if status != exitFailed || !strings.Contains(stderr, message) {
 				t.Errorf("without %v: exit status %d, %s", c.without, status, stderr)
@@ -100,6 +100,12 @@ func TestMissingHeads(t *testing.T) {
 		}
 		if status != exitDone || c.want == "" && stderr != "" || !strings.Contains(stderr, c.want) {
 			t.Errorf("without %v: exit status %d, %s", c.without, status, stderr)
+		}
+		for command, part := range map[string]string{"fill": theMLMHead, "next": theNSPHead} { // which would guess
+			status, stdout, stderr := runHere("a\tb [MASK]\n", command, "-model", dir)
+			if strings.Contains(c.want, part) && (status != exitFailed || stdout != "" || !strings.Contains(stderr, "without which this command can only guess")) {
+				t.Errorf("%s without %v: exit status %d, %s%s", command, c.without, status, stdout, stderr)
+			}
 		}
 		loaded, _, _, err := LoadModel(dir)
 		check(t, err)
@@ -116,13 +122,15 @@ func TestMissingHeads(t *testing.T) {
 // so is one whose config.json asks for what this BERT is not.
 func TestWhatIsNotRead(t *testing.T) {
 	dir, _ := savedModel(t)
-	check(t, os.Rename(filepath.Join(dir, modelFile), filepath.Join(dir, pickleFile)))
-	if _, _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), "python3 -c") || !strings.Contains(err.Error(), pickleFile) || strings.Contains(err.Error(), "\n") {
+	check(t, os.Rename(filepath.Join(dir, modelFile), filepath.Join(dir, "pytorch_model.bin")))
+	if _, _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), "python3 -c") || !strings.Contains(err.Error(), "pytorch_model.bin") || strings.Contains(err.Error(), "\n") {
 		t.Errorf("the error is %v", err)
 	}
 	for field, want := range map[string]string{
 		`"position_embedding_type": "relative_key"`: `position_embedding_type is "relative_key"`,
-		`"tie_word_embeddings": false`:              "tie_word_embeddings is false",
+		`"add_cross_attention": true`:               "add_cross_attention is true",
+		`"pruned_heads": {"0": [1]}`:                "pruned_heads has layers",
+		`"quantization_config": {"bits": 8}`:        "quantization_config is there",
 		`"is_decoder": true`:                        "is_decoder is true",
 	} {
 		dir, _ := savedModel(t)
@@ -154,7 +162,7 @@ func FuzzSafetensors(f *testing.F) {
 			if n > int64(len(data)) {
 				t.Fatalf("%s has %d bytes in a file of %d", name, n, len(data))
 			}
-			check(t, info.read(bytes.NewReader(data), make([]float32, n/bytesOfF32)))
+			check(t, info.Read(bytes.NewReader(data), make([]float32, n/bytesOfF32)))
 		}
 	})
 }

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// Step 7 of the lesson, the files with a model's parameters: one, or several of which an
+// index says which has what; and what to do where the parameters are in another format.
+
+const (
+	configFile     = "config.json"
+	modelFile      = "model.safetensors"
+	shardIndexFile = "model.safetensors.index.json"
+)
+
+// WeightFiles are the tensors of a model folder, and the files that they are in.
+type WeightFiles struct {
+	name    string // of the file, or of the index
+	tensors map[string]Tensor
+	open    []*os.File
+}
+
+func (f *WeightFiles) Close() {
+	for _, file := range f.open {
+		file.Close()
+	}
+}
+
+// OpenWeights opens the parameters of a model folder.
+func OpenWeights(dir string) (*WeightFiles, error) {
+	f := &WeightFiles{name: filepath.Join(dir, modelFile)}
+	if exists(f.name) {
+		file, tensors, err := OpenSafetensors(f.name)
+		f.tensors, f.open = tensors, []*os.File{file}
+		return f, err
+	}
+	if index := filepath.Join(dir, shardIndexFile); exists(index) {
+		f.name = index
+		if err := f.openShards(dir); err != nil {
+			f.Close()
+			return nil, err
+		}
+		return f, nil
+	}
+	return nil, noWeights(dir)
+}
+
+// openShards opens the files that an index names. Each tensor has to be where the index
+// says, once, and there may be no other.
+func (f *WeightFiles) openShards(dir string) error {
+	data, err := readSmall(f.name)
+	if err != nil {
+		return err
+	}
+	var index struct {
+		Metadata struct {
+			Size json.Number `json:"total_size"`
+		} `json:"metadata"`
+		Files map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		return wrap(f.name, err)
+	}
+	f.tensors = map[string]Tensor{}
+	size, shards := int64(0), map[string]bool{}
+	for tensor, shard := range index.Files {
+		if shard != filepath.Base(shard) || strings.ContainsAny(shard, `/\`) || shard == ".." {
+			return fmt.Errorf("%s: weight_map has %q for %s, want the name of a file in the same folder", f.name, shard, tensor)
+		}
+		shards[shard] = true
+	}
+	for shard := range shards {
+		file, tensors, err := OpenSafetensors(filepath.Join(dir, shard))
+		if err != nil {
+			return err
+		}
+		f.open = append(f.open, file)
+		for name, t := range tensors {
+			if index.Files[name] != shard {
+				return fmt.Errorf("%s: weight_map has tensor %s in %q, but %s has it", f.name, name, index.Files[name], shard)
+			}
+			f.tensors[name] = t
+			size += t.Offsets[1] - t.Offsets[0]
+		}
+	}
+	for name, shard := range index.Files {
+		if _, ok := f.tensors[name]; !ok {
+			return fmt.Errorf("%s: weight_map has tensor %s in %s, which has it not", f.name, name, shard)
+		}
+	}
+	if want, err := index.Metadata.Size.Int64(); err == nil && want != size {
+		return fmt.Errorf("%s: total_size is %d, but the tensors have %d bytes", f.name, want, size)
+	}
+	return nil
+}
+
+var layerNumber = regexp.MustCompile(`(?:^|\.)encoder\.layer\.(\d+)\.`)
+
+// Complete sees to it that the configuration is of this model: where it does not say what
+// the model is for, the tensors do, and no layer may be left out.
+func (f *WeightFiles) Complete(c *Config) error {
+	for name := range f.tensors {
+		if number := layerNumber.FindStringSubmatch(name); number != nil {
+			if n, err := strconv.Atoi(number[1]); err != nil || n >= c.NumHiddenLayers {
+				return fmt.Errorf("%s: there is a tensor %s, but num_hidden_layers is %d by %s", f.name, name, c.NumHiddenLayers, configFile)
+			}
+		}
+	}
+	if len(c.Architectures) == 0 {
+		if t, ok := f.tensors["classifier.weight"]; ok && len(t.Shape) == 2 {
+			c.Architectures = []string{classification}
+			if len(c.ID2Label) == 0 && c.NumLabels == 0 {
+				c.NumLabels = t.Shape[0]
+			}
+		} else if _, ok := f.tensors["qa_outputs.weight"]; ok {
+			c.Architectures = []string{answering}
+		}
+	}
+	if c.Architecture() == preTraining { // also of what was saved as something smaller
+		c.Architectures = DefaultConfig().Architectures
+	}
+	return nil
+}
+
+// CheckDecoder returns an error if the MLM head has a decoder of its own: here it is the
+// word embeddings.
+func (f *WeightFiles) CheckDecoder(word *Param) error {
+	const name = "cls.predictions.decoder.weight"
+	t, ok := f.tensors[name]
+	if !ok || !slices.Equal(t.Shape, word.Shape) {
+		return nil
+	}
+	values := make([]float32, word.Size())
+	if err := t.Read(t.file, values); err != nil {
+		return fmt.Errorf("%s: tensor %s: %w", f.name, name, err)
+	}
+	if !slices.Equal(values, word.Value) {
+		return fmt.Errorf("%s: tensor %s is not the word embeddings, to which the MLM head is tied here", f.name, name)
+	}
+	return nil
+}
+
+// noWeights says what there is in a model folder instead of its parameters, and what to do.
+func noWeights(dir string) error {
+	has := func(pattern string) string {
+		if names, _ := filepath.Glob(filepath.Join(dir, pattern)); len(names) > 0 {
+			return names[0]
+		}
+		return ""
+	}
+	const convert = `python3 -c 'import sys, transformers as t; d = sys.argv[1]; ` +
+		`getattr(t, t.AutoConfig.from_pretrained(d).architectures[0]).from_pretrained(d%s).save_pretrained(d, safe_serialization=True)' %q`
+	if name := has("pytorch_model*.bin"); name != "" {
+		return fmt.Errorf("%s is a pickle, which can hold any program, and is not read; to convert it: "+convert, name, "", dir)
+	}
+	if name := has("tf_model.h5"); name != "" {
+		return fmt.Errorf("%s is TensorFlow's; to convert it, with a version of transformers before 5: "+convert, name, ", from_tf=True", dir)
+	}
+	if name := has("flax_model.msgpack"); name != "" {
+		return fmt.Errorf("%s is Flax's; to convert it, with a version of transformers before 5: "+convert, name, ", from_flax=True", dir)
+	}
+	if name := has("adapter_model.*"); name != "" {
+		return fmt.Errorf("%s is an adapter (peft), not a model: merge it into its model with merge_and_unload() and save that", name)
+	}
+	if name := has("model.*.safetensors"); name != "" {
+		return fmt.Errorf("%s is a variant of a model; call it %s to use it", name, modelFile)
+	}
+	_, err := os.Stat(filepath.Join(dir, modelFile))
+	return err
+}
