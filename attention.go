@@ -10,13 +10,14 @@ import "math"
 // Attention is multi-head scaled dot-product self-attention (Hugging Face's
 // BertSelfAttention). From each token it makes a query, a key and a value: what
 // the token looks for, what it offers, and what it gives. In each of A heads, which sees
-// D = H/A of their floats and can look for something else than the others, a token gathers
+// D = H/A of their floats and can look for something different, a token gathers
 // the values of all tokens, weighted by how well its query fits their keys:
 //
 //	scores = q·kᵀ    probs = softmax(scores/√D)    context = dropout(probs)·v
 //
-// (A product of D numbers grows like √D. Divided by it, it does not make the softmax fall
-// on one token alone.) One head of one sequence of T tokens is one task for a worker.
+// (A score is a sum of D products, so its spread grows like √D. Divided by √D, the
+// scores do not push the softmax onto one token alone.) One head of one sequence of T
+// tokens is one task for a worker.
 type Attention struct {
 	heads, headSize   int     // A, D
 	scale             float32 // 1/√D
@@ -94,7 +95,7 @@ func (a *Attention) forwardHeads(lo, hi int) {
 //
 //	dv = dropout(probs)ᵀ·dcontext
 //	dprobs = dropout(dcontext·vᵀ)
-//	dscores = probs·(dprobs − Σ dprobs·probs)/√D
+//	dscores = probs∘(dprobs − Σ dprobs∘probs)/√D     element by element, Σ along a row
 //	dq = dscores·k    dk = dscoresᵀ·q
 //
 // The gradient of x, which went into query, key and value, is added to dx.

@@ -43,10 +43,10 @@
 //	example_files.go    5 examples in files
 //	settings.go         6 how to train, in the paper and here
 //	stream.go           6 examples without end, batch by batch
-//	optimizer.go        6 AdamW: from gradients to the next parameters
+//	optimizer.go        6 clipping and AdamW: from gradients to the next parameters
 //	accumulate.go       6 a batch too large for the memory, in parts
 //	cost.go             6 what a training costs: tokens, operations, memory
-//	evaluate.go         6 how well it does on what it has never seen
+//	evaluate.go         6 how well it does on what it has never seen; warnings
 //	train.go            6 the loop
 //	safetensors.go      7 the file format of parameters
 //	tokenizer_files.go  7 a tokenizer's files
@@ -99,8 +99,8 @@
 // to know where each begins; so there is no attention mask either.
 //
 // In the files of the lesson a function, type or method whose name begins with a small
-// letter is used by its own file alone; one with a capital may be used by others. What
-// belongs to the ground or to the commands has no capitals.
+// letter is used by its own file alone; one with a capital may be used by others. No
+// function or type of the ground or of the commands has a capital.
 package main
 
 import "fmt"

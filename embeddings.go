@@ -12,8 +12,8 @@ package main
 // The sum (BERT paper, section 3, figure 2) is normalised, and in training some of it is
 // dropped (as in Google's code; Hugging Face's BertEmbeddings).
 
-// A Batch is some sequences, end to end, without padding: N rows. What is to be guessed
-// of them (step 5) is labels.
+// A Batch is some sequences, end to end, without padding: N rows. Targets,
+// Labels and NextLabels say what is to be guessed of them (step 5).
 type Batch struct {
 	Tokens     []int32 // (N)
 	Segments   []int32 // (N)

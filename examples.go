@@ -10,16 +10,17 @@ import (
 // Step 5 of the lesson: where the training examples come from. Nobody labels them; the
 // text itself has the answers.
 //
-// Masked language modelling (MLM). The usual language model is auto-regressive: it guesses
-// each word from those before it, and must never look to the right, where the answer
-// stands. BERT is auto-encoding: it gets a text with holes and has to restore it. What is
-// hidden cannot be seen from any side, and that alone allows every token to look both
-// ways. If nothing were hidden, each token could see itself, and there would be nothing to
-// learn (TestStep5WhyWordsAreHidden).
+// Masked language modelling (MLM). The usual language model is auto-regressive: it
+// guesses each word from those before it, and must never look to the right, where the
+// answer stands. BERT is auto-encoding: it gets a text with holes and has to restore
+// it. What is hidden cannot be seen from any side (or hardly: see mask), and that alone
+// allows every token to look both ways. If nothing were hidden, each token could see
+// itself, and there would be nothing to learn (TestStep5WhyWordsAreHidden).
 //
-// Next sentence prediction (NSP). Half of the pairs are sentences that follow one another
-// in a document; in the other half B comes from another document. Which it is has to be
-// guessed too, since many tasks are about how two sentences go together.
+// Next sentence prediction (NSP). In half of the pairs B, one or more sentences, is
+// what follows A in a document; in the other half it comes from another document. Which
+// it is has to be guessed too, since many tasks are about how two sentences go
+// together.
 
 // An Example is a pair of sentences as the model sees it. The names in JSON are Google's
 // (create_pretraining_data.py) and, for two fields, Hugging Face's: token_type_ids and
@@ -42,8 +43,7 @@ const maskShare = 0.15
 // every token may be wrong, and every token may be asked for. (BERT paper, section 3.1 and
 // appendices A.1 and C.2. Random tokens are 1.5% of all, too few to spoil the text.)
 //
-// [CLS] and [SEP] count among the tokens of which it is 15%, but are never chosen; [UNK]
-// may be.
+// [CLS] and [SEP] are counted when 15% is worked out, but are never chosen; [UNK] may be.
 func (e *Example) mask(t *Tokenizer, wholeWords bool, r *rand.Rand) {
 	var candidates []int32
 	for i, id := range e.Tokens {
@@ -159,10 +159,9 @@ func (c *Corpus) PairsPerEpoch(documents []int, maxTokens int) int {
 	return n
 }
 
-// pair makes a pair of sentence place of document d, the one after it, and as
-// many around them as there is room for. They are cut in the middle, and with
-// probability ½ the second part is replaced by as many sentences of another
-// document.
+// pair begins with sentence number place of document d and the one after it, adds
+// neighbours while there is room, and cuts this stretch in the middle into A and B. With
+// probability ½, B is then replaced by as many sentences of another document.
 func (c *Corpus) pair(r *rand.Rand, documents []int, d, place, room int) SentencePair {
 	begin, end := c.documents[d], c.documents[d+1]
 	lo, hi := place, min(place+2, end)

@@ -14,7 +14,8 @@ import "math"
 //	m̂ = m/(1−β₁ᵗ)            v̂ = v/(1−β₂ᵗ)     both begin with 0, which this makes up for
 //	p = p − rate·m̂/(√v̂ + ε) − rate·decay·p
 //
-// m and v are called the first and the second moment. Google's BERT leaves m̂ and v̂ out.
+// m and v are called the first and the second moment. Google's BERT uses
+// them as they are, without this correction.
 type AdamW struct {
 	Beta1, Beta2, WeightDecay float64
 

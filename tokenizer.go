@@ -187,7 +187,7 @@ func (t *Tokenizer) appendIDs(ids []int32, stretch string) []int32 {
 	return ids
 }
 
-// Tokens are the words of ids.
+// Tokens are the vocabulary's entries for ids.
 func (t *Tokenizer) Tokens(ids []int32) []string {
 	tokens := make([]string, len(ids))
 	for i, id := range ids {
@@ -201,8 +201,8 @@ func (t *Tokenizer) Text(ids []int32) string {
 	return strings.ReplaceAll(strings.Join(t.Tokens(ids), " "), " "+continuing, "")
 }
 
-// Pair is [CLS] a [SEP] b [SEP] and the segment of each token: 0 up to the first
-// [SEP], 1 from there on. Without b it is [CLS] a [SEP].
+// Pair is [CLS] a [SEP] b [SEP] and the segment of each token: 0 up to and including the
+// first [SEP], 1 after it. Without b it is [CLS] a [SEP].
 //
 // [SEP] ends a sentence, so there are two. [CLS] ends nothing: it is a place that belongs
 // to no word, where the encoder can gather what it makes of the sequence as a whole

@@ -16,7 +16,7 @@ import (
 // errInterrupted is the error when training was interrupted from the keyboard.
 var errInterrupted = errors.New("interrupted")
 
-// A Trainer trains a model. Its functions may be nil.
+// A Trainer trains a model. The fields that are functions may be nil.
 type Trainer struct {
 	Model     *Model
 	Settings  Settings
