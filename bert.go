@@ -49,7 +49,8 @@
 //	evaluate.go         6 how well it does on what it has never seen; warnings
 //	train.go            6 the loop
 //	safetensors.go      7 the file format of parameters
-//	tokenizer_files.go  7 a tokenizer's files
+//	tokenizer_json.go   7 a tokenizer in one file
+//	tokenizer_files.go  7 a tokenizer's files, and the tokens that were added to it
 //	weight_files.go     7 the files with a model's parameters
 //	model_files.go      7 the saved model, in Hugging Face's format
 //	checkpoint.go       7 stopped anywhere, and gone on with

@@ -33,7 +33,7 @@ const (
 )
 
 // checkpointFiles are the files of which training.json has the sums.
-var checkpointFiles = []string{configFile, vocabFile, tokenizerConfigFile, modelFile, optimizerFile}
+var checkpointFiles = []string{configFile, vocabFile, tokenizerConfigFile, tokenizerFile, modelFile, optimizerFile}
 
 // trainingJSON is training.json, but for its first line, which has the SHA-256
 // of all that follows.
@@ -198,12 +198,16 @@ func loadCheckpoint(dir string) (*Checkpoint, error) {
 		return nil, wrap(name, err)
 	}
 	for _, file := range checkpointFiles {
+		want, ok := c.Files[file]
+		if !ok && file == tokenizerFile && !exists(filepath.Join(dir, file)) { // earlier versions wrote none
+			continue
+		}
 		sum, err := fileSum(filepath.Join(dir, file))
 		if err != nil {
 			return nil, err
 		}
-		if sum != c.Files[file] {
-			return nil, fmt.Errorf("%s has SHA-256 %s, want %s by %s", filepath.Join(dir, file), sum, c.Files[file], trainingFile)
+		if sum != want {
+			return nil, fmt.Errorf("%s has SHA-256 %s, want %s by %s", filepath.Join(dir, file), sum, want, trainingFile)
 		}
 	}
 	var fresh []string

@@ -157,6 +157,7 @@ func (c *call) eachInput(use func(out io.Writer, a, b string) error) error {
 func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) {
 	m, t, fresh, err := LoadModel(dir)
 	c.noteFresh(dir, fresh)
+	c.noteRepeated(t)
 	return m, t, err
 }
 
@@ -183,7 +184,15 @@ func (c *call) loadFor(dir, wanted string, parts ...string) (*Model, *Tokenizer,
 		}
 	}
 	c.noteFresh(dir, fresh)
+	c.noteRepeated(t)
 	return m, t, m.canTakePairs(dir)
+}
+
+// noteRepeated says what stands twice in a vocabulary.
+func (c *call) noteRepeated(t *Tokenizer) {
+	if t != nil && t.repeated != "" {
+		c.note("the vocabulary: %s", t.repeated)
+	}
 }
 
 // noteFresh says what was not in a model folder.
@@ -411,8 +420,12 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 		case (*model == "") == (*vocab == ""):
 			return nil, usagef("want either -model or -vocab")
 		case *model != "":
-			return LoadTokenizer(*model)
+			t, err := LoadTokenizer(*model)
+			c.noteRepeated(t)
+			return t, err
 		}
-		return LoadVocabulary(*vocab, !*cased)
+		t, err := LoadVocabulary(*vocab, !*cased)
+		c.noteRepeated(t)
+		return t, err
 	}
 }

@@ -262,7 +262,7 @@ const demoStudySeeds = 3
 
 // tellSaved is step 7.
 func (s *story) tellSaved(out string) {
-	s.say("\n7. The model is saved in %s, as Hugging Face saves one: %s,\n   %s, %s and %s.", out, configFile, vocabFile, tokenizerConfigFile, modelFile)
+	s.say("\n7. The model is saved in %s, as Hugging Face saves one: %s,\n   %s, %s, %s and %s.", out, configFile, vocabFile, tokenizerConfigFile, tokenizerFile, modelFile)
 }
 
 // tellTransfer is step 8: the transfer study, on the built-in task.
@@ -282,7 +282,7 @@ func (s *story) tellTransfer() error {
 	if study.Cases, _, err = LabelledCases(s.t, list, labels, s.m.Config.MaxPositionEmbeddings); err != nil {
 		return err
 	}
-	s.say("\n8. What it is good for. A new task: which of %d topics is a sentence about? Few\n   sentences are labelled. Neither these nor the %d to test on are in the corpus.", len(labels), len(list)/2)
+	s.say("\n8. What it is good for. A new task: which of %d topics is a sentence about? Few\n   sentences are labelled; neither they nor the %d to test on are in the text.", len(labels), len(list)/2)
 	s.say("   A bag of words sees the words alone. From scratch is the same model without\n   pre-training. Frozen, the pre-trained encoder stays as it is and a new head\n   learns from its vectors; fine-tuned, the encoder is trained further, too.\n   (Means of %d trials ± their standard deviation; chance is right in %.1f%%.)\n", study.Seeds, 100/float64(len(labels)))
 	s.say(studyHeader)
 	err = study.Run(context.Background(), func(r StudyRow) error {

@@ -285,7 +285,9 @@ const maxParameters = min(100_000_000_000, math.MaxInt)
 // vocabularyFor loads the vocabulary or, where there is no file, trains one.
 func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase bool) (*Tokenizer, error) {
 	if file != "" {
-		return LoadVocabulary(file, lowerCase)
+		t, err := LoadVocabulary(file, lowerCase)
+		c.noteRepeated(t)
+		return t, err
 	}
 	if len(names) == 0 {
 		return nil, usagef("-examples needs -init or -vocab")

@@ -314,6 +314,7 @@ func TestExplainAnything(t *testing.T) {
 	words, err := os.ReadFile(filepath.Join(answerer, vocabFile))
 	check(t, err)
 	check(t, os.WriteFile(filepath.Join(answerer, vocabFile), bytes.Replace(words, []byte("\nbread\n"), []byte("\n"+long+"\n"), 1), 0o666))
+	check(t, os.Remove(filepath.Join(answerer, tokenizerFile)))
 	for _, c := range []struct{ model, text, note string }{
 		{classifier, "The bread.", ""},
 		{answerer, "The " + long + " is " + long, ""},

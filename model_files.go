@@ -16,9 +16,8 @@ import (
 // BertForPreTraining.from_pretrained(folder):
 //
 //	config.json            the sizes (Config)
-//	vocab.txt              the vocabulary, a word a line
-//	tokenizer_config.json  whether the vocabulary is lower-case, and the like
-//	model.safetensors      the parameters by name
+//	model.safetensors      the parameters by name (weight_files.go)
+//	vocab.txt, tokenizer_config.json, tokenizer.json (tokenizer_files.go)
 //
 // Nothing that is read is believed: whatever could make the program go wrong or
 // ask for too much memory is checked first, and an error names the file.
@@ -34,16 +33,9 @@ func SaveModel(dir string, m *Model, t *Tokenizer) error {
 // ModelFiles are the files of a model folder. (It puts the tokenizer's [PAD] into Config.)
 func ModelFiles(m *Model, t *Tokenizer) []savedFile {
 	m.Config.PadTokenID = int(t.pad)
-	settings := TokenizerConfig{
-		"BertTokenizer", t.Rules.Settings(), m.Config.MaxPositionEmbeddings,
-		padToken, unkToken, clsToken, sepToken, maskToken,
-	}
-	return []savedFile{
-		{configFile, func(w io.Writer) error { return writeJSON(w, m.Config) }},
-		{vocabFile, func(w io.Writer) error { return WriteVocabulary(w, t.Vocabulary) }},
-		{tokenizerConfigFile, func(w io.Writer) error { return writeJSON(w, settings) }},
-		{modelFile, func(w io.Writer) error { return WriteSafetensors(w, m.List) }},
-	}
+	files := []savedFile{{configFile, func(w io.Writer) error { return writeJSON(w, m.Config) }}}
+	files = append(files, TokenizerFiles(t, m.Config.MaxPositionEmbeddings)...)
+	return append(files, savedFile{modelFile, func(w io.Writer) error { return WriteSafetensors(w, m.List) }})
 }
 
 // LoadModel reads the model folder dir. It also returns the parts that were not in the

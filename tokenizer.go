@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -46,17 +47,36 @@ type Tokenizer struct {
 
 	ids                      map[string]int32
 	pad, unk, cls, sep, mask int32
-	longest                  int       // bytes of the longest piece
-	caches                   sync.Pool // of *WordCache, for Encode
+	longest                  int          // bytes of the longest piece
+	mostCharacters           int          // of a word; longer ones are unknown
+	added                    []AddedToken // beside the special ones (tokenizer_files.go)
+	kept                     []string     // the special tokens, and added ones that are found in the text as it is
+	keptWhole                []string     // added ones that are found in the normalised text
+	repeated                 string       // what stands in the vocabulary more than once, of which the last one counts
+	caches                   sync.Pool    // of *WordCache, for Encode
 }
 
-// NewTokenizer makes a tokenizer of a vocabulary. It has to have all special
-// tokens, and no word twice.
+// An AddedToken is one that stays whole in a text. Such tokens are added to a vocabulary
+// after it was trained, and may be more than a word.
+type AddedToken struct {
+	Content    string `json:"content"`
+	Normalized bool   `json:"normalized"` // it is looked for after the rules were applied
+	Special    bool   `json:"special"`
+	SingleWord bool   `json:"single_word"` // not known here, as are the next two
+	LeftStrip  bool   `json:"lstrip"`
+	RightStrip bool   `json:"rstrip"`
+}
+
+// NewTokenizer makes a tokenizer of a vocabulary. It has to have all special tokens. Of a
+// word that comes twice the last one counts, as in Hugging Face.
 func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
-	t := &Tokenizer{Vocabulary: words, Rules: RulesFor(lowerCase), ids: make(map[string]int32, len(words))}
+	t := &Tokenizer{Vocabulary: words, Rules: RulesFor(lowerCase), ids: make(map[string]int32, len(words)), mostCharacters: maxWordLength, kept: specialTokens}
 	for i, w := range words {
+		if w == "" { // an id that has no word
+			continue
+		}
 		if first, ok := t.ids[w]; ok {
-			return nil, fmt.Errorf("line %d repeats line %d, %q", i+1, first+1, w)
+			t.repeated = fmt.Sprintf("line %d repeats line %d, %q, and counts instead of it", i+1, first+1, w)
 		}
 		t.ids[w] = int32(i)
 		t.longest = max(t.longest, len(w))
@@ -81,8 +101,8 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 // ids sooner.
 func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
 	for at := 0; at < len(text); {
-		plain, token := cutSpecial(text[at:])
-		for word := range t.SplitWords(plain, maxWordLength) {
+		plain, token := t.cutKept(text[at:])
+		for word := range t.words(plain) {
 			ids, spans = t.appendPieces(ids, spans, word, at)
 		}
 		at += len(plain)
@@ -100,7 +120,10 @@ func (t *Tokenizer) appendPieces(ids []int32, spans []Span, w *Word, at int) ([]
 	unknown := func() ([]int32, []Span) {
 		return append(ids, t.unk), append(spans, Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End})
 	}
-	if w.length > maxWordLength {
+	if w.whole {
+		return append(ids, t.ids[string(w.text)]), append(spans, Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End})
+	}
+	if w.length > t.mostCharacters {
 		return unknown()
 	}
 	pieces, places := ids, spans
@@ -133,11 +156,19 @@ func (t *Tokenizer) longestPiece(word []byte, begin int) (id int32, end int) {
 	return 0, begin
 }
 
-// cutSpecial returns the text before the first special token, and that token.
-func cutSpecial(text string) (plain, token string) {
+// words are the words of a text, and the added tokens in it.
+func (t *Tokenizer) words(text string) iter.Seq[*Word] {
+	if len(t.keptWhole) > 0 {
+		return t.SplitAround(t.keptWhole, text, t.mostCharacters)
+	}
+	return t.SplitWords(text, t.mostCharacters)
+}
+
+// cutKept returns the text before the first token that is kept as it is, and that token.
+func (t *Tokenizer) cutKept(text string) (plain, token string) {
 	for i := range len(text) {
-		if text[i] == '[' {
-			if token := leadingSpecial(text[i:]); token != "" {
+		if text[i] == '[' || len(t.added) > 0 { // all special tokens begin with [
+			if token := LongestPrefix(text[i:], t.kept); token != "" {
 				return text[:i], token
 			}
 		}
@@ -145,27 +176,21 @@ func cutSpecial(text string) (plain, token string) {
 	return text, ""
 }
 
-// leadingSpecial returns the special token that text begins with, if it does.
-func leadingSpecial(text string) string {
-	for _, token := range specialTokens {
-		if strings.HasPrefix(text, token) {
-			return token
-		}
-	}
-	return ""
-}
-
 // Encode returns the ids of the tokens of text: those of EncodeSpans, only sooner. It
 // looks each stretch of the text up among those that have come up lately, and goes the
 // long way only with what is not there.
 func (t *Tokenizer) Encode(text string) []int32 {
+	if len(t.added) > 0 { // they may go over the ends of stretches
+		ids, _ := t.EncodeSpans(text)
+		return ids
+	}
 	cache := t.caches.Get().(*WordCache)
 	defer t.caches.Put(cache)
 	ids := make([]int32, 0, len(text)/4+8) // English has a token for each four bytes or more
 	for begin := 0; begin < len(text); {
 		end := EndOfStretch(text, begin)
 		if text[begin] == '[' {
-			end = begin + max(1, len(leadingSpecial(text[begin:])))
+			end = begin + max(1, len(LongestPrefix(text[begin:], t.kept)))
 		}
 		if ascii[text[begin]] != white {
 			ids = cache.Append(ids, text[begin:end], t.appendIDs)
@@ -177,11 +202,11 @@ func (t *Tokenizer) Encode(text string) []int32 {
 
 // appendIDs appends the ids of a stretch, or of a special token, to ids.
 func (t *Tokenizer) appendIDs(ids []int32, stretch string) []int32 {
-	if leadingSpecial(stretch) != "" {
+	if LongestPrefix(stretch, t.kept) != "" {
 		return append(ids, t.ids[stretch])
 	}
 	var spans []Span // not needed
-	for w := range t.SplitWords(stretch, maxWordLength) {
+	for w := range t.SplitWords(stretch, t.mostCharacters) {
 		ids, spans = t.appendPieces(ids, spans[:0], w, 0)
 	}
 	return ids

@@ -2,63 +2,126 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 )
 
-// Step 7 of the lesson, a tokenizer's files: its vocabulary, as vocab.txt or inside a
-// tokenizer.json, and the rules by which it cuts text into words.
+// Step 7 of the lesson, a tokenizer's files, as Hugging Face has them:
+//
+//	vocab.txt              the vocabulary, a word a line; its number, from 0, is the id
+//	tokenizer_config.json  the rules by which it cuts text, and the added tokens
+//	tokenizer.json         all of it in one; newer versions save nothing but this
+//
+// What decides about ids and is not known here is refused by name.
 
 const (
 	vocabFile           = "vocab.txt"
 	tokenizerConfigFile = "tokenizer_config.json"
-	tokenizerFile       = "tokenizer.json" // read where there is no vocab.txt
 )
 
-// TokenizerConfig is tokenizer_config.json as it is written.
-type TokenizerConfig struct {
-	TokenizerClass string `json:"tokenizer_class"`
-	tokenizerSettings
-	ModelMaxLength int    `json:"model_max_length"`
-	PadToken       string `json:"pad_token"`
-	UnkToken       string `json:"unk_token"`
-	ClsToken       string `json:"cls_token"`
-	SepToken       string `json:"sep_token"`
-	MaskToken      string `json:"mask_token"`
-}
-
-// tokenizerSettings are what is read of it; null is Hugging Face's default. (In
-// published files the other fields can be what would not fit here, such as 1e30.)
+// tokenizerSettings are what is read of tokenizer_config.json; null is Hugging Face's
+// default. (In published files other fields can be what would not fit here, such as 1e30.)
 type tokenizerSettings struct {
-	DoLowerCase          *bool `json:"do_lower_case"`
-	StripAccents         *bool `json:"strip_accents"`
-	TokenizeChineseChars *bool `json:"tokenize_chinese_chars"`
+	Class                string                `json:"tokenizer_class"`
+	DoLowerCase          *bool                 `json:"do_lower_case"`
+	StripAccents         *bool                 `json:"strip_accents"`
+	TokenizeChineseChars *bool                 `json:"tokenize_chinese_chars"`
+	DoBasicTokenize      *bool                 `json:"do_basic_tokenize"`
+	NeverSplit           []any                 `json:"never_split"`
+	Pad                  tokenName             `json:"pad_token"`
+	Unk                  tokenName             `json:"unk_token"`
+	Cls                  tokenName             `json:"cls_token"`
+	Sep                  tokenName             `json:"sep_token"`
+	Mask                 tokenName             `json:"mask_token"`
+	Additional           tokenNames            `json:"additional_special_tokens"`
+	Extra                tokenNames            `json:"extra_special_tokens"`
+	Decoder              map[string]AddedToken `json:"added_tokens_decoder"`
 }
 
-// Settings are the rules as tokenizer_config.json has them.
-func (rules Rules) Settings() tokenizerSettings {
-	s := tokenizerSettings{&rules.LowerCase, &rules.StripAccents, &rules.SplitChinese}
-	if rules.StripAccents == rules.LowerCase {
-		s.StripAccents = nil
+// tokenName is a token, which may be an object with a content.
+type tokenName string
+
+// UnmarshalJSON reads it.
+func (n *tokenName) UnmarshalJSON(data []byte) error {
+	var token AddedToken
+	if len(data) > 0 && data[0] == '{' {
+		err := json.Unmarshal(data, &token)
+		*n = tokenName(token.Content)
+		return err
 	}
-	return s
+	return json.Unmarshal(data, (*string)(n))
 }
 
-// rules are those that the settings mean.
-func (s tokenizerSettings) rules() Rules {
-	rules := RulesFor(s.DoLowerCase == nil || *s.DoLowerCase)
-	if s.StripAccents != nil {
-		rules.StripAccents = *s.StripAccents
+// tokenNames are a list of tokens, or an object whose values they are.
+type tokenNames []tokenName
+
+// UnmarshalJSON reads them.
+func (n *tokenNames) UnmarshalJSON(data []byte) error {
+	if len(data) > 0 && data[0] == '{' {
+		var named map[string]tokenName
+		err := json.Unmarshal(data, &named)
+		for _, name := range slices.Sorted(maps.Keys(named)) {
+			*n = append(*n, named[name])
+		}
+		return err
 	}
-	if s.TokenizeChineseChars != nil {
-		rules.SplitChinese = *s.TokenizeChineseChars
+	return json.Unmarshal(data, (*[]tokenName)(n))
+}
+
+// knownClasses are the tokenizer classes whose rules are those here. For some of them the
+// rules stand in tokenizer_config.json, for the others in tokenizer.json.
+var knownClasses = map[string]bool{ // rules in tokenizer_config.json
+	"BertTokenizer": true, "BertTokenizerFast": true, "DistilBertTokenizer": true, "DistilBertTokenizerFast": true,
+	"ElectraTokenizer": true, "ElectraTokenizerFast": true,
+	"": false, "PreTrainedTokenizerFast": false, "PreTrainedTokenizer": false, "TokenizersBackend": false,
+}
+
+// check returns an error that names the first setting that is not known here.
+func (s *tokenizerSettings) check() error {
+	if _, ok := knownClasses[s.Class]; !ok {
+		return fmt.Errorf("tokenizer_class is %q, whose rules are not known here, want BertTokenizer or one with the same rules", s.Class)
+	}
+	for i, name := range []tokenName{s.Pad, s.Unk, s.Cls, s.Sep, s.Mask} {
+		if name != "" && string(name) != specialTokens[i] {
+			return fmt.Errorf("the token %s is called %q there, which is not known here", specialTokens[i], name)
+		}
+	}
+	switch {
+	case s.DoBasicTokenize != nil && !*s.DoBasicTokenize:
+		return errors.New("do_basic_tokenize is false, want true")
+	case len(s.NeverSplit) > 0:
+		return errors.New("never_split has tokens, which is not known here; as added tokens they would be")
+	}
+	return nil
+}
+
+// rulesOf are the rules that three settings mean.
+func rulesOf(lowerCase, stripAccents, chineseChars *bool) Rules {
+	rules := RulesFor(lowerCase == nil || *lowerCase)
+	if stripAccents != nil {
+		rules.StripAccents = *stripAccents
+	}
+	if chineseChars != nil {
+		rules.SplitChinese = *chineseChars
 	}
 	return rules
+}
+
+// settings are the rules as three settings: those of rulesOf.
+func (rules Rules) settings() (lowerCase, stripAccents, chineseChars *bool) {
+	if rules.StripAccents != rules.LowerCase {
+		stripAccents = &rules.StripAccents
+	}
+	return &rules.LowerCase, stripAccents, &rules.SplitChinese
 }
 
 // ReadVocabulary reads vocab.txt: a word a line.
@@ -66,7 +129,11 @@ func ReadVocabulary(r io.Reader) ([]string, error) {
 	var words []string
 	lines := bufio.NewScanner(r)
 	for lines.Scan() {
-		words = append(words, strings.TrimRight(lines.Text(), "\r"))
+		word := strings.TrimRight(lines.Text(), "\r")
+		if len(words) == 0 {
+			word = strings.TrimPrefix(word, "\ufeff") // a byte order mark
+		}
+		words = append(words, word)
 	}
 	if err := lines.Err(); err != nil {
 		return nil, fmt.Errorf("line %d: %w", len(words)+1, err)
@@ -82,69 +149,216 @@ func WriteVocabulary(w io.Writer, words []string) error {
 
 // LoadTokenizer reads the tokenizer of the model folder dir.
 func LoadTokenizer(dir string) (*Tokenizer, error) {
-	settings := tokenizerSettings{}
-	name := filepath.Join(dir, tokenizerConfigFile)
-	data, err := readSmall(name)
+	settings, file := tokenizerSettings{}, (*TokenizerJSON)(nil)
+	configName, fileName, vocabName := filepath.Join(dir, tokenizerConfigFile), filepath.Join(dir, tokenizerFile), filepath.Join(dir, vocabFile)
+	data, err := readSmall(configName)
 	if err == nil {
-		err = wrap(name, json.Unmarshal(data, &settings))
+		if err = json.Unmarshal(data, &settings); err == nil {
+			err = settings.check()
+		}
+		err = wrap(configName, err)
 	} else if errors.Is(err, os.ErrNotExist) {
 		err = nil // a vocabulary alone is taken for an uncased one
+	}
+	if err == nil && isFile(fileName) {
+		file, err = LoadTokenizerJSON(fileName)
 	}
 	if err != nil {
 		return nil, err
 	}
-	vocabulary := filepath.Join(dir, vocabFile)
-	if file := filepath.Join(dir, tokenizerFile); !isFile(vocabulary) && isFile(file) {
-		vocabulary = file
+	var words []string
+	name := vocabName
+	if isFile(vocabName) || file == nil {
+		words, err = loadWords(vocabName)
+		for word, id := range file.VocabularyIDs() {
+			if err == nil && (id < 0 || id >= len(words) || words[id] != word) {
+				err = fmt.Errorf("%s and %s have different vocabularies: %q is %d in the second; remove the wrong one", vocabName, fileName, word, id)
+			}
+		}
+	} else {
+		name = fileName
+		words, err = file.Words()
+		err = wrap(fileName, err)
 	}
-	t, err := LoadVocabulary(vocabulary, true)
+	if err != nil {
+		return nil, err
+	}
+	added, err := addedTokens(dir, &settings, file)
+	if err != nil {
+		return nil, err
+	}
+	return tokenizerOf(name, words, &settings, file, added)
+}
+
+// tokenizerOf makes the tokenizer that the files describe.
+func tokenizerOf(name string, words []string, settings *tokenizerSettings, file *TokenizerJSON, added map[int32]AddedToken) (*Tokenizer, error) {
+	for _, id := range slices.Sorted(maps.Keys(added)) {
+		content := added[id].Content
+		switch {
+		case int(id) == len(words):
+			words = append(words, content)
+		case int(id) > len(words):
+			return nil, fmt.Errorf("%s: the added token %q has id %d, but there are %d tokens before it", name, content, id, len(words))
+		case words[id] == "":
+			words[id] = content
+		case words[id] != content:
+			return nil, fmt.Errorf("%s: the added token %q has id %d, which is %q in the vocabulary", name, content, id, words[id])
+		}
+	}
+	for _, extra := range slices.Concat(settings.Additional, settings.Extra) {
+		id := slices.Index(words, string(extra))
+		if id < 0 {
+			id, words = len(words), append(words, string(extra))
+		}
+		if _, ok := added[int32(id)]; !ok {
+			added[int32(id)] = AddedToken{Content: string(extra), Special: true}
+		}
+	}
+	t, err := NewTokenizer(words, true)
+	if err != nil {
+		return nil, wrap(name, err)
+	}
+	t.Rules = rulesOf(settings.DoLowerCase, settings.StripAccents, settings.TokenizeChineseChars)
+	if file != nil {
+		t.mostCharacters = cmp.Or(file.Model.MostCharacters, maxWordLength)
+		if !knownClasses[settings.Class] {
+			n := file.Normalizer
+			t.Rules = rulesOf(n.LowerCase, n.StripAccents, n.ChineseChars)
+		}
+	}
+	return t, wrap(name, t.add(added))
+}
+
+// add makes the tokenizer keep added tokens whole.
+func (t *Tokenizer) add(added map[int32]AddedToken) error {
+	t.kept = slices.Clone(specialTokens)
+	for _, id := range slices.Sorted(maps.Keys(added)) {
+		token := added[id]
+		switch {
+		case token.Content == "":
+			return fmt.Errorf("the added token %d is empty", id)
+		case token.SingleWord || token.LeftStrip || token.RightStrip:
+			return fmt.Errorf("the added token %q has single_word, lstrip or rstrip, which are not known here", token.Content)
+		case slices.Contains(specialTokens, token.Content):
+			continue
+		}
+		t.added = append(t.added, token)
+		if token.Normalized {
+			plain, _ := t.NormalizeAll(token.Content)
+			t.keptWhole = append(t.keptWhole, plain)
+			t.ids[plain] = id
+		} else {
+			t.kept = append(t.kept, token.Content)
+		}
+	}
+	return nil
+}
+
+// addedTokens are the added tokens by their ids, of the three files that may have them.
+func addedTokens(dir string, settings *tokenizerSettings, file *TokenizerJSON) (map[int32]AddedToken, error) {
+	added := map[int32]AddedToken{}
+	if file != nil {
+		for _, token := range file.Added {
+			added[token.ID] = token.AddedToken
+		}
+	}
+	for number, token := range settings.Decoder {
+		id, err := strconv.ParseInt(number, 10, 32)
+		if err != nil || id < 0 {
+			return nil, fmt.Errorf("%s: added_tokens_decoder has %q, want an id", filepath.Join(dir, tokenizerConfigFile), number)
+		}
+		if before, ok := added[int32(id)]; ok && before.Content != token.Content {
+			return nil, fmt.Errorf("%s: the added token %d is %q, but %q in %s", filepath.Join(dir, tokenizerConfigFile), id, token.Content, before.Content, tokenizerFile)
+		}
+		added[int32(id)] = token
+	}
+	name := filepath.Join(dir, "added_tokens.json") // of older versions: content and id
+	data, err := readSmall(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return added, nil
+	}
+	var ids map[string]int32
 	if err == nil {
-		t.Rules = settings.rules()
+		err = wrap(name, json.Unmarshal(data, &ids))
 	}
-	return t, err
+	for content, id := range ids {
+		if before, ok := added[id]; !ok {
+			added[id] = AddedToken{Content: content, Normalized: true}
+		} else if before.Content != content {
+			return nil, fmt.Errorf("%s: %q is %d, which is %q elsewhere", name, content, id, before.Content)
+		}
+	}
+	return added, err
 }
 
 // LoadVocabulary reads a vocabulary file: a vocab.txt or a tokenizer.json.
 func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
-	f, err := os.Open(name)
+	if filepath.Ext(name) == ".json" {
+		file, err := LoadTokenizerJSON(name)
+		if err != nil {
+			return nil, err
+		}
+		words, err := file.Words()
+		if err != nil {
+			return nil, wrap(name, err)
+		}
+		added, _ := addedTokens("", &tokenizerSettings{}, file)
+		return tokenizerOf(name, words, &tokenizerSettings{}, file, added)
+	}
+	words, err := loadWords(name)
 	if err != nil {
 		return nil, err
-	}
-	defer f.Close()
-	read := ReadVocabulary
-	if filepath.Ext(name) == ".json" {
-		read = readTokenizerFile
-	}
-	words, err := read(f)
-	if err != nil {
-		return nil, wrap(name, err)
 	}
 	t, err := NewTokenizer(words, lowerCase)
 	return t, wrap(name, err)
 }
 
-// readTokenizerFile reads the vocabulary in a tokenizer.json, the only file that
-// Hugging Face's newer versions save it in.
-func readTokenizerFile(r io.Reader) ([]string, error) {
-	var file struct {
-		Model struct {
-			Type   string         `json:"type"`
-			Prefix string         `json:"continuing_subword_prefix"`
-			Vocab  map[string]int `json:"vocab"`
-		} `json:"model"`
-	}
-	if err := json.NewDecoder(r).Decode(&file); err != nil {
+// loadWords reads a vocab.txt.
+func loadWords(name string) (words []string, err error) {
+	f, err := os.Open(name)
+	if err != nil {
 		return nil, err
 	}
-	if m := file.Model; m.Type != "" && m.Type != "WordPiece" || m.Prefix != continuing {
-		return nil, fmt.Errorf("the model is a %q with the prefix %q, want a WordPiece with %q", m.Type, m.Prefix, continuing)
-	}
-	words, taken := make([]string, len(file.Model.Vocab)), make([]bool, len(file.Model.Vocab))
-	for word, id := range file.Model.Vocab {
-		if id < 0 || id >= len(words) || taken[id] {
-			return nil, fmt.Errorf("the vocabulary's ids are not 0 to %d, each once: %q has %d", len(words)-1, word, id)
+	defer f.Close()
+	words, err = ReadVocabulary(f)
+	return words, wrap(name, err)
+}
+
+// TokenizerFiles are the files of a tokenizer, for a model with a number of positions.
+func TokenizerFiles(t *Tokenizer, positions int) []savedFile {
+	lowerCase, stripAccents, chineseChars := t.Rules.settings()
+	var additional []string
+	all, decoder := []NumberedToken{}, map[int32]AddedToken{}
+	for _, token := range slices.Concat(SpecialsAsAdded(), t.added) {
+		id := int32(slices.Index(t.Vocabulary, token.Content))
+		all, decoder[id] = append(all, NumberedToken{id, token}), token
+		if token.Special && !slices.Contains(specialTokens, token.Content) {
+			additional = append(additional, token.Content)
 		}
-		words[id], taken[id] = word, true
 	}
-	return words, nil
+	config := map[string]any{
+		"tokenizer_class": "BertTokenizer", "do_lower_case": lowerCase, "strip_accents": stripAccents, "tokenize_chinese_chars": chineseChars,
+		"model_max_length": positions, "pad_token": padToken, "unk_token": unkToken, "cls_token": clsToken, "sep_token": sepToken, "mask_token": maskToken,
+		"added_tokens_decoder": decoder,
+	}
+	if len(additional) > 0 {
+		config["additional_special_tokens"] = additional
+	}
+	yes := true
+	file := TokenizerJSON{
+		Version: "1.0", Added: all,
+		Normalizer:    Normalizer{"BertNormalizer", &yes, chineseChars, stripAccents, lowerCase},
+		PreTokenizer:  Typed{"BertPreTokenizer"},
+		PostProcessor: PairTemplate(t),
+		Decoder:       map[string]any{"type": "WordPiece", "prefix": continuing, "cleanup": true},
+		Model:         WordPiece{"WordPiece", unkToken, continuing, t.mostCharacters, map[string]int{}},
+	}
+	for id, word := range t.Vocabulary {
+		file.Model.Vocabulary[word] = id
+	}
+	return []savedFile{
+		{vocabFile, func(w io.Writer) error { return WriteVocabulary(w, t.Vocabulary) }},
+		{tokenizerConfigFile, func(w io.Writer) error { return writeJSON(w, config) }},
+		{tokenizerFile, func(w io.Writer) error { return writeJSON(w, file) }},
+	}
 }

@@ -2,7 +2,11 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 )
 
@@ -26,18 +30,23 @@ func FuzzVocabulary(f *testing.F) {
 	})
 }
 
-// tokenizer_config.json says by which rules text becomes words; what it does not
-// say is as in Hugging Face's library; and what is read is what was written.
+// tokenizer_config.json says by which rules text becomes words, where it stands alone or
+// beside the tokenizer.json of a class that has its rules there; what it does not say is as
+// in Hugging Face's library; and what is read is what was written.
 func TestTokenizerConfig(t *testing.T) {
-	dir, _ := savedModel(t)
 	for text, want := range map[string]Rules{
 		`{}`:                       {true, true, true},
 		`{"do_lower_case": false}`: {false, false, true},
 		`{"do_lower_case": true, "strip_accents": null, "model_max_length": 1e30, "pad_token": {"content": "[PAD]"}}`: {true, true, true},
 		`{"strip_accents": false}`: {true, false, true},
-		`{"do_lower_case": false, "strip_accents": true, "tokenize_chinese_chars": false}`: {false, true, false},
+		`{"do_lower_case": false, "strip_accents": true, "tokenize_chinese_chars": false}`:       {false, true, false},
+		`{"tokenizer_class": "ElectraTokenizerFast", "do_lower_case": false, "never_split": []}`: {false, false, true},
 	} {
+		dir, _ := savedModel(t)
 		changeFile(t, dir, tokenizerConfigFile, func(string) string { return text })
+		if !strings.Contains(text, "tokenizer_class") {
+			check(t, os.Remove(filepath.Join(dir, tokenizerFile)))
+		}
 		m, tokenizer, _, err := LoadModel(dir)
 		check(t, err)
 		equal(t, tokenizer.Rules, want)
@@ -46,5 +55,116 @@ func TestTokenizerConfig(t *testing.T) {
 		tokenizer, err = LoadTokenizer(again)
 		check(t, err)
 		equal(t, tokenizer.Rules, want)
+	}
+}
+
+// tokenizerDir is a folder with a small tokenizer's files, of which some are others or, if
+// they are "", not there.
+func tokenizerDir(t *testing.T, files map[string]string) string {
+	t.Helper()
+	words := append(specialTokens[:5:5], strings.Fields("Hello hello caf\u00e9 cafe . fish ##s unused1 x")...)
+	tokenizer, err := NewTokenizer(words, true)
+	check(t, err)
+	dir := t.TempDir()
+	check(t, saveFiles(dir, dir, TokenizerFiles(tokenizer, 64)))
+	for name, text := range files {
+		if name = filepath.Join(dir, name); text == "" {
+			check(t, os.Remove(name))
+		} else {
+			old, _ := os.ReadFile(name)
+			check(t, os.WriteFile(name, []byte(strings.ReplaceAll(text, "OLD", string(old))), 0o666))
+		}
+	}
+	return dir
+}
+
+// changed is what stands in tokenizer.json, with other parts at the top.
+func changed(t *testing.T, change func(file map[string]any)) string {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(tokenizerDir(t, nil), tokenizerFile))
+	check(t, err)
+	file := map[string]any{}
+	check(t, json.Unmarshal(data, &file))
+	change(file)
+	data, err = json.Marshal(file)
+	check(t, err)
+	return string(data)
+}
+
+// The rules and the added tokens of a tokenizer hold wherever Hugging Face has them, with
+// the ids that it gives, and survive saving.
+func TestAddedTokens(t *testing.T) {
+	cased := changed(t, func(file map[string]any) {
+		file["normalizer"] = map[string]any{"type": "BertNormalizer", "clean_text": true, "handle_chinese_chars": true, "strip_accents": false, "lowercase": false}
+		file["model"].(map[string]any)["max_input_chars_per_word"] = 6
+	})
+	added := func(tokens ...any) string {
+		return changed(t, func(file map[string]any) { file["added_tokens"] = append(file["added_tokens"].([]any), tokens...) })
+	}
+	token := func(id int, content string, normalized bool) map[string]any {
+		return map[string]any{"id": id, "content": content, "normalized": normalized, "special": !normalized, "lstrip": false, "rstrip": false, "single_word": false}
+	}
+	for _, c := range []struct {
+		files      map[string]string
+		text, want string
+	}{
+		{map[string]string{tokenizerFile: cased, vocabFile: "", tokenizerConfigFile: `{"tokenizer_class": "PreTrainedTokenizerFast"}`}, "Hello caf\u00e9 fishsss", "5 7 1"},
+		{map[string]string{tokenizerFile: cased, vocabFile: "", tokenizerConfigFile: ""}, "Hello fishs fishsss", "5 10 11 1"},
+		{map[string]string{tokenizerFile: cased, tokenizerConfigFile: `{"tokenizer_class": "BertTokenizer"}`}, "Hello", "6"},
+		{map[string]string{tokenizerFile: added(token(14, "[DRUG]", false))}, "a [DRUG]fish", "1 14 10"},
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "[DRUG]"}}}`, tokenizerFile: ""}, "[DRUG][drug]", "14 1 1 1"},
+		{map[string]string{"added_tokens.json": `{"CoVid": 14}`, tokenizerFile: ""}, "xcovidfish COVID CoVid", "13 14 10 14 14"},
+		{map[string]string{tokenizerFile: added(token(14, "New York", true))}, "fish new york. newyork", "10 14 9 1"},
+		{map[string]string{tokenizerConfigFile: `{"additional_special_tokens": ["unused1", {"content": "[NEW]"}]}`, tokenizerFile: ""}, "fishunused1 [NEW]", "10 12 14"},
+		{map[string]string{tokenizerConfigFile: `{"extra_special_tokens": {"a": "[NEW]"}}`, tokenizerFile: ""}, "[NEW]", "14"},
+		{map[string]string{vocabFile: "\ufeffOLD", tokenizerFile: ""}, "[PAD] fish", "0 10"},
+		{map[string]string{vocabFile: "OLDfish\n", tokenizerFile: ""}, "fish", "14"}, // the later id counts
+	} {
+		tokenizer, err := LoadTokenizer(tokenizerDir(t, c.files))
+		check(t, err)
+		again := t.TempDir()
+		check(t, saveFiles(again, again, TokenizerFiles(tokenizer, 64)))
+		saved, err := LoadTokenizer(again)
+		if tokenizer.repeated == "" {
+			check(t, err)
+		} else {
+			saved = tokenizer
+		}
+		for _, tokenizer := range []*Tokenizer{tokenizer, saved} {
+			ids, spans := tokenizer.EncodeSpans(c.text)
+			equal(t, strings.Trim(fmt.Sprint(ids), "[]"), c.want, fmt.Sprint(c.files, c.text))
+			equal(t, tokenizer.Encode(c.text), ids)
+			for i, s := range spans {
+				if s.Begin >= s.End || s.End > len(c.text) {
+					t.Errorf("%q: token %d is of %v", c.text, i, s)
+				}
+			}
+		}
+	}
+}
+
+// What decides about ids and is not known here is refused by name.
+func TestOtherTokenizersAreRefused(t *testing.T) {
+	for _, c := range []struct {
+		files map[string]string
+		want  string
+	}{
+		{map[string]string{tokenizerConfigFile: `{"tokenizer_class": "BertJapaneseTokenizer"}`}, `tokenizer_class is "BertJapaneseTokenizer"`},
+		{map[string]string{tokenizerConfigFile: `{"do_basic_tokenize": false}`}, "do_basic_tokenize is false"},
+		{map[string]string{tokenizerConfigFile: `{"never_split": ["x"]}`}, "never_split has tokens"},
+		{map[string]string{tokenizerConfigFile: `{"unk_token": "<unk>"}`}, `the token [UNK] is called "<unk>" there`},
+		{map[string]string{tokenizerConfigFile: `{"mask_token": {"content": "<mask>"}}`}, `the token [MASK] is called "<mask>"`},
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"40": {"content": "x"}}}`}, "has id 40, but there are 14 tokens before it"},
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"10": {"content": "y"}}}`}, `has id 10, which is "fish" in the vocabulary`},
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "y", "lstrip": true}}}`}, "has single_word, lstrip or rstrip"},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["normalizer"] = map[string]any{"type": "Sequence"} })}, `the normalizer is "Sequence"`},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["normalizer"] = nil })}, `the normalizer is ""`},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["pre_tokenizer"] = map[string]any{"type": "Whitespace"} })}, `the pre_tokenizer is "Whitespace"`},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["model"].(map[string]any)["unk_token"] = "<unk>" })}, `unk_token is "<unk>"`},
+		{map[string]string{vocabFile: "OLDmore\n", tokenizerFile: changed(t, func(f map[string]any) { f["model"].(map[string]any)["vocab"].(map[string]any)["more"] = 3 })}, "have different vocabularies"},
+	} {
+		if _, err := LoadTokenizer(tokenizerDir(t, c.files)); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%v: the error is %v, want a line with %q", c.files, err, c.want)
+		}
 	}
 }

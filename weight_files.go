@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -76,13 +77,14 @@ func (f *WeightFiles) openShards(dir string) error {
 		}
 		shards[shard] = true
 	}
-	for shard := range shards {
+	for _, shard := range slices.Sorted(maps.Keys(shards)) {
 		file, tensors, err := OpenSafetensors(filepath.Join(dir, shard))
 		if err != nil {
 			return err
 		}
 		f.open = append(f.open, file)
-		for name, t := range tensors {
+		for _, name := range slices.Sorted(maps.Keys(tensors)) {
+			t := tensors[name]
 			if index.Files[name] != shard {
 				return fmt.Errorf("%s: weight_map has tensor %s in %q, but %s has it", f.name, name, index.Files[name], shard)
 			}
@@ -90,9 +92,9 @@ func (f *WeightFiles) openShards(dir string) error {
 			size += t.Offsets[1] - t.Offsets[0]
 		}
 	}
-	for name, shard := range index.Files {
+	for _, name := range slices.Sorted(maps.Keys(index.Files)) {
 		if _, ok := f.tensors[name]; !ok {
-			return fmt.Errorf("%s: weight_map has tensor %s in %s, which has it not", f.name, name, shard)
+			return fmt.Errorf("%s: weight_map has tensor %s in %s, which has it not", f.name, name, index.Files[name])
 		}
 	}
 	if want, err := index.Metadata.Size.Int64(); err == nil && want != size {

@@ -43,7 +43,7 @@ func TestShards(t *testing.T) {
 		{"total_size is 7, but the tensors have", func(index map[string]any, _ map[string]string) { index["metadata"] = map[string]any{"total_size": 7} }},
 		{`weight_map has "../x.safetensors"`, func(_ map[string]any, files map[string]string) { files["cls.predictions.bias"] = "../x.safetensors" }},
 		{`weight_map has ".."`, func(_ map[string]any, files map[string]string) { files["cls.predictions.bias"] = ".." }},
-		{"no such file", func(_ map[string]any, files map[string]string) { files["cls.predictions.bias"] = "x.safetensors" }},
+		{"x.safetensors: no such file", func(_ map[string]any, files map[string]string) { files["x"] = "x.safetensors" }},
 		{"weight_map has tensor cls.predictions.bias in", func(_ map[string]any, files map[string]string) {
 			files["cls.predictions.bias"] = "model-00001-of-00003.safetensors"
 		}},
