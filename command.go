@@ -419,6 +419,8 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 		switch {
 		case (*model == "") == (*vocab == ""):
 			return nil, usagef("want either -model or -vocab")
+		case *model != "" && *cased:
+			return nil, usagef("-cased goes with -vocab: a model folder has its own rules")
 		case *model != "":
 			t, err := LoadTokenizer(*model)
 			c.noteRepeated(t)

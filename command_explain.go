@@ -50,7 +50,7 @@ func explain(c *call) error {
 // modelToExplain loads the model or, where there is a vocabulary alone, makes a small one
 // that has learnt nothing.
 func (c *call) modelToExplain(tokenizer func() (*Tokenizer, error)) (*Model, *Tokenizer, error) {
-	if dir := c.flags.Lookup("model").Value.String(); dir != "" && !c.given()["vocab"] {
+	if dir := c.flags.Lookup("model").Value.String(); dir != "" && c.flags.Lookup("vocab").Value.String() == "" && !c.given()["cased"] {
 		m, t, err := c.loadModel(dir)
 		if err == nil {
 			err = m.canTakePairs(dir)

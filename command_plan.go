@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -13,9 +14,9 @@ import (
 // measured now.
 func (c *call) plan(t *Trainer) error {
 	m, s := t.Model, &t.Settings
-	cost := CostOf(&m.Config, s, t.Source)
-	speed := measuredSpeed(t)
-	seconds := cost.Operations / speed
+	cost, tries := CostOf(&m.Config, s, t.Source), costOfHeldOut(t)
+	speed, update := measuredSpeed(t), measuredUpdate(t)
+	seconds := (cost.Operations+tries.Operations)/speed + float64(float64(s.Steps)*update)
 
 	out := tabwriter.NewWriter(c.stdout, 0, 0, 3, ' ', 0)
 	line := func(name, format string, args ...any) {
@@ -35,14 +36,45 @@ func (c *call) plan(t *Trainer) error {
 	line("training", "%s steps of %d sequences", grouped(float64(s.Steps)), s.Batch)
 	line("tokens", "%s, so %.3g times through the text", grouped(cost.Tokens), epochs)
 	line("operations", "%.2g multiplications and additions", cost.Operations)
-	const floatsOfParameter = 4 // itself, its gradient, AdamW's two moments
-	line("memory", "%.1f GB, %.1f of them for the parameters, their gradients and AdamW", 4*cost.Floats/1e9, 4*floatsOfParameter*float64(m.Config.Parameters())/1e9)
-	line("time here", "%s, at %.3g GFLOP/s on %d threads (%s), measured now", inWords(seconds), speed/1e9, workers, kernels.name)
+	if len(t.HeldOut) > 0 {
+		line("held out", "%s examples, tried %s times: %.2g more", grouped(float64(len(t.HeldOut))), grouped(tries.Sequences/float64(len(t.HeldOut))), tries.Operations)
+	}
+	line("memory", "about %s MB, %s of them for the parameters, their gradients and AdamW", grouped(4*max(cost.Floats, tries.Floats)/1e6), grouped(4*m.Config.TrainedFloats()/1e6))
+	line("time here", "about %s, at %.3g GFLOP/s on %d threads (%s), measured now", inWords(seconds), speed/1e9, workers, kernels.name)
 	if workers > 1 {
 		line("", "about %s on one", inWords(seconds*float64(workers)))
 	}
 	line("in the paper", "4 days for BERT-Base on 16 TPU chips, for BERT-Large on 64")
 	return out.Flush()
+}
+
+// costOfHeldOut is what trying the held-out examples adds: no backward, which is two thirds
+// of a step.
+func costOfHeldOut(t *Trainer) (cost Cost) {
+	var all, first Batch
+	for i, e := range t.HeldOut {
+		all.AddExample(e)
+		if i < evaluationBatch {
+			first.AddExample(e)
+		}
+	}
+	times := math.Ceil(float64(t.Settings.Steps) / float64(t.Settings.LogEvery))
+	if len(t.HeldOut) > 0 {
+		config := &t.Model.Config
+		cost.Sequences, cost.Operations = times*float64(len(t.HeldOut)), times*float64(config.Operations(&all))/3
+		cost.Floats = config.TrainedFloats() + float64(config.BatchFloats(&first))
+	}
+	return cost
+}
+
+// measuredUpdate is how many seconds AdamW takes for a step.
+func measuredUpdate(t *Trainer) float64 {
+	optimizer := NewAdamW(&t.Model.Parameters, &t.Settings)
+	update := func() { optimizer.Step(0, optimizer.Norm()) }
+	update() // so that all memory is there
+	begin := time.Now()
+	update()
+	return time.Since(begin).Seconds()
 }
 
 // measuredSpeed is how many operations a second a step of this training does, but for
@@ -83,9 +115,11 @@ func inWords(seconds float64) string {
 		name string
 		in   float64
 	}{{"years", 365.25 * 86400}, {"days", 86400}, {"hours", 3600}, {"minutes", 60}} {
-		if n := seconds / unit.in; n >= 2 {
-			return fmt.Sprintf("%.3g %s", n, unit.name)
+		if n := seconds / unit.in; n >= 10 {
+			return grouped(n) + " " + unit.name
+		} else if n >= 2 {
+			return fmt.Sprintf("%.1f %s", n, unit.name)
 		}
 	}
-	return fmt.Sprintf("%.2g seconds", seconds)
+	return fmt.Sprintf("%.0f seconds", seconds)
 }

@@ -34,7 +34,10 @@ func pretrain(c *call) error {
 	if err := c.parse(0); err != nil {
 		return err
 	}
-	if *out == "" && !*plan {
+	switch {
+	case *plan && *resume:
+		return usagef("-plan is about a whole training, want it without -resume")
+	case *out == "" && !*plan:
 		return usagef("-out is missing")
 	}
 	if (len(*names) == 0) == (*file == "") {

@@ -38,7 +38,7 @@ func vocab(c *call) error {
 	case *show < 0:
 		return usagef("-show is %d, want 1 or more", *show)
 	case *out == "" && *show == 0:
-		return usagef("-out is missing")
+		return usagef("-out is missing; -show would do, too")
 	}
 	if err := mustNotExist(*out); err != nil {
 		return err
@@ -57,10 +57,12 @@ func vocab(c *call) error {
 	if err != nil {
 		return wrap(*corpus, err)
 	}
-	if err := table.Flush(); err != nil || *out == "" {
-		return err
+	if *out != "" { // first, in case nobody reads the table to its end
+		if err := writeFile(*out, func(w io.Writer) error { return WriteVocabulary(w, words) }); err != nil {
+			return err
+		}
 	}
-	return writeFile(*out, func(w io.Writer) error { return WriteVocabulary(w, words) })
+	return table.Flush()
 }
 
 func tokenize(c *call) error {

@@ -122,7 +122,7 @@ func TestModelsAtWork(t *testing.T) {
 	equal(t, len(table), 1+4) // 1, 2, 4 and all 6 of 12
 	var row StudyRow
 	check(t, json.Unmarshal([]byte(result("", "finetune", "-model", model, "-task", "classify", "-train", labelled, "-eval", labelled, "-study", "-epochs", "1", "-seeds", "1", "-json")[4]), &row))
-	if row.Labels != 0 || row.Accuracy[2].Mean == 0 {
+	if row.Labels != 0 || row.Accuracy[frozen].Mean == 0 {
 		t.Errorf("the last row is %+v", row)
 	}
 }
@@ -389,6 +389,7 @@ func TestErrorsAtWork(t *testing.T) {
 		{exitUsage, "there is no sentence: (-model DIR | -vocab FILE) A [B]", "", []string{"explain", "-model", model}},
 		{exitUsage, "there are 3 arguments, want at most 2", "", []string{"explain", "-model", model, "A", "B", "C"}},
 		{exitUsage, "want either -model or -vocab", "", []string{"explain", "A"}},
+		{exitUsage, "-cased goes with -vocab", "", []string{"explain", "-model", model, "-cased", "A"}},
 		{exitUsage, "want either -model or -vocab", "", []string{"explain", "-model", model, "-vocab", "vocab.txt", "A"}},
 		{exitUsage, "-layer is 2, want 1 to 1, or 0 for all", "", []string{"explain", "-model", model, "-layer", "2", "A"}},
 		{exitUsage, "-head is -1, want 1 to 2, or 0 for the mean", "", []string{"explain", "-model", model, "-head", "-1", "A"}},

@@ -36,8 +36,12 @@ func (c *Config) Operations(b *Batch) int64 {
 	return 3 * 2 * (int64(c.NumHiddenLayers)*(linear+attention) + heads)
 }
 
-// floats is how many floats the layers keep of a batch: their fields.
-func (c *Config) floats(b *Batch) int64 {
+// TrainedFloats is how many floats the parameters are in training: each has a gradient and, in
+// AdamW, two moments.
+func (c *Config) TrainedFloats() float64 { return float64(4 * c.Parameters()) }
+
+// BatchFloats is how many floats the layers keep of a batch: their fields.
+func (c *Config) BatchFloats(b *Batch) int64 {
 	h, i, v, s := int64(c.HiddenSize), int64(c.IntermediateSize), int64(c.VocabSize), shapeOf(b)
 	probs := int64(c.NumAttentionHeads) * s.squares
 	layer := s.tokens*(8*h+i) + probs     // what each layer keeps for its backward
@@ -45,26 +49,29 @@ func (c *Config) floats(b *Batch) int64 {
 	return int64(c.NumHiddenLayers)*layer + shared + s.masked*(8*h+v)
 }
 
-// CostOf is what a training costs. The examples of its first step and of its first long
-// one stand for all.
+// CostOf is what a training costs. Of a corpus, some examples of its first step and of its
+// first long one stand for all.
 func CostOf(c *Config, s *Settings, source Source) (cost Cost) {
-	parameters := float64(4 * c.Parameters()) // themselves, their gradients, AdamW's two moments
 	for _, phase := range []struct{ first, steps int }{{0, s.ShortSteps()}, {s.ShortSteps(), s.Steps - s.ShortSteps()}} {
 		if phase.steps == 0 {
 			continue
 		}
 		var b Batch
-		source.Fill(&b, min(s.Batch, 64), phase.first)
+		n := min(s.Batch, 64)
+		if list, ok := source.(ListSource); ok {
+			n = len(list)
+		}
+		source.Fill(&b, n, phase.first)
 		batch := float64(s.Batch) / float64(len(b.NextLabels)) // in samples such as b
 		samples := float64(phase.steps) * batch
 		cost.Sequences += float64(samples * float64(len(b.NextLabels)))
 		cost.Tokens += float64(samples * float64(len(b.Tokens)))
 		cost.Operations += float64(samples * float64(c.Operations(&b)))
-		part := float64(batch / float64(s.Accumulate) * float64(c.floats(&b)))
+		part := float64(batch / float64(s.Accumulate) * float64(c.BatchFloats(&b)))
 		if s.Accumulate > 1 {
 			part += float64(batch * float64(len(b.Tokens)*c.HiddenSize)) // parts.dsum
 		}
-		cost.Floats = max(cost.Floats, parameters+part)
+		cost.Floats = max(cost.Floats, c.TrainedFloats()+part)
 	}
 	return cost
 }

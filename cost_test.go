@@ -41,7 +41,7 @@ func TestOperationsAreCounted(t *testing.T) {
 	}
 }
 
-// The memory that a training is said to need is what it needs, within a tenth.
+// The memory that a training is said to need is what it needs, within a sixth.
 func TestMemoryIsKnown(t *testing.T) {
 	memory := func() float64 {
 		runtime.GC()
@@ -64,10 +64,11 @@ func TestMemoryIsKnown(t *testing.T) {
 			_, _, err := trainer.Step(0)
 			check(t, err)
 		}
+		Evaluate(m, trainer.HeldOut, trainer.mask, nil)
 		needed := memory() - old
-		said := 4 * CostOf(&m.Config, &trainer.Settings, trainer.Source).Floats
+		said := 4 * max(CostOf(&m.Config, &trainer.Settings, trainer.Source).Floats, costOfHeldOut(trainer).Floats)
 		t.Logf("in %d parts: said %.2f MB, needed %.2f", parts, said/1e6, needed/1e6)
-		if said < 0.9*needed || said > 1.1*needed {
+		if said < 0.95*needed || said > 1.17*needed {
 			t.Errorf("in %d parts a training is said to need %.2f MB, and needs %.2f", parts, said/1e6, needed/1e6)
 		}
 		runtime.KeepAlive(trainer)
@@ -79,13 +80,13 @@ func TestPlan(t *testing.T) {
 	dir := t.TempDir()
 	args := smallRun(t, dir, "-plan", "-steps", "1000", "-accumulate", "2")
 	status, stdout, stderr := runHere("", args...)
-	for _, want := range []string{"model ", "parameters\n", "1,000 steps of 2 sequences\n", "times through the text\n", "multiplications and additions\n", "GB, ", "GFLOP/s"} {
+	for _, want := range []string{"model ", "parameters\n", "1,000 steps of 2 sequences\n", "times through the text\n", "multiplications and additions\n", "held out ", "MB, ", "GFLOP/s"} {
 		if status != exitDone || !strings.Contains(stdout, want) {
 			t.Errorf("exit status %d, %q, want %q; %s", status, stdout, want, stderr)
 		}
 	}
 	equal(t, grouped(1234567.4), "1,234,567")
 	equal(t, grouped(12), "12")
-	equal(t, inWords(100), "1e+02 seconds")
-	equal(t, inWords(3600*50), "2.08 days")
+	equal(t, inWords(100), "100 seconds")
+	equal(t, inWords(3600*50), "2.1 days")
 }

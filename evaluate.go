@@ -121,16 +121,18 @@ const (
 
 type guessed struct{ count, correct int }
 
+// evaluationBatch is how many examples are tried at a time.
+const evaluationBatch = 32
+
 // Evaluate returns how well the model does on examples, without dropout. mask is the id
 // of [MASK]; u may be nil.
 func Evaluate(m *Model, examples []Example, mask int32, u *Unigram) Evaluation {
-	const batch = 32
 	m.NoDropout()
 	var sum Evaluation
 	var b Batch
-	for at := 0; at < len(examples); at += batch {
+	for at := 0; at < len(examples); at += evaluationBatch {
 		b.Reset()
-		for _, e := range examples[at:min(at+batch, len(examples))] {
+		for _, e := range examples[at:min(at+evaluationBatch, len(examples))] {
 			b.AddExample(e)
 		}
 		m.Forward(&b)

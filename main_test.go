@@ -139,6 +139,7 @@ func TestErrors(t *testing.T) {
 		{exitFailed, "bad.jsonl: example 1: token_type_ids has 0 numbers", []string{"pretrain", "-examples", bad, "-init", model, "-out", out}},
 		{exitUsage, "-steps is 0", []string{"pretrain", "-corpus", corpus, "-out", out, "-steps", "0"}},
 		{exitUsage, "-out is missing", []string{"pretrain", "-corpus", corpus}},
+		{exitUsage, "-plan is about a whole training", []string{"pretrain", "-corpus", corpus, "-plan", "-resume"}},
 		{exitUsage, "either -corpus or -examples", []string{"pretrain", "-out", out}},
 		{exitUsage, "-size is \"huge\"", []string{"pretrain", "-corpus", corpus, "-out", out, "-size", "huge"}},
 		{exitUsage, "-hidden 128 is not a multiple of -heads 3", []string{"pretrain", "-corpus", corpus, "-out", out, "-heads", "3"}},

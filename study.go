@@ -58,8 +58,8 @@ func (s *Study) Check() error {
 
 // A StudyRow is how well they do with a number of cases a label.
 type StudyRow struct {
-	Labels   int           `json:"labels"` // 0: all there are
-	Accuracy [4]MeanSpread `json:"accuracy"`
+	Labels   int                   `json:"labels"` // 0: all there are
+	Accuracy map[string]MeanSpread `json:"accuracy"`
 }
 
 // MeanSpread is the mean over the seeds and the standard deviation.
@@ -91,8 +91,8 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 		if size >= s.mostOfALabel() {
 			continue // the same as all
 		}
-		row := StudyRow{Labels: size}
-		for i, way := range ways {
+		row := StudyRow{size, map[string]MeanSpread{}}
+		for _, way := range ways {
 			var accuracies []float64
 			for seed := range s.Seeds {
 				accuracy, err := s.one(ctx, way, size, uint64(seed+1))
@@ -101,7 +101,7 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 				}
 				accuracies = append(accuracies, accuracy)
 			}
-			row.Accuracy[i] = meanSpread(accuracies)
+			row.Accuracy[way] = meanSpread(accuracies)
 		}
 		if err := show(row); err != nil {
 			return err
@@ -114,7 +114,7 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 func (s *Study) one(ctx context.Context, way string, size int, seed uint64) (float64, error) {
 	training, test := s.split(size, seed)
 	if way == bagOfWords {
-		return s.bagOfWords(training, test), nil
+		return s.bagOfWords(ctx, training, test)
 	}
 	var m *Model
 	var err error
@@ -139,7 +139,7 @@ func (s *Study) one(ctx context.Context, way string, size int, seed uint64) (flo
 //
 //	logits = Σ rarity[token]·word[token] + bias
 //	rarity = ln((1 + cases)/(1 + cases that have the token))
-func (s *Study) bagOfWords(training, test []Case) float64 {
+func (s *Study) bagOfWords(ctx context.Context, training, test []Case) (float64, error) {
 	const steps, rate = 100, 0.5 // of gradient descent
 	var ps Parameters
 	classes := len(s.Config.Labels())
@@ -155,6 +155,9 @@ func (s *Study) bagOfWords(training, test []Case) float64 {
 	}
 	loss := NewCrossEntropy()
 	for range steps {
+		if ctx.Err() != nil {
+			return 0, errInterrupted
+		}
 		clear(ps.Grad)
 		for i := range training {
 			dlogits := logits(&training[i])
@@ -172,7 +175,7 @@ func (s *Study) bagOfWords(training, test []Case) float64 {
 			hits++
 		}
 	}
-	return ratio(float64(hits), len(test))
+	return ratio(float64(hits), len(test)), nil
 }
 
 // rarityOf is the rarity of each token in some cases.
@@ -249,7 +252,8 @@ func (r StudyRow) String() string {
 		labels = "all"
 	}
 	line := fmt.Sprintf("   %6s", labels)
-	for _, a := range r.Accuracy {
+	for _, way := range ways {
+		a := r.Accuracy[way]
 		line += fmt.Sprintf("   %5.1f%% ± %4.1f", 100*a.Mean, 100*a.Spread)
 	}
 	return line

@@ -74,13 +74,13 @@ func TestStep8Transfer(t *testing.T) {
 	}))
 	equal(t, len(rows), len(studySizes))
 	one, all := rows[0].Accuracy, rows[4].Accuracy // labels a class
-	for i, way := range ways {
+	for _, way := range ways {
 		pretrained := way == frozen || way == fineTuned
-		if pretrained && one[i].Mean < 0.9 || !pretrained && one[i].Mean > 0.6 {
-			t.Errorf("from a label a class, %s gets %.1f%% right, want 90%% or more with pre-training, 60%% or less without", way, 100*one[i].Mean)
+		if pretrained && one[way].Mean < 0.9 || !pretrained && one[way].Mean > 0.6 {
+			t.Errorf("from a label a class, %s gets %.1f%% right, want 90%% or more with pre-training, 60%% or less without", way, 100*one[way].Mean)
 		}
-		if pretrained && all[i].Mean < 0.95 {
-			t.Errorf("from all labels, %s gets %.1f%% right, want 95%% or more", way, 100*all[i].Mean)
+		if pretrained && all[way].Mean < 0.95 {
+			t.Errorf("from all labels, %s gets %.1f%% right, want 95%% or more", way, 100*all[way].Mean)
 		}
 	}
 	equal(t, rows[4].Labels, 0)

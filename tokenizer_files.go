@@ -291,7 +291,8 @@ func addedTokens(dir string, settings *tokenizerSettings, file *TokenizerJSON) (
 	return added, err
 }
 
-// LoadVocabulary reads a vocabulary file: a vocab.txt or a tokenizer.json.
+// LoadVocabulary reads a vocabulary file: a vocab.txt or a tokenizer.json, which has its
+// own rules.
 func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
 	if filepath.Ext(name) == ".json" {
 		file, err := LoadTokenizerJSON(name)
