@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -104,10 +105,10 @@ type squadFile struct {
 		Paragraphs []struct {
 			Context string `json:"context"`
 			QAs     []struct {
-				ID           string        `json:"id"`
+				ID           looseValue    `json:"id"`
 				Question     string        `json:"question"`
 				Answers      []squadAnswer `json:"answers"`
-				IsImpossible bool          `json:"is_impossible"`
+				IsImpossible looseValue    `json:"is_impossible"` // "" if it is not there
 			} `json:"qas"`
 		} `json:"paragraphs"`
 	} `json:"data"`
@@ -116,6 +117,19 @@ type squadFile struct {
 type squadAnswer struct {
 	Text  string `json:"text"`
 	Start int    `json:"answer_start"` // in characters, not bytes
+}
+
+// A looseValue is a string, or what else there is as it stands: files in SQuAD's format have
+// numbers for ids, and strings for true and false.
+type looseValue string
+
+// UnmarshalJSON reads it.
+func (v *looseValue) UnmarshalJSON(data []byte) error {
+	*v = looseValue(data)
+	if data[0] == '"' {
+		return json.Unmarshal(data, (*string)(v))
+	}
+	return nil
 }
 
 // ReadSQuAD reads questions in the format of SQuAD 1.1 or 2.0.
@@ -130,8 +144,8 @@ func ReadSQuAD(r io.Reader, t *Tokenizer) ([]Question, error) {
 		for _, paragraph := range article.Paragraphs {
 			passage := NewPassage(t, paragraph.Context)
 			for _, qa := range paragraph.QAs {
-				q := Question{ID: qa.ID, Passage: passage, ids: t.Encode(qa.Question)}
-				if err := q.setAnswers(qa.Answers, qa.IsImpossible); err != nil {
+				q := Question{ID: string(qa.ID), Passage: passage, ids: t.Encode(qa.Question)}
+				if err := q.setAnswers(qa.Answers, strings.ToLower(string(qa.IsImpossible))); err != nil {
 					return nil, fmt.Errorf("question %d, id %q: %w", len(all)+1, qa.ID, err)
 				}
 				all = append(all, q)
@@ -145,14 +159,14 @@ func ReadSQuAD(r io.Reader, t *Tokenizer) ([]Question, error) {
 }
 
 // setAnswers checks that the answers stand in the passage where they should.
-func (q *Question) setAnswers(answers []squadAnswer, impossible bool) error {
+func (q *Question) setAnswers(answers []squadAnswer, impossible string) error {
 	switch {
 	case len(q.ids) == 0:
 		return errors.New("the question is empty")
 	case len(q.Passage.ids) == 0:
 		return errors.New("the context is empty")
-	case impossible != (len(answers) == 0):
-		return fmt.Errorf("is_impossible is %v and there are %d answers", impossible, len(answers))
+	case impossible != "" && impossible != "null" && impossible != strconv.FormatBool(len(answers) == 0):
+		return fmt.Errorf("is_impossible is %s and there are %d answers", impossible, len(answers))
 	}
 	for i, a := range answers {
 		begin, ok := byteOffset(q.Passage.Text, a.Start)

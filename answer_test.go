@@ -120,6 +120,23 @@ func TestAnswersAreLearnt(t *testing.T) {
 	}
 }
 
+// Files in SQuAD's format have numbers for ids, strings for true and false, and need not say
+// that a question without answers has none.
+func TestLooseSQuAD(t *testing.T) {
+	tokenizer := questionTokenizer(t)
+	for qa, answers := range map[string]int{
+		`"id": 7, "answers": [{"text": "bakes", "answer_start": 7}], "is_impossible": "false"`: 1,
+		`"id": "7", "answers": []`:                        0,
+		`"id": 7, "answers": [], "is_impossible": "True"`: 0,
+		`"id": 7, "answers": [], "is_impossible": null`:   0,
+	} {
+		questions, err := ReadSQuAD(strings.NewReader(`{"data":[{"paragraphs":[{"context":"Müller bakes.","qas":[{"question":"Who?",`+qa+`}]}]}]}`), tokenizer)
+		check(t, err)
+		equal(t, questions[0].ID, "7")
+		equal(t, len(questions[0].Answers), answers, qa)
+	}
+}
+
 // A file of questions that is not sound is refused, with the question.
 func TestBadQuestionsAreRefused(t *testing.T) {
 	tokenizer := questionTokenizer(t)
@@ -136,7 +153,7 @@ func TestBadQuestionsAreRefused(t *testing.T) {
 		{file("Müller bakes.", "Who?", `"answers":[{"text":"sells","answer_start":-1}]`), "at character -1 of the context, which has 13"},
 		{file("Müller bakes.", "Who?", `"answers":[{"text":"","answer_start":0}]`), `the answer "" does not stand`},
 		{file("Müller bakes.", "Who?", `"answers":[{"text":" ","answer_start":6}]`), `the answer " " has no token`},
-		{file("Müller bakes.", "Who?", `"answers":[]`), "is_impossible is false and there are 0 answers"},
+		{file("Müller bakes.", "Who?", `"is_impossible":"False","answers":[]`), "is_impossible is false and there are 0 answers"},
 		{file("Müller bakes.", "Who?", `"is_impossible":true,"answers":[{"text":"bakes","answer_start":7}]`), "is_impossible is true and there are 1 answers"},
 		{file("Müller bakes.", " ", `"answers":[{"text":"bakes","answer_start":7}]`), "the question is empty"},
 		{file(" ", "Who?", `"is_impossible":true,"answers":[]`), "the context is empty"},

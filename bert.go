@@ -21,6 +21,7 @@
 //	matmul.go             the matrix product
 //	random.go             chance, as a function
 //	numbers.go            small functions of numbers
+//	encodings.go          text in other encodings, and what is no text
 //	files.go              reading with care; writing wholly or not at all
 //
 // The lesson:
@@ -57,6 +58,7 @@
 //	finetune.go         8 transfer: a new head on a trained encoder
 //	score.go            8 how good that is, counted as the field counts
 //	classify.go         8 a task: a label for a sentence or a pair
+//	labelled_files.go   8 labelled sentences in files
 //	answer.go           8 a task: the answer to a question, in a passage
 //	study.go            8 what pre-training is worth
 //

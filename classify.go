@@ -1,13 +1,8 @@
 package main
 
 import (
-	"bufio"
-	"encoding/csv"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
-	"strings"
 )
 
 // Step 8 of the lesson, a task: a label for a sentence or a pair, from the vector of [CLS].
@@ -65,129 +60,6 @@ type Labelled struct {
 	Line        int
 }
 
-const wantLabelled = "want label<TAB>sentence or label<TAB>sentence<TAB>sentence"
-
-// ReadLabelled reads a labelled sentence or pair a line:
-//
-//	label<TAB>sentence    label<TAB>sentence<TAB>sentence
-//
-// or the same in CSV. If a field of the first line is "label", that line names the
-// columns, which may then stand in any order: label, one or two with sentences,
-// and idx or id, which are passed over.
-func ReadLabelled(r io.Reader, isCSV bool) ([]Labelled, error) {
-	rows := tsvRows(r)
-	if isCSV {
-		rows = csvRows(r)
-	}
-	var all []Labelled
-	columns, width := []int{0, 1, 2}, 3
-	for first := true; ; first = false {
-		fields, line, err := rows()
-		if err == io.EOF {
-			break
-		} else if err != nil {
-			return nil, err
-		}
-		if first {
-			fields[0] = strings.TrimPrefix(fields[0], "\ufeff") // a byte order mark
-			if named, err := headerColumns(fields); err != nil {
-				return nil, err
-			} else if named != nil {
-				columns, width = named, len(fields)
-				continue
-			}
-		}
-		if len(fields) > width {
-			return nil, fmt.Errorf("line %d: there are %d fields, %s", line, len(fields), wantLabelled)
-		}
-		l, err := labelledOf(fields, columns)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", line, err)
-		}
-		l.Line = line
-		if len(all) > 0 && (l.B == "") != (all[0].B == "") {
-			return nil, fmt.Errorf("line %d: some lines have one sentence, some two, want the same of all", line)
-		}
-		all = append(all, l)
-	}
-	if len(all) == 0 {
-		return nil, errors.New("there is no labelled sentence in it, " + wantLabelled)
-	}
-	return all, nil
-}
-
-// headerColumns returns where the label and the sentences are, if fields name
-// columns.
-func headerColumns(fields []string) ([]int, error) {
-	columns := []int{-1}
-	for i, name := range fields {
-		switch strings.ToLower(strings.TrimSpace(name)) {
-		case "label":
-			columns[0] = i
-		case "idx", "id", "index":
-		default:
-			columns = append(columns, i)
-		}
-	}
-	if columns[0] < 0 {
-		return nil, nil
-	}
-	if len(columns) != 2 && len(columns) != 3 {
-		return nil, fmt.Errorf("line 1 has the columns %q, want label, one or two with sentences, and nothing else but idx or id", fields)
-	}
-	return columns, nil
-}
-
-// labelledOf takes the columns of the label and the sentences from a line.
-func labelledOf(fields []string, columns []int) (l Labelled, err error) {
-	into := []*string{&l.Label, &l.A, &l.B}
-	for i, c := range columns {
-		if c < len(fields) {
-			if *into[i] = strings.TrimSpace(fields[c]); *into[i] != "" {
-				continue
-			}
-		} else if i == 2 {
-			continue // no second sentence
-		}
-		return l, fmt.Errorf("there is no %s, %s", []string{"label", "sentence", "second sentence"}[i], wantLabelled)
-	}
-	return l, nil
-}
-
-// tsvRows returns a function that returns the fields of the next line.
-func tsvRows(r io.Reader) func() ([]string, int, error) {
-	in, line := bufio.NewReader(r), 0
-	return func() ([]string, int, error) {
-		text, err := in.ReadString('\n')
-		if err != nil && (err != io.EOF || text == "") {
-			return nil, 0, err
-		}
-		line++
-		if strings.TrimSpace(text) == "" {
-			return nil, 0, fmt.Errorf("line %d is empty, %s", line, wantLabelled)
-		}
-		return strings.Split(strings.TrimRight(text, "\r\n"), "\t"), line, nil
-	}
-}
-
-// csvRows is the same for CSV, where a quoted field may go over several lines.
-func csvRows(r io.Reader) func() ([]string, int, error) {
-	in, next := csv.NewReader(r), 1
-	in.FieldsPerRecord = -1
-	return func() ([]string, int, error) {
-		fields, err := in.Read()
-		if err != nil {
-			return nil, 0, err
-		}
-		line, _ := in.FieldPos(0)
-		if line > next { // the package passes empty lines over
-			return nil, 0, fmt.Errorf("line %d is empty, want a label and one or two sentences", next)
-		}
-		next = line + 1 + strings.Count(strings.Join(fields, ""), "\n")
-		return fields, line, nil
-	}
-}
-
 // LabelsOf are the labels of a list, in the order of the alphabet.
 func LabelsOf(list []Labelled) ([]string, error) {
 	var labels []string
@@ -200,7 +72,7 @@ func LabelsOf(list []Labelled) ([]string, error) {
 	case len(labels) == 1:
 		return nil, fmt.Errorf("all lines have the label %q, want two labels or more", labels[0])
 	case len(labels) > maxLabels:
-		return nil, fmt.Errorf("there are %d labels, want at most %d: is the label in the first column?", len(labels), maxLabels)
+		return nil, fmt.Errorf("there are %d labels, want at most %d: is the label in another column? Name it with -label-column", len(labels), maxLabels)
 	}
 	return labels, nil
 }
@@ -211,7 +83,7 @@ func LabelledCases(t *Tokenizer, list []Labelled, labels []string, maxSeq int) (
 	for _, l := range list {
 		label := slices.Index(labels, l.Label)
 		if label < 0 {
-			return nil, 0, fmt.Errorf("line %d: the label %q does not come up in training, where the labels are %s", l.Line, l.Label, quoted(labels))
+			return nil, 0, fmt.Errorf("line %d: the label %q does not come up in training, where the labels are %s", l.Line, l.Label, QuotedList(labels))
 		}
 		ids, segments, over := t.Sequence(l.A, l.B, maxSeq)
 		if over > 0 {
@@ -222,8 +94,8 @@ func LabelledCases(t *Tokenizer, list []Labelled, labels []string, maxSeq int) (
 	return cases, cut, nil
 }
 
-// quoted lists labels, not too many of them.
-func quoted(labels []string) string {
+// QuotedList lists labels, not too many of them.
+func QuotedList(labels []string) string {
 	const most = 12
 	s := fmt.Sprintf("%q", labels[:min(most, len(labels))])
 	s = s[1 : len(s)-1]

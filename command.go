@@ -43,6 +43,7 @@ type call struct {
 	args           []string // all of them, then those that are no flags
 	stdin          io.Reader
 	stdout, stderr io.Writer
+	saidHidden     bool // noteHidden
 }
 
 // A usageError is a mistake in the flags or arguments.
@@ -135,7 +136,11 @@ func (c *call) eachInput(use func(out io.Writer, a, b string) error) error {
 		a, b, _ := strings.Cut(c.args[0], "\t")
 		return errors.Join(use(out, a, b), out.Flush())
 	}
-	in := bufio.NewReader(c.stdin)
+	text, err := asUTF8(c.stdin)
+	if err != nil {
+		return wrap("standard input", err)
+	}
+	in := bufio.NewReader(text)
 	for n := 1; ; n++ {
 		line, err := in.ReadString('\n')
 		if err != nil && err != io.EOF || line == "" {
@@ -349,8 +354,19 @@ func (c *call) corpusFlag() *corpora {
 	return names
 }
 
+// noteHidden says which files of a corpus are passed over, once.
+func (c *call) noteHidden(names corpora) {
+	for _, name := range names {
+		if hidden := hiddenFiles(name); len(hidden) > 0 && !c.saidHidden {
+			c.note("%s: %d files or folders whose names begin with a dot are passed over, %s first", name, len(hidden), hidden[0])
+		}
+	}
+	c.saidHidden = true
+}
+
 // readTokens reads and encodes a corpus, on all cores.
 func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
+	c.noteHidden(names)
 	corpus, err := ReadCorpus(names, c.stdin, t, c.reading("tokenizing"))
 	newProgress(c.stderr, 0, 0).clear()
 	if err == nil && corpus.Invalid > 0 {
@@ -366,6 +382,7 @@ const maxCounted = 1 << 20
 // countWords counts the words of a corpus, on all cores. Standard input is kept for
 // the second reading.
 func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error) {
+	c.noteHidden(names)
 	if slices.Contains(names, "-") {
 		data, err := io.ReadAll(c.stdin)
 		if err != nil {

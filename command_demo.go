@@ -267,7 +267,7 @@ func (s *story) tellSaved(out string) {
 
 // tellTransfer is step 8: the transfer study, on the built-in task.
 func (s *story) tellTransfer() error {
-	list, err := ReadLabelled(bytes.NewReader(taskText), false)
+	list, _, err := LabelledFormat{}.Read(bytes.NewReader(taskText))
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"text/tabwriter"
 )
 
@@ -24,15 +23,20 @@ type tuneFlags struct {
 	dropout                        float64
 	settings                       Settings
 	limits                         func(m *Model, maxSeq int) (Limits, error)
+	format                         LabelledFormat
 }
 
 func (c *call) tuneFlags() *tuneFlags {
 	f := &tuneFlags{settings: TuneSettings()}
 	s := &f.settings
 	c.flags.StringVar(&f.model, "model", "", "folder `DIR` of the model to begin with")
-	c.flags.StringVar(&f.task, "task", "", "classify: label<TAB>sentence[<TAB>sentence] a line, or CSV; answer: SQuAD's JSON")
+	c.flags.StringVar(&f.task, "task", "", "classify: label<TAB>sentence[<TAB>sentence] a line, or a .csv or .jsonl; answer: SQuAD's JSON")
 	c.flags.StringVar(&f.train, "train", "", "`FILE` to train on, or - for standard input")
 	c.flags.StringVar(&f.eval, "eval", "", "`FILE` to evaluate on (otherwise a tenth of -train is held out)")
+	c.flags.StringVar(&f.format.Label, "label-column", "", "`COLUMN` of the label, by name or by number from 1 (otherwise it is to be found)")
+	c.flags.StringVar(&f.format.Text, "text-column", "", "`COLUMN` of the sentence")
+	c.flags.StringVar(&f.format.Pair, "pair-column", "", "`COLUMN` of the second sentence of a pair")
+	c.flags.StringVar(&f.format.Header, "header", "", "yes or no: whether the first line has the names of the columns")
 	c.flags.StringVar(&f.out, "out", "", "model folder `DIR` to write")
 	c.flags.BoolVar(&f.freeze, "freeze", false, "train the head alone, leave the encoder as it is")
 	c.flags.BoolVar(&f.scratch, "scratch", false, "begin with random weights instead of the model's, to compare")
@@ -56,6 +60,10 @@ func (f *tuneFlags) check() error {
 	switch {
 	case f.task != "classify" && f.task != "answer":
 		return usagef("-task is %q, want classify or answer", f.task)
+	case f.task != "classify" && f.format != (LabelledFormat{}):
+		return usagef("-label-column, -text-column, -pair-column and -header are for -task classify")
+	case f.format.Header != "" && f.format.Header != "yes" && f.format.Header != "no":
+		return usagef("-header is %q, want yes or no", f.format.Header)
 	case f.study && f.task != "classify":
 		return usagef("-study is for -task classify")
 	case f.study && (f.freeze || f.scratch || f.out != ""):
@@ -232,7 +240,7 @@ func (c *call) readTask(f *tuneFlags, from *Model, t *Tokenizer) (*task, error) 
 }
 
 func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int) (*task, error) {
-	list, err := readInput(c, f.train, func(r io.Reader) ([]Labelled, error) { return ReadLabelled(r, strings.HasSuffix(f.train, ".csv")) })
+	list, found, err := c.readLabelled(f, f.train)
 	if err != nil {
 		return nil, err
 	}
@@ -241,9 +249,12 @@ func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 		return nil, wrap(f.train, err)
 	}
 	config.SetLabels(labels)
+	found += fmt.Sprintf(", %d labels: %s", len(labels), QuotedList(labels))
 	var heldOut []Labelled
 	if f.eval != "" {
-		heldOut, err = readInput(c, f.eval, func(r io.Reader) ([]Labelled, error) { return ReadLabelled(r, strings.HasSuffix(f.eval, ".csv")) })
+		var foundToo string
+		heldOut, foundToo, err = c.readLabelled(f, f.eval)
+		found += "\n" + foundToo
 	} else if !f.study {
 		list, heldOut = holdOut(c, list, f)
 	}
@@ -264,11 +275,23 @@ func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 	if task.test, err = cases(f.eval, heldOut); err != nil {
 		return nil, err
 	}
+	c.note("%s", found)
 	task.evaluate = func(m *Model) (float64, result) {
 		score := m.Confusion(task.test).ClassScore(labels)
 		return score.Accuracy, &score
 	}
 	return task, nil
+}
+
+// readLabelled reads a file of labelled sentences; found is what it has read as what.
+func (c *call) readLabelled(f *tuneFlags, name string) (list []Labelled, found string, err error) {
+	format := f.format
+	format.Kind = FormatOf(name)
+	list, err = readInput(c, name, func(r io.Reader) (list []Labelled, err error) {
+		list, found, err = format.Read(r)
+		return list, err
+	})
+	return list, fmt.Sprintf("%s: %s; %d rows", name, found, len(list)), err
 }
 
 func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limits) (*task, error) {

@@ -112,7 +112,11 @@ func tokenize(c *call) error {
 // that is needed grows with the longest word but not with the line. at is where in
 // its line a part begins. The last line need not end.
 func eachPart(r io.Reader, use func(part string, at int)) error {
-	in := bufio.NewReaderSize(r, 1<<16)
+	text, err := asUTF8(r)
+	if err != nil {
+		return wrap("standard input", err)
+	}
+	in := bufio.NewReaderSize(text, 1<<16)
 	var rest []byte // of the line, not used yet
 	at := 0
 	for {

@@ -60,39 +60,73 @@ func mustNotExist(name string) error {
 	return nil
 }
 
-// readFile calls read with what is in a file, decompressed where the name ends with .gz,
-// or, by the name of -, in standard input. An error names the file.
+// readFile calls read with the text that is in a file, decompressed where the name ends
+// with .gz, or, by the name of -, in standard input. An error names the file.
 func readFile(name string, stdin io.Reader, read func(io.Reader) error) error {
+	readText := func(r io.Reader) error {
+		text, err := asUTF8(r)
+		if err != nil {
+			return err
+		}
+		return read(text)
+	}
 	if name == "-" {
-		return wrap("standard input", read(stdin))
+		return wrap("standard input", readText(stdin))
 	}
 	f, err := os.Open(name)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
-	if !strings.HasSuffix(name, ".gz") {
-		return wrap(name, read(f))
+	if !strings.HasSuffix(strings.ToLower(name), ".gz") {
+		return wrap(name, readText(f))
 	}
 	decompressed, err := gzip.NewReader(f)
 	if err != nil {
 		return wrap(name, err)
 	}
-	return wrap(name, read(decompressed))
+	return wrap(name, readText(decompressed))
 }
 
 // eachFile calls read for a file as readFile does or, where name is a folder, for each
-// file in it and in the folders below.
+// file in it and in the folders below but those whose names begin with a dot.
 func eachFile(name string, stdin io.Reader, read func(io.Reader) error) error {
 	if name == "-" {
 		return readFile(name, stdin, read)
 	}
 	return filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || entry.IsDir() {
+		switch {
+		case err != nil:
 			return err
+		case path != name && isHidden(entry):
+			return skip(entry)
+		case entry.IsDir():
+			return nil
 		}
 		return readFile(path, stdin, read)
 	})
+}
+
+func isHidden(entry fs.DirEntry) bool { return strings.HasPrefix(entry.Name(), ".") }
+
+// skip passes a file or a whole folder over.
+func skip(entry fs.DirEntry) error {
+	if entry.IsDir() {
+		return fs.SkipDir
+	}
+	return nil
+}
+
+// hiddenFiles are the files and folders in a folder that eachFile passes over.
+func hiddenFiles(name string) (hidden []string) {
+	filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || path == name || !isHidden(entry) {
+			return nil
+		}
+		hidden = append(hidden, path)
+		return skip(entry)
+	})
+	return hidden
 }
 
 // maxJSON is the most that a file of settings may have.

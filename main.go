@@ -47,7 +47,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		if command.name != name {
 			continue
 		}
-		c := &call{command, flag.NewFlagSet(name, flag.ContinueOnError), args, stdin, stdout, stderr}
+		c := &call{command, flag.NewFlagSet(name, flag.ContinueOnError), args, stdin, stdout, stderr, false}
 		c.flags.SetOutput(io.Discard)
 		err := command.run(c)
 		var usage usageError
