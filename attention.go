@@ -257,7 +257,7 @@ func NewEncoderLayer(ps *Parameters, name string, c *Config, dropout func(rate *
 		attention:       newAttention(ps, name+"attention.self.", c, dropout(&c.AttentionDropout)),
 		attentionOutput: newOutput(ps, name+"attention.output.", c.HiddenSize, c, dropout(&c.HiddenDropout)),
 		intermediate:    NewLinear(ps, name+"intermediate.dense", c.HiddenSize, c.IntermediateSize),
-		activation:      NewActivation(),
+		activation:      NewActivation(c.HiddenAct),
 		output:          newOutput(ps, name+"output.", c.IntermediateSize, c, dropout(&c.HiddenDropout)),
 	}
 }

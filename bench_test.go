@@ -112,7 +112,7 @@ func BenchmarkKernel(b *testing.B) {
 	// How many of the slices of a case a kernel goes through.
 	traffic := map[string]int{
 		"add": 3, "mulAdd": 4, "scale": 2, "sum": 1, "dot": 2, "squares": 1, "maximum": 1, "expSum": 2,
-		"softmaxBackward": 3, "gelu": 2, "geluBackward": 3, "normalize": 5, "normalizeSums": 3,
+		"softmaxBackward": 3, "gelu": 2, "geluBackward": 3, "gated": 2, "gatedBackward": 3, "normalize": 5, "normalizeSums": 3,
 		"normalizeBackward": 4, "dropout": 2, "adamw": 7,
 	}
 	const n = 768

@@ -32,6 +32,7 @@
 //	tokenizer.go        1 words become tokens and ids: [CLS] A [SEP] B [SEP]
 //	text.go             1 files become documents and sentences
 //	vocabulary.go       1 where the pieces of words come from
+//	activations.go      2 functions that are not linear, by name
 //	config.go           2 the sizes of a model, and what it is for
 //	parameters.go       2 what is learnt, and the values from which it starts
 //	layers.go           2 the parts that everything is built from, forward and backward
@@ -161,7 +162,7 @@ func newMLMHead(ps *Parameters, c *Config, word *Param) *MLMHead {
 	const name = "cls.predictions."
 	return &MLMHead{
 		transform:  NewLinear(ps, name+"transform.dense", c.HiddenSize, c.HiddenSize),
-		activation: NewActivation(),
+		activation: NewActivation(c.HiddenAct),
 		norm:       NewLayerNorm(ps, name+"transform.LayerNorm", c.HiddenSize, c.Epsilon()),
 		decoder:    NewLinearOf(word, ps.Bias(name+"bias", c.VocabSize)),
 	}

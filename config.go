@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strconv"
 )
 
@@ -201,8 +203,8 @@ func (c *Config) Check() error {
 		return fmt.Errorf("hidden_size %d is not a multiple of num_attention_heads %d", c.HiddenSize, c.NumAttentionHeads)
 	case c.TypeVocabSize < 2:
 		return fmt.Errorf("type_vocab_size is %d, want 2 or more: a sentence is A or B", c.TypeVocabSize)
-	case c.HiddenAct != "gelu":
-		return fmt.Errorf("hidden_act is %q, want \"gelu\"", c.HiddenAct)
+	case ActivationFunctions[c.HiddenAct].Forward == nil:
+		return fmt.Errorf("hidden_act is %q, want one of %q", c.HiddenAct, slices.Sorted(maps.Keys(ActivationFunctions)))
 	}
 	return c.checkHead()
 }

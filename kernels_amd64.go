@@ -45,6 +45,12 @@ func geluAVX2(y, x []float32)
 func geluBackwardAVX2(dx, dy, x []float32)
 
 //go:noescape
+func gatedAVX2(y, x []float32, linear, cubic float32)
+
+//go:noescape
+func gatedBackwardAVX2(dx, dy, x []float32, linear, cubic, cubic3 float32)
+
+//go:noescape
 func normalizeAVX2(y, xhat, x, gain, bias []float32, mean, rstd float32)
 
 //go:noescape
@@ -120,6 +126,8 @@ func init() {
 		softmaxBackward:   softmaxBackwardAVX2,
 		gelu:              geluAVX2,
 		geluBackward:      geluBackwardAVX2,
+		gated:             gatedAVX2,
+		gatedBackward:     gatedBackwardAVX2,
 		normalize:         normalizeAVX2,
 		normalizeSums:     normalizeSumsAVX2,
 		normalizeBackward: normalizeBackwardAVX2,

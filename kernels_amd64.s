@@ -607,6 +607,70 @@ TEXT ·geluBackwardAVX2(SB), NOSPLIT, $0-72
 	VZEROUPPER
 	RET
 
+// LOGISTIC is B8 = σ(u), where u = x·(linear + cubic·x²), x is B2, and R11 points to linear and
+// cubic; it uses all from B0 on but B2 and B4.
+//
+//	e = exp(−|u|)                B0
+//	t = 1/(1 + e)                B6
+//	σ = x < 0 ? e·t : t          B8 (u has the sign of x)
+#define LOGISTIC                      \
+	BOTH(VMULPS, B2, B2, B0)          \
+	VBROADCASTSS 4(R11), Y12          \
+	VBROADCASTSS 0(R11), Y13          \
+	BOTH(VFMADD213PS, ONE(Y13), ONE(Y12), B0) \
+	BOTH(VMULPS, B2, B0, B0)          \
+	VBROADCASTSS CONSTANT(20), Y12    \
+	VXORPS       Y13, Y13, Y13        \
+	BOTH(VANDPS, B0, ONE(Y12), B0)    \
+	BOTH(VSUBPS, B0, ONE(Y13), B0)    \
+	EXP                               \
+	VBROADCASTSS CONSTANT(8), Y12     \
+	BOTH(VADDPS, B0, ONE(Y12), B6)    \
+	BOTH(VDIVPS, B6, ONE(Y12), B6)    \
+	BOTH(VMULPS, B0, B6, B8)          \
+	VXORPS       Y13, Y13, Y13        \
+	BOTH4(VCMPPS, ONE($1), ONE(Y13), B2, B10) \
+	BOTH4(VBLENDVPS, B10, B8, B6, B8)
+
+// func gatedAVX2(y, x []float32, linear, cubic float32)
+//	for i { y[i] = x[i]·σ(u[i]) }
+// y: DI, B0; x: SI, B2.
+#define GATED                         \
+	LOGISTIC                          \
+	BOTH(VMULPS, B8, B2, B0)
+
+TEXT ·gatedAVX2(SB), NOSPLIT, $0-56
+	MOVQ y_base+0(FP), DI
+	MOVQ x_base+24(FP), SI
+	LEAQ linear+48(FP), R11
+	EACH(y_len+8(FP), A, GATED, Y)
+	VZEROUPPER
+	RET
+
+// func gatedBackwardAVX2(dx, dy, x []float32, linear, cubic, cubic3 float32)
+//	for i { dx[i] = dy[i]·fma((1 − σ)·σ·x[i], linear + cubic3·x[i]², σ) }
+// dx: DI, B0; x: SI, B2; dy: DX, B4.
+#define GATEDBACKWARD                 \
+	LOGISTIC                          \
+	BOTH(VSUBPS, B8, ONE(Y12), B0)    \
+	BOTH(VMULPS, B8, B0, B0)          \
+	BOTH(VMULPS, B2, B0, B0)          \
+	BOTH(VMULPS, B2, B2, B6)          \
+	VBROADCASTSS 8(R11), Y12          \
+	VBROADCASTSS 0(R11), Y13          \
+	BOTH(VFMADD213PS, ONE(Y13), ONE(Y12), B6) \
+	BOTH(VFMADD231PS, B0, B6, B8)     \
+	BOTH(VMULPS, B8, B4, B0)
+
+TEXT ·gatedBackwardAVX2(SB), NOSPLIT, $0-84
+	MOVQ dx_base+0(FP), DI
+	MOVQ dy_base+24(FP), DX
+	MOVQ x_base+48(FP), SI
+	LEAQ linear+72(FP), R11
+	EACH(dx_len+8(FP), AB, GATEDBACKWARD, Y)
+	VZEROUPPER
+	RET
+
 // func normalizeAVX2(y, xhat, x, gain, bias []float32, mean, rstd float32)
 //	for i { xhat[i] = (x[i] − mean)·rstd; y[i] = fma(xhat[i], gain[i], bias[i]) }
 // x: SI, B2; gain: DX, B4; bias: R8, B6; mean: Y8; rstd: Y9; xhat: R9, B2; y: DI, B6.

@@ -243,6 +243,31 @@ func geluBackwardGo(dx, dy, x []float32) {
 	}
 }
 
+// logistic returns 1/(1 + e^(−u)), by way of e^(−|u|), which cannot overflow.
+func logistic(u float32) float32 {
+	e := exp(-float32(math.Abs(float64(u))))
+	t := 1 / (1 + e)
+	if u < 0 {
+		return e * t
+	}
+	return t
+}
+
+// gatedGo: y = x·σ(linear·x + cubic·x³), where both factors are ≥ 0.
+func gatedGo(y, x []float32, linear, cubic float32) {
+	for i, v := range x {
+		y[i] = v * logistic(fma(v*v, cubic, linear)*v)
+	}
+}
+
+// gatedBackwardGo: dx = dy·(σ + x·σ·(1 − σ)·(linear + cubic3·x²)), cubic3 being 3·cubic.
+func gatedBackwardGo(dx, dy, x []float32, linear, cubic, cubic3 float32) {
+	for i, v := range x {
+		s := logistic(fma(v*v, cubic, linear) * v)
+		dx[i] = dy[i] * fma(float32(float32((1-s)*s)*v), fma(v*v, cubic3, linear), s)
+	}
+}
+
 // normalizeGo: xhat = (x − mean)·rstd and y = xhat·gain + bias, a row of LayerNorm.
 func normalizeGo(y, xhat, x, gain, bias []float32, mean, rstd float32) {
 	for i, v := range x {
@@ -404,6 +429,8 @@ type kernelTable struct {
 	softmaxBackward    func(dp, p []float32, dot, scale float32)
 	gelu               func(y, x []float32)
 	geluBackward       func(dx, dy, x []float32)
+	gated              func(y, x []float32, linear, cubic float32)
+	gatedBackward      func(dx, dy, x []float32, linear, cubic, cubic3 float32)
 	normalize          func(y, xhat, x, gain, bias []float32, mean, rstd float32)
 	normalizeSums      func(dy, gain, xhat []float32) (sum, dot float32)
 	normalizeBackward  func(dx, dy, gain, xhat []float32, mean, dot, rstd float32)
@@ -430,6 +457,8 @@ var kernelTables = []kernelTable{{
 	softmaxBackward:   softmaxBackwardGo,
 	gelu:              geluGo,
 	geluBackward:      geluBackwardGo,
+	gated:             gatedGo,
+	gatedBackward:     gatedBackwardGo,
 	normalize:         normalizeGo,
 	normalizeSums:     normalizeSumsGo,
 	normalizeBackward: normalizeBackwardGo,

@@ -33,6 +33,14 @@ var kernelCases = []struct {
 		k.geluBackward(s[0], s[0], s[1])
 		return nil
 	}},
+	{"gated", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 {
+		k.gated(s[0], s[1], 1.6, 0.07)
+		return nil
+	}},
+	{"gatedBackward", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 {
+		k.gatedBackward(s[0], s[0], s[1], 1.6, 0.07, 0.21)
+		return nil
+	}},
 	{"normalize", func(k *kernelTable, s [][]float32, a, b, c float32) []float32 {
 		k.normalize(s[0], s[1], s[1], s[2], s[3], a, b)
 		return nil

@@ -264,7 +264,7 @@ func (d *Dropout) Apply(y, x []float32, first int) {
 // Activation is what makes a network more than one large matrix: a function of each
 // element that is not linear. BERT's is the GELU, y = x·Φ(x), where Φ is the cumulative
 // normal distribution: a ReLU with a round corner (Hendrycks and Gimpel 2016; "gelu" in
-// Hugging Face, the one with erf).
+// Hugging Face, the one with erf). activations.go has others.
 type Activation struct {
 	x, dy []float32
 	y     *Buffer
@@ -272,11 +272,11 @@ type Activation struct {
 	forward, backward func(lo, hi int)
 }
 
-// NewActivation makes a GELU.
-func NewActivation() *Activation {
-	l := &Activation{y: new(Buffer)}
-	l.forward = func(lo, hi int) { kernels.gelu(l.y.floats[lo:hi], l.x[lo:hi]) }
-	l.backward = func(lo, hi int) { kernels.geluBackward(l.dy[lo:hi], l.dy[lo:hi], l.x[lo:hi]) }
+// NewActivation makes the one that hidden_act of config.json names.
+func NewActivation(name string) *Activation {
+	l, f := &Activation{y: new(Buffer)}, ActivationFunctions[name]
+	l.forward = func(lo, hi int) { f.Forward(l.y.floats[lo:hi], l.x[lo:hi]) }
+	l.backward = func(lo, hi int) { f.Backward(l.dy[lo:hi], l.dy[lo:hi], l.x[lo:hi]) }
 	return l
 }
 
@@ -288,7 +288,8 @@ func (l *Activation) Forward(x []float32) []float32 {
 	return y
 }
 
-// Backward of y = x·Φ(x), where φ = Φ' is the normal density; it overwrites dy:
+// Backward of y = x·Φ(x), where φ = Φ' is the normal density (the others alike); it
+// overwrites dy:
 //
 //	dx = dy·(Φ(x) + x·φ(x))
 func (l *Activation) Backward(dy []float32) []float32 {

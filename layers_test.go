@@ -115,9 +115,11 @@ func TestBackwardsAreDerivatives(t *testing.T) {
 		func(dy []float32) [][]float32 { return one(norm.Backward(dy)) })
 	differences(t, "Output", named("output"), [][]float32{x, sub}, func() []float32 { return output.Forward(x, sub) },
 		func(dy []float32) [][]float32 { dx, dsub := output.Backward(dy); return [][]float32{dx, dsub} })
-	activation := NewActivation()
-	differences(t, "GELU", nil, [][]float32{x}, func() []float32 { return activation.Forward(x) },
-		func(dy []float32) [][]float32 { return one(activation.Backward(dy)) })
+	for name := range ActivationFunctions {
+		activation := NewActivation(name)
+		differences(t, name, nil, [][]float32{x}, func() []float32 { return activation.Forward(x) },
+			func(dy []float32) [][]float32 { return one(activation.Backward(dy)) })
+	}
 	tanh := func() []float32 { return TanhForward(append([]float32(nil), x...)) }
 	differences(t, "tanh", nil, [][]float32{x}, tanh, func(dy []float32) [][]float32 { return one(TanhBackward(dy, tanh())) })
 

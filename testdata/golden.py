@@ -1,9 +1,10 @@
 """Computes with PyTorch the numbers that the tests compare with, and writes beside itself
 
-  golden.*     of a small model and three examples the losses, the activations, the gradients,
-               and the weights after three steps of AdamW
-  heads.*      of the same model with each of two heads the logits, the loss and the gradients
-  losses.json  the loss of each step of a training
+  golden.*          of a small model and three examples the losses, the activations, the
+                    gradients, and the weights after three steps of AdamW
+  activations.json  each activation function, its derivative, and the losses of a model with it
+  heads.*           of the same model with each of two heads the logits, the loss and the gradients
+  losses.json       the loss of each step of a training
 
 The model is Hugging Face's BERT, with its names of tensors, without dropout. It pads the sequences
 to one length, which the Go program does not. In the folder above, run
@@ -33,7 +34,8 @@ import torch
 import torch.nn.functional as F
 
 FOLDER = pathlib.Path(__file__).parent
-ACTIVATIONS = {"gelu": F.gelu}  # by hidden_act
+ACTIVATIONS = {"gelu": F.gelu, "gelu_new": lambda x: F.gelu(x, approximate="tanh"),  # by hidden_act
+               "relu": F.relu, "silu": F.silu}
 
 V, H, I = 61, 24, 40
 CONFIG = {"vocab_size": V, "hidden_size": H, "num_hidden_layers": 2, "num_attention_heads": 3,
@@ -206,6 +208,19 @@ def make_golden():
         "torch": torch.__version__.split("+")[0]})
 
 
+def make_activations():
+    """Each function and its derivative, and the losses of a model that has it."""
+    meta = {"x": [i / 8 for i in range(-80, 81)]}
+    for name, function in ACTIVATIONS.items():
+        x = torch.tensor(meta["x"], dtype=torch.float64, requires_grad=True)
+        y = function(x)
+        dx, = torch.autograd.grad(y.sum(), x)
+        losses = Bert(CONFIG | {"hidden_act": name}, draw(MODEL, 7)).pretrain(EXAMPLES)
+        meta[name] = {"y": [round(v, 9) for v in y.tolist()], "dx": [round(v, 9) for v in dx.tolist()],
+                      "losses": [round(loss.item(), 10) for loss in losses]}
+    (FOLDER / "activations.json").write_text(json.dumps(meta) + "\n")
+
+
 def make_heads():
     bert = Bert(CONFIG, draw(MODEL, 7) | draw(HEADS, 8))
     tensors, meta = {"weights": draw(HEADS, 8)}, {"labels": LABELS, "spans": SPANS}
@@ -255,6 +270,7 @@ def read(path):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     make_golden()
+    make_activations()
     make_heads()
     if len(sys.argv) > 1:
         make_losses(pathlib.Path(sys.argv[1]))
