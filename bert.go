@@ -65,6 +65,8 @@
 //
 // The commands:
 //
+//	claim.go              a run has its folder for itself
+//	claim_unix.go         the lock for it
 //	command.go            what all commands share
 //	command_text.go       vocab, tokenize, examples
 //	diagnosis.go          what is wrong with a corpus

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -163,7 +164,16 @@ func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) {
 	m, t, fresh, err := LoadModel(dir)
 	c.noteFresh(dir, fresh)
 	c.noteRepeated(t)
-	return m, t, err
+	return m, t, checkpointsInstead(dir, err)
+}
+
+// checkpointsInstead is an error of reading a model folder, or one that says what there is
+// instead of a model.
+func checkpointsInstead(dir string, err error) error {
+	if found := CheckpointsIn(dir); errors.Is(err, os.ErrNotExist) && len(found) > 0 && !exists(filepath.Join(dir, configFile)) {
+		return fmt.Errorf("%s has no model yet, but checkpoints: %s is the newest, and a model folder like any other", dir, found[0])
+	}
+	return err
 }
 
 // commandsFor are the commands for each kind of model.
@@ -178,7 +188,7 @@ var commandsFor = map[string]string{
 func (c *call) loadFor(dir, wanted string, parts ...string) (*Model, *Tokenizer, error) {
 	m, t, fresh, err := LoadModel(dir)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, checkpointsInstead(dir, err)
 	}
 	if is := m.Config.Architecture(); is != wanted {
 		return nil, nil, fmt.Errorf("%s is a %s, which is for %s; this command wants a %s", dir, is, commandsFor[is], wanted)
@@ -441,7 +451,7 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 		case *model != "":
 			t, err := LoadTokenizer(*model)
 			c.noteRepeated(t)
-			return t, err
+			return t, checkpointsInstead(*model, err)
 		}
 		t, err := LoadVocabulary(*vocab, !*cased)
 		c.noteRepeated(t)

@@ -76,6 +76,11 @@ func demo(c *call) error {
 	if err := c.parse(0); err != nil {
 		return err
 	}
+	release, err := claim(*out)
+	if err != nil {
+		return err
+	}
+	defer release()
 	s, err := newStory(c.stdout)
 	if err != nil {
 		return err

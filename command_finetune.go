@@ -130,8 +130,16 @@ func finetune(c *call) error {
 		return err
 	}
 	if !f.study {
+		release, err := claim(f.out)
+		if err != nil {
+			return err
+		}
+		defer release()
 		if err := mustNotExist(filepath.Join(f.out, modelFile)); err != nil {
 			return err
+		}
+		if found := CheckpointsIn(f.out); len(found) > 0 {
+			return fmt.Errorf("%s has checkpoints of a training, such as %s: take another -out", f.out, found[0])
 		}
 	}
 	from, t, err := c.loadModel(f.model)
@@ -165,9 +173,6 @@ func finetune(c *call) error {
 
 // tune trains, saves the model and writes its score.
 func (c *call) tune(ctx context.Context, f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
-	if err := os.MkdirAll(f.out, 0o777); err != nil {
-		return err
-	}
 	metrics, err := os.Create(filepath.Join(f.out, metricsFile))
 	if err != nil {
 		return err

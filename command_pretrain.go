@@ -46,6 +46,13 @@ func pretrain(c *call) error {
 	if *saveEvery < 0 {
 		return usagef("-save-every is %d, want 0 or more", *saveEvery)
 	}
+	if !*plan {
+		release, err := claim(*out)
+		if err != nil {
+			return err
+		}
+		defer release()
+	}
 	k := &Checkpoints{dir: *out}
 	var from *Checkpoint
 	var err error
@@ -310,9 +317,6 @@ func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase boo
 // train trains, saves the model and says how it goes: in metrics.jsonl, on
 // standard error while a step follows the other, and by show for each report.
 func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Metrics)) error {
-	if err := os.MkdirAll(out, 0o777); err != nil {
-		return err
-	}
 	RemoveAside(out)
 	name := filepath.Join(out, metricsFile)
 	if err := KeepMetrics(name, trainer.state.Step); err != nil {

@@ -110,6 +110,7 @@ func embed(c *call) error {
 	if err == nil {
 		err = m.canTakePairs(*model)
 	}
+	err = checkpointsInstead(*model, err)
 	if err != nil {
 		return err
 	}

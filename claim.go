@@ -1,0 +1,57 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// The commands that write a model folder take it for themselves while they run: two runs that
+// write the same checkpoints would lose them both.
+
+// claimFile is the file in a folder that a run holds, with words that say who it is. What
+// counts is that it is locked, which ends with the process however that ends.
+const claimFile = ".claim"
+
+// lock locks a file for this process, unless another has it. Where the system has no such
+// locks (all have but Windows) it does nothing, and a second run is not noticed.
+var lock = func(*os.File) bool { return true }
+
+// claim makes a folder, and holds it until release is called, which takes the folder away
+// again if it was made here and is empty.
+func claim(dir string) (release func(), err error) {
+	made := !exists(dir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return nil, err
+	}
+	name := filepath.Join(dir, claimFile)
+	for {
+		f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o666)
+		if err != nil {
+			return nil, err
+		}
+		if !lock(f) {
+			who, _ := io.ReadAll(io.LimitReader(f, 200))
+			f.Close()
+			return nil, fmt.Errorf("%s is being written by another run (%s): wait for it, or take another -out", dir, strings.TrimSpace(string(who)))
+		}
+		// Whoever had it may have removed it between our two calls; then it is another file.
+		mine, err := f.Stat()
+		if there, errThere := os.Stat(name); err != nil || errThere != nil || !os.SameFile(mine, there) {
+			f.Close()
+			continue
+		}
+		f.Truncate(0)
+		fmt.Fprintf(f, "process %d, since %s\n", os.Getpid(), time.Now().Format("2006-01-02 15:04:05"))
+		return func() {
+			os.Remove(name) // before anybody else can hold it
+			f.Close()
+			if made {
+				os.Remove(dir)
+			}
+		}, nil
+	}
+}
