@@ -105,11 +105,11 @@ func QuotedList(labels []string) string {
 	return s
 }
 
-// Classify returns how probable each label is for each case: (S, C).
-func (m *Model) Classify(cases []Case) [][]float32 {
-	var all [][]float32
-	for i := range cases {
-		all = append(all, Softmax(slices.Clone(m.LogitsOf(&cases[i])), 1))
+// Classify returns how probable each label is for each sequence: (S, C).
+func (m *Model) Classify(b *Batch) (all [][]float32) {
+	m.NoDropout()
+	for logits := range slices.Chunk(m.head.Forward(m.Encode(b), b.Starts), len(m.Config.Labels())) {
+		all = append(all, Softmax(slices.Clone(logits), 1))
 	}
 	return all
 }
@@ -117,8 +117,16 @@ func (m *Model) Classify(cases []Case) [][]float32 {
 // Confusion is what the model takes for what.
 func (m *Model) Confusion(cases []Case) Confusion {
 	c := NewConfusion(len(m.Config.Labels()))
-	for i, p := range m.Classify(cases) {
-		c[cases[i].Labels[0]][argmax(p)]++
+	var b Batch
+	for len(cases) > 0 {
+		n := 0
+		for b.Reset(); n < len(cases) && len(b.Tokens) < PredictedTokens; n++ {
+			b.Add(cases[n].Tokens, cases[n].Segments)
+		}
+		for i, p := range m.Classify(&b) {
+			c[cases[i].Labels[0]][argmax(p)]++
+		}
+		cases = cases[n:]
 	}
 	return c
 }

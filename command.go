@@ -127,15 +127,22 @@ func readInput[T any](c *call, name string, parse func(io.Reader) (T, error)) (v
 }
 
 // eachInput calls use for the text of the arguments, a pair if there are two, or
-// for each line of standard input, where a tab parts the two of a pair.
-func (c *call) eachInput(use func(out io.Writer, a, b string) error) error {
+// for each line of standard input, where a tab parts the two of a pair. finish, which may be
+// nil, is called at the end and when somebody may be waiting for what has not come out yet.
+func (c *call) eachInput(use func(out io.Writer, a, b string) error, finish func(out io.Writer) error) error {
 	out := bufio.NewWriter(c.stdout)
+	end := func(err error) error {
+		if finish != nil {
+			err = errors.Join(err, finish(out))
+		}
+		return errors.Join(err, out.Flush())
+	}
 	switch len(c.args) {
 	case 2:
-		return errors.Join(use(out, c.args[0], c.args[1]), out.Flush())
+		return end(use(out, c.args[0], c.args[1]))
 	case 1:
 		a, b, _ := strings.Cut(c.args[0], "\t")
-		return errors.Join(use(out, a, b), out.Flush())
+		return end(use(out, a, b))
 	}
 	text, err := asUTF8(c.stdin)
 	if err != nil {
@@ -145,18 +152,42 @@ func (c *call) eachInput(use func(out io.Writer, a, b string) error) error {
 	for n := 1; ; n++ {
 		line, err := in.ReadString('\n')
 		if err != nil && err != io.EOF || line == "" {
-			return errors.Join(ignoreEOF(err), out.Flush())
+			return end(ignoreEOF(err))
 		}
 		a, b, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
 		if err := use(out, a, b); err != nil {
-			return errors.Join(out.Flush(), fmt.Errorf("standard input, line %d: %w", n, err))
+			return end(fmt.Errorf("standard input, line %d: %w", n, err))
 		}
-		if in.Buffered() == 0 { // whoever is waiting for the answer
-			if err := out.Flush(); err != nil {
+		if in.Buffered() == 0 {
+			if err := end(nil); err != nil {
 				return err
 			}
 		}
 	}
+}
+
+// eachBatch is eachInput for a model that takes many texts at a time. sequence makes of a
+// text what the model is given, and use gets the batches, in the order of the input.
+func (c *call) eachBatch(sequence func(a, b string) (ids, segments []int32, err error), use func(out io.Writer, b *Batch) error) error {
+	var batch Batch
+	batch.Reset()
+	finish := func(out io.Writer) error {
+		if len(batch.Starts) == 1 {
+			return nil
+		}
+		defer batch.Reset()
+		return use(out, &batch)
+	}
+	return c.eachInput(func(out io.Writer, a, b string) error {
+		ids, segments, err := sequence(a, b)
+		if err != nil {
+			return err
+		}
+		if batch.Add(ids, segments); len(batch.Tokens) >= PredictedTokens {
+			return finish(out)
+		}
+		return nil
+	}, finish)
 }
 
 // loadModel reads a model folder, and says what is not in it.

@@ -157,7 +157,7 @@ func (s *story) heads(a *Attention) {
 
 // explainGuesses is step 4: what the two heads of pre-training make of it.
 func (s *story) explainGuesses(ids, segments []int32) {
-	masks, pair := s.m.Fill(s.t, ids, segments, 5), slices.Contains(segments, 1)
+	masks, pair := s.m.Fill(s.t, BatchOf(ids, segments), 5)[0], slices.Contains(segments, 1)
 	if len(masks) == 0 && !pair {
 		s.say("\n4. There is nothing to guess: no [MASK], and no sentence B.")
 		return
@@ -168,6 +168,6 @@ func (s *story) explainGuesses(ids, segments []int32) {
 		guesses.print(s, "   ")
 	}
 	if pair {
-		s.say("\n   From [CLS] 0, whether B is the next sentence:\n\n   %s", verdict(s.m.IsNext(ids, segments)))
+		s.say("\n   From [CLS] 0, whether B is the next sentence:\n\n   %s", verdict(s.m.IsNext(BatchOf(ids, segments))[0]))
 	}
 }

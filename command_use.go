@@ -28,29 +28,33 @@ func fill(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.eachInput(func(out io.Writer, a, b string) error {
-		ids, segments, err := c.sequence(m, t, a, b)
-		if err != nil {
-			return err
-		}
-		masks := m.Fill(t, ids, segments, *best)
-		if len(masks) == 0 {
+	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) {
+		ids, segments, err = c.sequence(m, t, a, b)
+		if err == nil && !slices.Contains(ids, t.mask) {
+			err = errors.New("there is no [MASK] in the text")
 			if slices.Contains(slices.Concat(t.Encode(a), t.Encode(b)), t.mask) {
-				return errors.New("the [MASK] was cut off with the end of the text")
+				err = errors.New("the [MASK] was cut off with the end of the text")
 			}
-			return errors.New("there is no [MASK] in the text")
 		}
-		if *asJSON {
-			return json.NewEncoder(out).Encode(map[string]any{"tokens": t.Tokens(ids), "masks": masks})
-		}
-		if len(c.args) == 0 {
-			fmt.Fprintln(out, t.Text(ids))
-		}
-		for i, guesses := range masks {
-			if i > 0 {
-				fmt.Fprintln(out)
+		return ids, segments, err
+	}, func(out io.Writer, b *Batch) error {
+		for i, masks := range m.Fill(t, b, *best) {
+			ids := b.Tokens[b.Starts[i]:b.Starts[i+1]]
+			if *asJSON {
+				if err := json.NewEncoder(out).Encode(map[string]any{"tokens": t.Tokens(ids), "masks": masks}); err != nil {
+					return err
+				}
+				continue
 			}
-			guesses.print(out, "")
+			if len(c.args) == 0 {
+				fmt.Fprintln(out, t.Text(ids))
+			}
+			for k, guesses := range masks {
+				if k > 0 {
+					fmt.Fprintln(out)
+				}
+				guesses.print(out, "")
+			}
 		}
 		return nil
 	})
@@ -73,20 +77,23 @@ func next(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.eachInput(func(out io.Writer, a, b string) error {
+	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) {
 		if strings.TrimSpace(a) == "" || strings.TrimSpace(b) == "" {
-			return errors.New("want two sentences, neither of them empty (in a line, with a tab between them)")
+			return nil, nil, errors.New("want two sentences, neither of them empty (in a line, with a tab between them)")
 		}
-		ids, segments, err := c.sequence(m, t, a, b)
-		if err != nil {
-			return err
+		return c.sequence(m, t, a, b)
+	}, func(out io.Writer, b *Batch) (err error) {
+		for _, isNext := range m.IsNext(b) {
+			if *asJSON {
+				err = json.NewEncoder(out).Encode(map[string]any{"is_next": isNext, "not_next": 1 - isNext})
+			} else {
+				_, err = fmt.Fprintln(out, verdict(isNext))
+			}
+			if err != nil {
+				return err
+			}
 		}
-		isNext := m.IsNext(ids, segments)
-		if *asJSON {
-			return json.NewEncoder(out).Encode(map[string]any{"is_next": isNext, "not_next": 1 - isNext})
-		}
-		_, err = fmt.Fprintln(out, verdict(isNext))
-		return err
+		return nil
 	})
 }
 
@@ -125,12 +132,13 @@ func embed(c *call) error {
 	if *layer < 0 {
 		*layer += layers + 1
 	}
-	return c.eachInput(func(out io.Writer, a, b string) error {
-		ids, segments, err := c.sequence(m, t, a, b)
-		if err != nil {
-			return err
+	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
+		for _, e := range m.Embed(b, *layer) {
+			if err := json.NewEncoder(out).Encode(e); err != nil {
+				return err
+			}
 		}
-		return json.NewEncoder(out).Encode(m.Embed(ids, segments, *layer))
+		return nil
 	})
 }
 
@@ -145,29 +153,34 @@ func classify(c *call) error {
 		return err
 	}
 	labels := m.Config.Labels()
-	return c.eachInput(func(out io.Writer, a, b string) error {
-		ids, segments, err := c.sequence(m, t, a, b)
-		if err != nil {
-			return err
-		}
-		p := m.Classify([]Case{{Tokens: ids, Segments: segments}})[0]
-		best := argmax(p)
-		if *asJSON {
-			all := map[string]float32{}
-			for i, label := range labels {
-				all[label] = p[i]
-			}
-			return json.NewEncoder(out).Encode(map[string]any{"label": labels[best], "probability": p[best], "probabilities": all})
-		}
-		fmt.Fprintf(out, "%s\t%.1f%%", labels[best], 100*p[best])
-		for i, label := range labels {
-			if i != best {
-				fmt.Fprintf(out, "\t%s %.1f%%", label, 100*p[i])
+	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
+		for _, p := range m.Classify(b) {
+			if err := writeLabels(out, labels, p, *asJSON); err != nil {
+				return err
 			}
 		}
-		_, err = fmt.Fprintln(out)
-		return err
+		return nil
 	})
+}
+
+// writeLabels writes how probable each label is, the best first.
+func writeLabels(out io.Writer, labels []string, p []float32, asJSON bool) error {
+	best := argmax(p)
+	if asJSON {
+		all := map[string]float32{}
+		for i, label := range labels {
+			all[label] = p[i]
+		}
+		return json.NewEncoder(out).Encode(map[string]any{"label": labels[best], "probability": p[best], "probabilities": all})
+	}
+	fmt.Fprintf(out, "%s\t%.1f%%", labels[best], 100*p[best])
+	for i, label := range labels {
+		if i != best {
+			fmt.Fprintf(out, "\t%s %.1f%%", label, 100*p[i])
+		}
+	}
+	_, err := fmt.Fprintln(out)
+	return err
 }
 
 func answer(c *call) error {
@@ -217,5 +230,5 @@ func answer(c *call) error {
 		line := strings.Join(strings.Fields(answer.Text), " ")
 		_, err = fmt.Fprintf(out, "%s\t%d-%d\t%.1f%%\n", line, answer.Start, answer.End, 100*answer.Score)
 		return err
-	})
+	}, nil)
 }

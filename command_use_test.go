@@ -307,6 +307,36 @@ func narrow(t *testing.T, text string) {
 	}
 }
 
+// Many texts at once give, in their order, to the bit what each gives by itself; and what was
+// asked before a line that is wrong is answered.
+func TestManyAtOnce(t *testing.T) {
+	folder, _ := trained(t)
+	classifier, _, _ := tuned(t, folder)
+	var texts []string
+	for i := range 150 {
+		texts = append(texts, strings.Repeat("The [MASK] is warm. ", i%7+1)+"\tNora bakes "+strings.Repeat("bread ", i%5+1))
+	}
+	for _, args := range [][]string{
+		{"fill", "-model", folder, "-json"}, {"next", "-model", folder, "-json"}, {"embed", "-model", folder},
+		{"embed", "-model", folder, "-layer", "0"}, {"classify", "-model", classifier, "-json"}, {"classify", "-model", classifier},
+	} {
+		want := ""
+		for _, text := range texts[:40] { // by then all lengths have come up
+			_, stdout, stderr := runHere("", append(args[:len(args):len(args)], text)...)
+			equal(t, stderr, "")
+			want += stdout
+		}
+		status, stdout, stderr := runHere(strings.Join(texts, "\n"), args...)
+		equal(t, status, exitDone, stderr)
+		equal(t, strings.Count(stdout, "\n"), len(texts))
+		equal(t, strings.HasPrefix(stdout, want), true, args[0])
+		status, stdout, stderr = runHere(strings.Join(texts[:40], "\n")+"\n\n"+texts[0], args...)
+		equal(t, status, exitFailed)
+		equal(t, stdout, want)
+		equal(t, strings.Contains(stderr, "standard input, line 41: "), true, stderr)
+	}
+}
+
 // explain takes any model, and text that is too long or has words as long as lines.
 func TestExplainAnything(t *testing.T) {
 	folder, _ := trained(t)

@@ -21,7 +21,7 @@ func TestPredictions(t *testing.T) {
 	mlm, nsp = slices.Clone(mlm), slices.Clone(nsp)
 	v := m.Config.VocabSize
 
-	all := m.Fill(tokenizer, ids, segments, 3)
+	all := m.Fill(tokenizer, BatchOf(ids, segments), 3)[0]
 	equal(t, len(all), 2)
 	for k, g := range all {
 		equal(t, g.Position, []int{2, 5}[k])
@@ -42,10 +42,10 @@ func TestPredictions(t *testing.T) {
 			}
 		}
 	}
-	if got, want := float64(m.IsNext(ids, segments)), 1/(1+math.Exp(float64(nsp[1]-nsp[0]))); math.Abs(got-want) > 1e-6 {
+	if got, want := float64(m.IsNext(BatchOf(ids, segments))[0]), 1/(1+math.Exp(float64(nsp[1]-nsp[0]))); math.Abs(got-want) > 1e-6 {
 		t.Errorf("B follows A with probability %v, want the softmax %v", got, want)
 	}
-	e := m.Embed(ids, segments, 1)
+	e := m.Embed(BatchOf(ids, segments), 1)[0]
 	m.EncodeOne(ids, segments)
 	for i, got := range e.Mean {
 		want := 0.0

@@ -62,12 +62,12 @@ func (s *story) columns(names []string, rows ...[]string) {
 // fill are the best tokens for the [MASK] of a text.
 func (s *story) fill(text string, n int) []Guess {
 	ids, segments := s.t.Pair(s.t.Encode(text), nil)
-	return s.m.Fill(s.t, ids, segments, n)[0].Best
+	return s.m.Fill(s.t, BatchOf(ids, segments), n)[0][0].Best
 }
 
 // next is how probable it is that b follows a.
 func (s *story) next(a, b string) float32 {
-	return s.m.IsNext(s.t.Pair(s.t.Encode(a), s.t.Encode(b)))
+	return s.m.IsNext(BatchOf(s.t.Pair(s.t.Encode(a), s.t.Encode(b))))[0]
 }
 
 // token is a token of the sequence, cut to most characters.
