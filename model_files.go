@@ -150,8 +150,10 @@ func loadParameters(files *WeightFiles, config Config) (m *Model, fresh []string
 		}
 	}
 	m.Allocate()
-	if len(fresh) > 0 {
-		m.Initialize(freshSeed, float32(config.InitializerRange))
+	for i := range m.List {
+		if found[i] == nil {
+			m.InitializeOne(i, freshSeed, float32(config.InitializerRange))
+		}
 	}
 	if err = ReadTensors(m.List, found); err == nil && m.mlm != nil {
 		err = files.CheckDecoder(m.embeddings.Word)

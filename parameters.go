@@ -72,16 +72,21 @@ func (ps *Parameters) Allocate() {
 // BERT), gains 1, biases 0.
 func (ps *Parameters) Initialize(seed uint64, sigma float32) {
 	parallel(len(ps.List), 1, func(lo, hi int) {
-		for i, p := range ps.List[lo:hi] {
-			r := random(seed, forWeights, uint64(lo+i))
-			for j := range p.Value {
-				p.Value[j] = p.Fill
-				if len(p.Shape) == 2 {
-					p.Value[j] = sigma * truncatedNormal(r)
-				}
-			}
+		for i := lo; i < hi; i++ {
+			ps.InitializeOne(i, seed, sigma)
 		}
 	})
+}
+
+// InitializeOne does so with parameter i alone.
+func (ps *Parameters) InitializeOne(i int, seed uint64, sigma float32) {
+	p, r := ps.List[i], random(seed, forWeights, uint64(i))
+	for j := range p.Value {
+		p.Value[j] = p.Fill
+		if len(p.Shape) == 2 {
+			p.Value[j] = sigma * truncatedNormal(r)
+		}
+	}
 }
 
 // truncatedNormal draws from the part of the normal distribution between −2 and
