@@ -1,3 +1,5 @@
+//go:build linux || darwin || freebsd || netbsd || openbsd || dragonfly
+
 package main
 
 import (
@@ -7,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -15,9 +16,6 @@ import (
 
 // A folder that is claimed is refused to others until it is released, and nothing is left.
 func TestClaim(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there are no locks for it")
-	}
 	dir := filepath.Join(t.TempDir(), "run")
 	release, err := claim(dir)
 	check(t, err)
@@ -40,9 +38,6 @@ func TestClaim(t *testing.T) {
 // is that of an undisturbed run; what they are told is who has the folder. A run that was
 // killed is in nobody's way, and where it has left checkpoints alone they are named.
 func TestTwoRuns(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("there are no locks for it")
-	}
 	dir := t.TempDir()
 	once, twice := filepath.Join(dir, "once"), filepath.Join(dir, "twice")
 	args := func(out string, more ...string) []string {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,70 @@ import (
 // pre-trained one, classify and answer with a fine-tuned one. Each takes its text
 // from the arguments or, without any, from the lines of standard input, and writes
 // a result for each, with -json an object a line.
+
+// eachInput calls use for the text of the arguments, a pair if there are two, or
+// for each line of standard input, where a tab parts the two of a pair. finish, which may be
+// nil, is called at the end and when somebody may be waiting for what has not come out yet.
+func (c *call) eachInput(use func(out io.Writer, a, b string) error, finish func(out io.Writer) error) error {
+	out := bufio.NewWriter(c.stdout)
+	end := func(err error) error {
+		if finish != nil {
+			err = errors.Join(err, finish(out))
+		}
+		return errors.Join(err, out.Flush())
+	}
+	switch len(c.args) {
+	case 2:
+		return end(use(out, c.args[0], c.args[1]))
+	case 1:
+		a, b, _ := strings.Cut(c.args[0], "\t")
+		return end(use(out, a, b))
+	}
+	text, err := asUTF8(c.stdin)
+	if err != nil {
+		return wrap("standard input", err)
+	}
+	in := bufio.NewReader(text)
+	for n := 1; ; n++ {
+		line, err := in.ReadString('\n')
+		if err != nil && err != io.EOF || line == "" {
+			return end(ignoreEOF(err))
+		}
+		a, b, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
+		if err := use(out, a, b); err != nil {
+			return end(fmt.Errorf("standard input, line %d: %w", n, err))
+		}
+		if in.Buffered() == 0 {
+			if err := end(nil); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// eachBatch is eachInput for a model that takes many texts at a time. sequence makes of a
+// text what the model is given, and use gets the batches, in the order of the input.
+func (c *call) eachBatch(sequence func(a, b string) (ids, segments []int32, err error), use func(out io.Writer, b *Batch) error) error {
+	var batch Batch
+	batch.Reset()
+	finish := func(out io.Writer) error {
+		if len(batch.Starts) == 1 {
+			return nil
+		}
+		defer batch.Reset()
+		return use(out, &batch)
+	}
+	return c.eachInput(func(out io.Writer, a, b string) error {
+		ids, segments, err := sequence(a, b)
+		if err != nil {
+			return err
+		}
+		if batch.Add(ids, segments); len(batch.Tokens) >= PredictedTokens {
+			return finish(out)
+		}
+		return nil
+	}, finish)
+}
 
 func fill(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")

@@ -547,6 +547,12 @@ TEXT ·softmaxBackwardAVX2(SB), NOSPLIT, $0-56
 	VZEROUPPER
 	RET
 
+// SIDE is B8 = x < 0 ? B8 : B6, where x is B2; it uses B10 and Y13.
+#define SIDE                          \
+	VXORPS       Y13, Y13, Y13        \
+	BOTH4(VCMPPS, ONE($1), ONE(Y13), B2, B10) \
+	BOTH4(VBLENDVPS, B10, B8, B6, B8)
+
 // NORMAL makes of x in B2 the normal distribution at x in B8 and e = e^(−x²/2) in
 // B0; it uses B6, B10, Y12 and Y13.
 //
@@ -572,9 +578,7 @@ TEXT ·softmaxBackwardAVX2(SB), NOSPLIT, $0-56
 	BOTH(VMULPS, B6, B8, B8)          \
 	BOTH(VMULPS, B0, B8, B8)          \
 	BOTH(VSUBPS, B8, ONE(Y12), B6)    \
-	VXORPS       Y13, Y13, Y13        \
-	BOTH4(VCMPPS, ONE($1), ONE(Y13), B2, B10) \
-	BOTH4(VBLENDVPS, B10, B8, B6, B8)
+	SIDE
 
 // func geluAVX2(y, x []float32)
 //	for i { y[i] = x[i]·Φ(x[i]) }
@@ -628,9 +632,7 @@ TEXT ·geluBackwardAVX2(SB), NOSPLIT, $0-72
 	BOTH(VADDPS, B0, ONE(Y12), B6)    \
 	BOTH(VDIVPS, B6, ONE(Y12), B6)    \
 	BOTH(VMULPS, B0, B6, B8)          \
-	VXORPS       Y13, Y13, Y13        \
-	BOTH4(VCMPPS, ONE($1), ONE(Y13), B2, B10) \
-	BOTH4(VBLENDVPS, B10, B8, B6, B8)
+	SIDE
 
 // func gatedAVX2(y, x []float32, linear, cubic float32)
 //	for i { y[i] = x[i]·σ(u[i]) }

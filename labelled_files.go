@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -162,15 +163,8 @@ func (f LabelledFormat) hasHeader(rows []row) (bool, error) {
 			numbers = numbers && isNumber(row.fields[at.label])
 		}
 	}
-	single := func() bool {
-		for _, n := range counts {
-			if n == 1 {
-				return true
-			}
-		}
-		return false
-	}
-	if label := first.fields[at.label]; counts[label] == 0 && len(counts) > 0 && (numbers && !isNumber(label) || len(counts) > 1 && !single()) {
+	label, single := first.fields[at.label], slices.Contains(slices.Collect(maps.Values(counts)), 1)
+	if counts[label] == 0 && len(counts) > 0 && (numbers && !isNumber(label) || len(counts) > 1 && !single) {
 		return false, fmt.Errorf("line 1: the label %q comes up in no other line. Is it the name of a column? Say -header yes, or -header no", label)
 	}
 	return false, nil
@@ -226,7 +220,7 @@ func (f LabelledFormat) columns(names []string, width int, rows []row) (at colum
 		return columns{label: 1, text: 3, pair: -1}, nil
 	}
 	if at.label < 0 {
-		if at.label, err = f.labelColumn(names, width, at.text); err != nil {
+		if at.label, err = labelColumn(names, width, at.text); err != nil {
 			return at, err
 		}
 	}
@@ -254,8 +248,8 @@ func (f LabelledFormat) columns(names []string, width int, rows []row) (at colum
 	return at, nil
 }
 
-// labelColumn finds the column of the label.
-func (f LabelledFormat) labelColumn(names []string, width, text int) (int, error) {
+// labelColumn finds the column of the label; text is that of the sentence if it is given.
+func labelColumn(names []string, width, text int) (int, error) {
 	for _, name := range knownLabels {
 		if i := slices.Index(columnNames(names), name); i >= 0 {
 			return i, nil
