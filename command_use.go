@@ -253,7 +253,7 @@ func answer(c *call) error {
 	file := c.flags.String("context", "", "`FILE` with the text that has the answer, or - for standard input")
 	limits := c.limitFlags()
 	threshold := c.flags.Float64("threshold", 0, "how much better than every answer \"no answer\" has to be")
-	asJSON := c.flags.Bool("json", false, "write a JSON object for each question")
+	asJSON := c.flags.Bool("json", false, "write a JSON object for each question; its score is the share among all answers (in Hugging Face it is p(start)·p(end))")
 	if err := c.parseUpTo(1, "model", "context"); err != nil {
 		return err
 	}
