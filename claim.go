@@ -16,8 +16,8 @@ import (
 // counts is that it is locked, which ends with the process however that ends.
 const claimFile = ".claim"
 
-// lock locks a file for this process, unless another has it. Where the system has no such
-// locks (all have but Windows) it does nothing, and a second run is not noticed.
+// lock locks a file for this process, unless another has it. Where there are no
+// such locks (Linux, macOS and the BSDs have them) a second run is not noticed.
 var lock = func(*os.File) bool { return true }
 
 // claim makes a folder, and holds it until release is called, which takes the folder away

@@ -8,5 +8,8 @@ import (
 )
 
 func init() {
-	lock = func(f *os.File) bool { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) == nil }
+	lock = func(f *os.File) bool {
+		// Any other error is that the file system has no locks.
+		return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) != syscall.EWOULDBLOCK
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,7 +47,7 @@ var (
 		{"question", "passage"}, {"query", "passage"}, {"text_a", "text_b"}, {"text1", "text2"}, {"sentence_a", "sentence_b"},
 	}
 	knownTexts = []string{"text", "sentence", "review", "content", "comment", "tweet", "message", "utterance", "question", "query"}
-	rowNumbers = []string{"", "idx", "id", "index", "unnamed: 0", "guid", "uid"} // of rows
+	rowNumbers = []string{"", "idx", "id", "index", "unnamed: 0", "guid", "uid"}
 )
 
 const wantLabelled = "want a label and one or two sentences, such as label<TAB>sentence"
@@ -71,14 +72,11 @@ func (f LabelledFormat) Read(r io.Reader) (list []Labelled, found string, err er
 		return nil, "", errors.New("there is no labelled sentence in it, " + wantLabelled)
 	}
 	var names []string
+	width, passed := len(rows[0].fields), 0
 	if header, err := f.hasHeader(rows); err != nil {
 		return nil, "", err
 	} else if header {
 		names, rows = rows[0].fields, rows[1:]
-	}
-	width, passed := len(names), 0
-	if names == nil {
-		width = len(rows[0].fields)
 	}
 	at, err := f.columns(names, width, rows)
 	if err != nil {
@@ -155,8 +153,7 @@ func (f LabelledFormat) hasHeader(rows []row) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	counts := map[string]int{}
-	numbers := true
+	counts, numbers := map[string]int{}, true
 	for _, row := range rows[1:] {
 		if at.label < len(row.fields) {
 			counts[row.fields[at.label]]++
@@ -216,21 +213,25 @@ func (f LabelledFormat) columns(names []string, width int, rows []row) (at colum
 			return at, fmt.Errorf("%s is %q, but %s", given.flag, given.name, described(names, width))
 		}
 	}
+	if l, t, p := at.label, at.text, at.pair; l >= 0 && (l == t || l == p) || t >= 0 && t == p {
+		return at, errors.New("-label-column, -text-column and -pair-column name one column twice")
+	}
 	if isCoLA(names, rows) && at == (columns{-1, -1, -1}) {
 		return columns{label: 1, text: 3, pair: -1}, nil
 	}
 	if at.label < 0 {
-		if at.label, err = labelColumn(names, width, at.text); err != nil {
+		if at.label, err = labelColumn(names, width, at); err != nil {
 			return at, err
 		}
 	}
 	if at.text >= 0 {
 		return at, nil
 	}
+	ask := fmt.Errorf("%s: name the sentence with -text-column, and a second one with -pair-column", described(names, width))
 	texts, ok := textColumns(columnNames(names))
 	if !ok || slices.Contains(texts, at.label) {
 		if len(texts) > 1 {
-			return at, fmt.Errorf("%s: name the sentence with -text-column, and a second one with -pair-column", described(names, width))
+			return at, ask
 		}
 		texts = nil
 		for i := range width {
@@ -239,7 +240,7 @@ func (f LabelledFormat) columns(names []string, width int, rows []row) (at colum
 			}
 		}
 		if len(texts) != 1 && (len(texts) != 2 || at.pair >= 0) || slices.ContainsFunc(texts, func(i int) bool { return allNumbers(rows, i) }) {
-			return at, fmt.Errorf("%s: name the sentence with -text-column, and a second one with -pair-column", described(names, width))
+			return at, ask
 		}
 	}
 	if at.text = texts[0]; at.pair < 0 && len(texts) == 2 {
@@ -248,20 +249,23 @@ func (f LabelledFormat) columns(names []string, width int, rows []row) (at colum
 	return at, nil
 }
 
-// labelColumn finds the column of the label; text is that of the sentence if it is given.
-func labelColumn(names []string, width, text int) (int, error) {
+// labelColumn finds the column of the label, which is none of those that are given.
+func labelColumn(names []string, width int, given columns) (int, error) {
+	free := func(i int) bool { return i != given.text && i != given.pair }
 	for _, name := range knownLabels {
-		if i := slices.Index(columnNames(names), name); i >= 0 {
+		if i := slices.Index(columnNames(names), name); i >= 0 && free(i) {
 			return i, nil
 		}
 	}
 	if names != nil || width < 2 {
 		return -1, fmt.Errorf("%s: name the label's with -label-column", described(names, width))
 	}
-	if text == 0 {
-		return 1, nil
+	for i := range width {
+		if free(i) {
+			return i, nil
+		}
 	}
-	return 0, nil
+	return -1, fmt.Errorf("%s, and no other for the label", described(names, width))
 }
 
 // isCoLA tells whether rows are as in GLUE's CoLA: source, label, * or nothing, sentence.
@@ -287,7 +291,7 @@ func described(names []string, width int) string {
 	if names == nil {
 		return fmt.Sprintf("line 1 has %d fields", width)
 	}
-	return fmt.Sprintf("the columns are %s", QuotedList(names))
+	return "the columns are " + QuotedList(names)
 }
 
 // nested stands for a list or an object in a field of JSON.
@@ -338,14 +342,18 @@ func (at columns) String(names []string, width int) string {
 // checkLabelled refuses numbers to be learnt and, where the label's column was guessed, what
 // does not look like labels.
 func checkLabelled(list []Labelled, guessed bool) error {
-	labels, sentences, fractions := map[string]bool{}, map[string]bool{}, true
-	for _, l := range list {
+	labels, sentences, numbers, fraction := map[string]bool{}, map[string]bool{}, true, (*Labelled)(nil)
+	for i := range list {
+		l := &list[i]
 		labels[l.Label], sentences[l.A] = true, true
 		number, err := strconv.ParseFloat(l.Label, 64)
-		fractions = fractions && err == nil
-		if fractions && number != float64(int64(number)) {
-			return fmt.Errorf("line %d: the label is %s. Numbers with fractions are no labels to choose from, and to learn numbers is no task here", l.Line, l.Label)
+		numbers = numbers && err == nil && finite(number)
+		if number != math.Trunc(number) && fraction == nil {
+			fraction = l
 		}
+	}
+	if numbers && fraction != nil {
+		return fmt.Errorf("line %d: the label is %s. Numbers with fractions are no labels to choose from, and to learn numbers is no task here", fraction.Line, fraction.Label)
 	}
 	if n := len(list); guessed && n > 2 && len(labels) == n && (2*len(sentences) <= n || n > 20) {
 		return errors.New("each line has another label: is the label in another column? Name it with -label-column")
@@ -390,9 +398,9 @@ func csvRows(r io.Reader) func() (row, error) {
 // jsonRows is the same for JSON objects, one after the other or in a list. The first row
 // has the names, which are those of the first object; line is the number of the object.
 func jsonRows(in *bufio.Reader) func() (row, error) {
-	decoder, names, first := json.NewDecoder(in), []string(nil), []string(nil)
+	decoder, line := json.NewDecoder(in), 0
+	var names, first []string
 	decoder.UseNumber()
-	line := 0
 	return func() (row, error) {
 		if first != nil {
 			defer func() { first = nil }()

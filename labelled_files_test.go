@@ -94,7 +94,9 @@ func TestPublishedLayouts(t *testing.T) {
 		{LabelledFormat{"csv", "", "", "", ""}, "title,text,length,label\nx,a fish swims,12,sea\n", "[{sea a fish swims  2}]", "not read: 2 more"},
 		{LabelledFormat{"csv", "topic", "remark", "", ""}, "topic,remark,when\nsea,a fish swims,12\n", "[{sea a fish swims  2}]", `label: column 1 "topic", sentence: column 2 "remark"`},
 		{LabelledFormat{"", "2", "", "", "no"}, "a fish swims\tsea\nbread\thome\n", "[{sea a fish swims  1} {home bread  2}]", "label: column 2, sentence: column 1"},
+		{LabelledFormat{"", "", "1", "2", "no"}, "a\tb\tsea\n", "[{sea a b 1}]", "label: column 3"},
 		{LabelledFormat{"", "2", "1", "3", "yes"}, "x\ty\tz\na\tsea\tb\n", "[{sea a b 2}]", "second sentence: column 3"},
+		{LabelledFormat{}, "3.5\ta\nnan\tb\n", "[{3.5 a  1} {nan b  2}]", ""}, // words, not numbers to be learnt
 		{LabelledFormat{Header: "no"}, "label\ttext\nsea\ta\n", "[{label text  1} {sea a  2}]", ""},
 		{LabelledFormat{Kind: "json"}, `{"text": "a", "label": 1, "x": [1]}` + "\n" + `{"label": true, "text": "b"}`, "[{1 a  1} {true b  2}]", "not read: 1 more"},
 		{LabelledFormat{Kind: "json"}, `[{"premise": "a", "hypothesis": "b", "label": "x"}]`, "[{x a b 1}]", "second sentence"},
@@ -121,6 +123,8 @@ func TestColumnsAreAskedFor(t *testing.T) {
 		{LabelledFormat{}, "label\ttext\treview\nsea\ta\tb\n", "name the sentence with -text-column"},
 		{LabelledFormat{}, "a b\tsea\nc d\tsea\ne f\thome\ng h\thome\n", "each line has another label"},
 		{LabelledFormat{Text: "what"}, "label\ttext\nsea\ta\n", `-text-column is "what", but the columns are "label" "text"`},
+		{LabelledFormat{Label: "1", Text: "1"}, "sea\ta\n", "name one column twice"},
+		{LabelledFormat{Text: "1", Pair: "2"}, "a\tb\n", "line 1 has 2 fields, and no other for the label"},
 		{LabelledFormat{Label: "3"}, "sea\ta\n", `-label-column is "3", but line 1 has 2 fields`},
 		{LabelledFormat{}, "label\ttext\n3.8\ta\n4\tb\n", "line 2: the label is 3.8. Numbers with fractions"},
 		{LabelledFormat{}, "label\ttext\nsea\tcaf\xe9\n", `line 2: field 2, "caf\xe9", is not UTF-8`},

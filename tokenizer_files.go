@@ -183,7 +183,10 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := addedTokens(dir, &settings, file)
+	added, err := addedTokens(configName, &settings, file)
+	if err == nil {
+		err = readAddedTokens(filepath.Join(dir, "added_tokens.json"), added)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -246,7 +249,7 @@ func (t *Tokenizer) add(added map[int32]AddedToken) error {
 		if token.Normalized {
 			plain, _ := t.NormalizeAll(token.Content)
 			t.keptWhole = append(t.keptWhole, plain)
-			t.ids[plain] = id
+			t.ids[plain], t.ids[token.Content] = id, id
 		} else {
 			t.kept = append(t.kept, token.Content)
 		}
@@ -254,8 +257,9 @@ func (t *Tokenizer) add(added map[int32]AddedToken) error {
 	return nil
 }
 
-// addedTokens are the added tokens by their ids, of the three files that may have them.
-func addedTokens(dir string, settings *tokenizerSettings, file *TokenizerJSON) (map[int32]AddedToken, error) {
+// addedTokens are the added tokens by their ids, of tokenizer.json and of
+// tokenizer_config.json, whose name is configName.
+func addedTokens(configName string, settings *tokenizerSettings, file *TokenizerJSON) (map[int32]AddedToken, error) {
 	added := map[int32]AddedToken{}
 	if file != nil {
 		for _, token := range file.Added {
@@ -265,17 +269,22 @@ func addedTokens(dir string, settings *tokenizerSettings, file *TokenizerJSON) (
 	for number, token := range settings.Decoder {
 		id, err := strconv.ParseInt(number, 10, 32)
 		if err != nil || id < 0 {
-			return nil, fmt.Errorf("%s: added_tokens_decoder has %q, want an id", filepath.Join(dir, tokenizerConfigFile), number)
+			return nil, fmt.Errorf("%s: added_tokens_decoder has %q, want an id", configName, number)
 		}
 		if before, ok := added[int32(id)]; ok && before.Content != token.Content {
-			return nil, fmt.Errorf("%s: the added token %d is %q, but %q in %s", filepath.Join(dir, tokenizerConfigFile), id, token.Content, before.Content, tokenizerFile)
+			return nil, fmt.Errorf("%s: the added token %d is %q, but %q in %s", configName, id, token.Content, before.Content, tokenizerFile)
 		}
 		added[int32(id)] = token
 	}
-	name := filepath.Join(dir, "added_tokens.json") // of older versions: content and id
+	return added, nil
+}
+
+// readAddedTokens adds those of added_tokens.json, if there is one. Older versions wrote it:
+// contents and their ids.
+func readAddedTokens(name string, added map[int32]AddedToken) error {
 	data, err := readSmall(name)
 	if errors.Is(err, os.ErrNotExist) {
-		return added, nil
+		return nil
 	}
 	var ids map[string]int32
 	if err == nil {
@@ -285,10 +294,10 @@ func addedTokens(dir string, settings *tokenizerSettings, file *TokenizerJSON) (
 		if before, ok := added[id]; !ok {
 			added[id] = AddedToken{Content: content, Normalized: true}
 		} else if before.Content != content {
-			return nil, fmt.Errorf("%s: %q is %d, which is %q elsewhere", name, content, id, before.Content)
+			return fmt.Errorf("%s: %q is %d, which is %q elsewhere", name, content, id, before.Content)
 		}
 	}
-	return added, err
+	return err
 }
 
 // LoadVocabulary reads a vocabulary file: a vocab.txt or a tokenizer.json, which has its
@@ -303,7 +312,10 @@ func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
 		if err != nil {
 			return nil, wrap(name, err)
 		}
-		added, _ := addedTokens("", &tokenizerSettings{}, file)
+		added, err := addedTokens(name, &tokenizerSettings{}, file)
+		if err != nil {
+			return nil, err
+		}
 		return tokenizerOf(name, words, &tokenizerSettings{}, file, added)
 	}
 	words, err := loadWords(name)
@@ -331,7 +343,7 @@ func TokenizerFiles(t *Tokenizer, positions int) []savedFile {
 	var additional []string
 	all, decoder := []NumberedToken{}, map[int32]AddedToken{}
 	for _, token := range slices.Concat(SpecialsAsAdded(), t.added) {
-		id := int32(slices.Index(t.Vocabulary, token.Content))
+		id := t.ids[token.Content]
 		all, decoder[id] = append(all, NumberedToken{id, token}), token
 		if token.Special && !slices.Contains(specialTokens, token.Content) {
 			additional = append(additional, token.Content)

@@ -20,7 +20,7 @@ type TokenizerJSON struct {
 	Added         []NumberedToken `json:"added_tokens"`
 	Normalizer    Normalizer      `json:"normalizer"`
 	PreTokenizer  Typed           `json:"pre_tokenizer"`
-	PostProcessor any             `json:"post_processor"`
+	PostProcessor map[string]any  `json:"post_processor"`
 	Decoder       any             `json:"decoder"`
 	Model         WordPiece       `json:"model"`
 }
@@ -69,6 +69,9 @@ func (f *TokenizerJSON) check() error {
 		return errors.New("the normalizer's clean_text is false, want true")
 	case f.PreTokenizer.Type != "BertPreTokenizer":
 		return fmt.Errorf("the pre_tokenizer is %q, want \"BertPreTokenizer\"", f.PreTokenizer.Type)
+	}
+	if kind := f.PostProcessor["type"]; kind != nil && kind != "TemplateProcessing" && kind != "BertProcessing" {
+		return fmt.Errorf("the post_processor is %q, want one that makes [CLS] A [SEP] B [SEP]", kind)
 	}
 	return nil
 }
@@ -128,7 +131,7 @@ func SpecialsAsAdded() (list []AddedToken) {
 }
 
 // PairTemplate is [CLS] A [SEP] B [SEP] in the words of tokenizer.json.
-func PairTemplate(t *Tokenizer) any {
+func PairTemplate(t *Tokenizer) map[string]any {
 	special := func(token string, segment int) any {
 		return map[string]any{"SpecialToken": map[string]any{"id": token, "type_id": segment}}
 	}
