@@ -26,54 +26,43 @@ type AnswerHead struct {
 	output *Linear // (H) → 2
 	loss   *CrossEntropy
 
-	starts  []int
-	logits  []float32 // (2, N): of the beginning, of the end; becomes their gradient
-	dlogits []float32 // (N, 2)
+	column []float32 // (T): the logits of the beginning, or of the end, in one sequence
 }
 
 func newAnswerHead(m *Model) TaskHead {
 	return &AnswerHead{output: NewLinear(&m.Parameters, "qa_outputs", m.Config.HiddenSize, 2), loss: NewCrossEntropy()}
 }
 
-// Forward: (N, H) → (2, N).
-func (l *AnswerHead) Forward(x []float32, starts []int) []float32 {
-	y := l.output.Forward(x) // (N, 2)
-	n := len(y) / 2
-	l.starts, l.logits = starts, Grow(l.logits, 2*n)
-	for i := range n {
-		l.logits[i], l.logits[n+i] = y[2*i], y[2*i+1]
-	}
-	return l.logits
-}
+// Forward: (N, H) → (N, 2).
+func (l *AnswerHead) Forward(x []float32, b *Batch) []float32 { return l.output.Forward(x) }
 
 // Loss is the sum over the sequences of (−ln p(begin) − ln p(end))/2, and the gradient
 // that of their mean. The labels of a sequence are its tokens at which the answer
 // begins and ends.
-func (l *AnswerHead) Loss(labels []int32) (loss float64, correct int) {
-	n, sequences := len(l.logits)/2, len(l.starts)-1
-	weight := 1 / float32(2*sequences)
-	for s := range sequences {
-		right := 0
-		for k := range 2 { // of the beginning, of the end
-			row := l.logits[k*n+l.starts[s] : k*n+l.starts[s+1]]
-			sum, best := l.loss.ForwardBackward(row, labels[2*s+k:2*s+k+1], weight)
-			loss += float64(sum / 2)
+func (l *AnswerHead) Loss(logits []float32, b *Batch) TaskLoss {
+	loss := TaskLoss{Count: len(b.Starts) - 1}
+	weight := 1 / float32(2*loss.Count)
+	for s, start := range b.Starts[1:] {
+		rows, right := logits[2*b.Starts[s]:2*start], 0
+		for k := range 2 { // the beginning, the end
+			l.column = Grow(l.column, len(rows)/2)
+			for i := range l.column {
+				l.column[i] = rows[2*i+k]
+			}
+			sum, best := l.loss.ForwardBackward(l.column, b.Labels[2*s+k:2*s+k+1], weight)
+			for i, d := range l.column {
+				rows[2*i+k] = d
+			}
+			loss.Sum += float64(sum / 2)
 			right += best
 		}
-		correct += right / 2
+		loss.Correct += right / 2
 	}
-	return loss, correct
+	return loss
 }
 
 // Backward goes through Forward in reverse.
-func (l *AnswerHead) Backward(dx []float32) {
-	n := len(l.logits) / 2
-	l.dlogits = Grow(l.dlogits, 2*n)
-	for i := range n {
-		l.dlogits[2*i], l.dlogits[2*i+1] = l.logits[i], l.logits[n+i]
-	}
-	kernels.add(dx, l.output.Backward(l.dlogits))
-}
+func (l *AnswerHead) Backward(dlogits, dx []float32) { kernels.add(dx, l.output.Backward(dlogits)) }
 
 // A Passage is a text that questions are asked about.
 type Passage struct {
@@ -105,10 +94,10 @@ type squadFile struct {
 		Paragraphs []struct {
 			Context string `json:"context"`
 			QAs     []struct {
-				ID           looseValue    `json:"id"`
+				ID           LooseValue    `json:"id"`
 				Question     string        `json:"question"`
 				Answers      []squadAnswer `json:"answers"`
-				IsImpossible looseValue    `json:"is_impossible"` // "" if it is not there
+				IsImpossible LooseValue    `json:"is_impossible"` // "" if it is not there
 			} `json:"qas"`
 		} `json:"paragraphs"`
 	} `json:"data"`
@@ -119,13 +108,13 @@ type squadAnswer struct {
 	Start int    `json:"answer_start"` // in characters, not bytes
 }
 
-// A looseValue is a string, or what else there is as it stands: files in SQuAD's format have
+// A LooseValue is a string, or what else there is as it stands: files in SQuAD's format have
 // numbers for ids, and strings for true and false.
-type looseValue string
+type LooseValue string
 
 // UnmarshalJSON reads it.
-func (v *looseValue) UnmarshalJSON(data []byte) error {
-	*v = looseValue(data)
+func (v *LooseValue) UnmarshalJSON(data []byte) error {
+	*v = LooseValue(data)
 	if data[0] == '"' {
 		return json.Unmarshal(data, (*string)(v))
 	}
@@ -313,13 +302,12 @@ func (m *Model) Answer(t *Tokenizer, q *Question, l Limits, threshold float64) A
 	scores := []float32{float32(math.Inf(1))} // of no answer, then of all parts
 	best, part := 0, Span{}
 	for _, w := range windows {
-		logits := m.LogitsOf(&w.Case)
-		begins, ends := logits[:len(logits)/2], logits[len(logits)/2:]
-		scores[0] = min(scores[0], begins[0]+ends[0])
+		logits := m.LogitsOf([]Case{w.Case})[0] // (T, 2)
+		scores[0] = min(scores[0], logits[0]+logits[1])
 		for i := w.own.Begin; i < w.own.End; i++ {
 			for j := i; j < min(i+l.MaxAnswer, w.part.End); j++ {
 				at := w.first - w.part.Begin
-				scores = append(scores, begins[at+i]+ends[at+j])
+				scores = append(scores, logits[2*(at+i)]+logits[2*(at+j)+1])
 				if last := len(scores) - 1; best == 0 || scores[last] > scores[best] {
 					best, part = last, Span{i, j + 1}
 				}

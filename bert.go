@@ -59,8 +59,12 @@
 //	finetune.go         8 transfer: a new head on a trained encoder
 //	score.go            8 how good that is, counted as the field counts
 //	classify.go         8 a task: a label for a sentence or a pair
+//	values.go           8 two more: a number, or several labels at once
+//	rows.go             8 the rows of a file, in columns
 //	labelled_files.go   8 labelled sentences in files
 //	answer.go           8 a task: the answer to a question, in a passage
+//	tag.go              8 a task: a label for each word
+//	tagged_files.go     8 labelled words in files
 //	study.go            8 what pre-training is worth
 //
 // The commands:
@@ -74,7 +78,7 @@
 //	command_pretrain.go   pretrain
 //	command_eval.go       eval: how well a model does on a text
 //	command_finetune.go   finetune
-//	command_use.go        fill, next, embed, classify, answer
+//	command_use.go        fill, next, embed, classify, tag, answer
 //	story.go              tables that show what goes on inside
 //	command_explain.go    explain: the steps, for sentences of your own
 //	command_demo.go       demo: the lesson as a story
@@ -134,7 +138,7 @@ func NewPooler(ps *Parameters, c *Config) *Pooler {
 func (p *Pooler) Forward(x []float32, starts []int) []float32 {
 	_, h := p.dense.OutIn()
 	p.starts = starts[:len(starts)-1]
-	p.first = gatherRows(p.first, x, p.starts, h)
+	p.first = GatherRows(p.first, x, p.starts, h)
 	p.y = TanhForward(p.dense.Forward(p.first))
 	return p.y
 }
@@ -142,7 +146,7 @@ func (p *Pooler) Forward(x []float32, starts []int) []float32 {
 // Backward adds to the rows of dx (N, H) that Forward took.
 func (p *Pooler) Backward(dy, dx []float32) {
 	_, h := p.dense.OutIn()
-	addRows(dx, p.dense.Backward(TanhBackward(dy, p.y)), p.starts, h)
+	AddRows(dx, p.dense.Backward(TanhBackward(dy, p.y)), p.starts, h)
 }
 
 // MLMHead guesses the masked tokens (Hugging Face's BertLMPredictionHead). The
@@ -173,7 +177,7 @@ func newMLMHead(ps *Parameters, c *Config, word *Param) *MLMHead {
 // Forward: (N, H) and M rows of it → (M, V). It keeps which rows, for its backward.
 func (d *MLMHead) Forward(x []float32, masked []int) []float32 {
 	_, h := d.transform.OutIn()
-	d.masked, d.rows = masked, gatherRows(d.rows, x, masked, h)
+	d.masked, d.rows = masked, GatherRows(d.rows, x, masked, h)
 	return d.decoder.Forward(d.norm.Forward(d.activation.Forward(d.transform.Forward(d.rows))))
 }
 
@@ -183,11 +187,11 @@ func (d *MLMHead) Forward(x []float32, masked []int) []float32 {
 func (d *MLMHead) Backward(dlogits, dx []float32) {
 	_, h := d.transform.OutIn()
 	drows := d.transform.Backward(d.activation.Backward(d.norm.Backward(d.decoder.Backward(dlogits))))
-	addRows(dx, drows, d.masked, h)
+	AddRows(dx, drows, d.masked, h)
 }
 
-// gatherRows copies rows of x, each of h floats, to buf, which grows.
-func gatherRows(buf, x []float32, rows []int, h int) []float32 {
+// GatherRows copies rows of x, each of h floats, to buf, which grows.
+func GatherRows(buf, x []float32, rows []int, h int) []float32 {
 	buf = Grow(buf, len(rows)*h)
 	for i, r := range rows {
 		copy(buf[i*h:][:h], x[r*h:])
@@ -195,8 +199,8 @@ func gatherRows(buf, x []float32, rows []int, h int) []float32 {
 	return buf
 }
 
-// addRows adds row i of drows to row rows[i] of dx.
-func addRows(dx, drows []float32, rows []int, h int) {
+// AddRows adds row i of drows to row rows[i] of dx.
+func AddRows(dx, drows []float32, rows []int, h int) {
 	for i, r := range rows {
 		kernels.add(dx[r*h:][:h], drows[i*h:][:h])
 	}
@@ -227,7 +231,7 @@ type Model struct {
 
 	embeddings *Embeddings
 	encoder    []*EncoderLayer
-	pooler     *Pooler // nil in a model that answers questions
+	pooler     *Pooler // nil where the head has no use for it
 	mlm        *MLMHead
 	nsp        *Linear  // (H) → 2
 	head       TaskHead // of a fine-tuned model, instead of mlm and nsp
@@ -266,7 +270,7 @@ func NewEmptyModel(config Config) (*Model, error) {
 		m.encoder[i].ShareMemory(m.encoder[0])
 	}
 	m.encoderParams = len(ps.List)
-	if newHead := taskHeads[c.Architecture()]; newHead != nil {
+	if newHead := taskHeads[c.Task()]; newHead != nil {
 		m.head = newHead(m)
 		return m, nil
 	}
@@ -363,15 +367,20 @@ func (m *Model) LayersBackward(dx []float32) []float32 {
 // A TaskHead makes the logits of a task from what the encoder has made of a batch. In a
 // model that is fine-tuned for the task it takes the place of the two heads (step 8).
 type TaskHead interface {
-	// Forward: (N, H) → the logits.
-	Forward(x []float32, starts []int) []float32
-	// Loss compares the logits with the labels of all sequences, one after the
-	// other, and replaces them by the gradient of the mean loss. It returns the
-	// sum of the losses, and how many sequences are right.
-	Loss(labels []int32) (loss float64, correct int)
+	// Forward: (N, H) → the logits, a row for each sequence, target or token.
+	Forward(x []float32, b *Batch) []float32
+	// Loss compares the logits with what the batch says is right, and replaces them by
+	// the gradient of the mean loss.
+	Loss(logits []float32, b *Batch) TaskLoss
 	// Backward adds to the gradient of x, dx (N, H).
-	Backward(dx []float32)
+	Backward(dlogits, dx []float32)
 }
 
-// taskHeads make the heads of tasks, by architecture. Each task adds its own.
+// A TaskLoss is the sum of Count losses, and how many guesses of as many are right.
+type TaskLoss struct {
+	Sum            float64
+	Count, Correct int
+}
+
+// taskHeads make the heads of tasks, by Config.Task. Each task adds its own.
 var taskHeads = map[string]func(m *Model) TaskHead{}

@@ -147,6 +147,7 @@ func checkpointsInstead(dir string, err error) error {
 var commandsFor = map[string]string{
 	preTraining:    "fill, next, eval, embed, explain and finetune",
 	classification: "classify, embed and explain",
+	tagging:        "tag, embed and explain",
 	answering:      "answer, embed and explain",
 }
 

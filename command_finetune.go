@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -14,6 +15,16 @@ import (
 // The finetune command: a file of labelled sentences or of questions becomes the
 // cases of a task, a pre-trained model one for the task, and while it learns, a
 // line tells of each epoch.
+
+// tuneTasks are what finetune's -task may be, and Config.Task for it.
+var tuneTasks = map[string]string{"classify": oneLabel, "regress": aNumber, "multilabel": severalLabels, "tag": tagging, "answer": answering}
+
+const taskHelp = `what is learnt, and from what:
+classify    one label for a sentence or a pair: label<TAB>sentence[<TAB>sentence] a line, or a .csv or .jsonl
+regress     a number for it, in the place of the label
+multilabel  several labels, with commas between them, or a column of 1 and 0 for each
+tag         a label for each word: word label a line, an empty line after each sentence; or a .jsonl
+answer      answers to questions: SQuAD's JSON`
 
 // tuneFlags are the flags of finetune.
 type tuneFlags struct {
@@ -30,11 +41,11 @@ func (c *call) tuneFlags() *tuneFlags {
 	f := &tuneFlags{settings: TuneSettings()}
 	s := &f.settings
 	c.flags.StringVar(&f.model, "model", "", "folder `DIR` of the model to begin with")
-	c.flags.StringVar(&f.task, "task", "", "classify: label<TAB>sentence[<TAB>sentence] a line, or a .csv or .jsonl; answer: SQuAD's JSON")
+	c.flags.StringVar(&f.task, "task", "", taskHelp)
 	c.flags.StringVar(&f.train, "train", "", "`FILE` to train on, or - for standard input")
 	c.flags.StringVar(&f.eval, "eval", "", "`FILE` to evaluate on (otherwise a tenth of -train is held out)")
-	c.flags.StringVar(&f.format.Label, "label-column", "", "`COLUMN` of the label, by name or by number from 1 (otherwise it is to be found)")
-	c.flags.StringVar(&f.format.Text, "text-column", "", "`COLUMN` of the sentence")
+	c.flags.StringVar(&f.format.Label, "label-column", "", "`COLUMN` of the label, by name or by number from 1 (otherwise it is to be found); with -task multilabel also several, of 1 and 0")
+	c.flags.StringVar(&f.format.Text, "text-column", "", "`COLUMN` of the sentence, or of the word")
 	c.flags.StringVar(&f.format.Pair, "pair-column", "", "`COLUMN` of the second sentence of a pair")
 	c.flags.StringVar(&f.format.Header, "header", "", "yes or no: whether the first line has the names of the columns")
 	c.flags.StringVar(&f.out, "out", "", "model folder `DIR` to write")
@@ -58,14 +69,16 @@ func (f *tuneFlags) check() error {
 	s := f.settings
 	s.Complete()
 	switch {
-	case f.task != "classify" && f.task != "answer":
-		return usagef("-task is %q, want classify or answer", f.task)
-	case f.task != "classify" && f.format != (LabelledFormat{}):
-		return usagef("-label-column, -text-column, -pair-column and -header are for -task classify")
+	case tuneTasks[f.task] == "":
+		return usagef("-task is %q, want classify, regress, multilabel, tag or answer", f.task)
+	case f.task == "answer" && f.format != (LabelledFormat{}):
+		return usagef("-label-column, -text-column, -pair-column and -header are not for -task answer")
+	case f.task == "tag" && (f.format.Pair != "" || f.format.Header != ""):
+		return usagef("-pair-column and -header are not for -task tag")
 	case f.format.Header != "" && f.format.Header != "yes" && f.format.Header != "no":
 		return usagef("-header is %q, want yes or no", f.format.Header)
-	case f.study && f.task != "classify":
-		return usagef("-study is for -task classify")
+	case f.study && f.task == "answer":
+		return usagef("-study is not for -task answer")
 	case f.study && (f.freeze || f.scratch || f.out != ""):
 		return usagef("-study goes without -freeze, -scratch and -out: it tries all and writes no model")
 	case !f.study && f.out == "":
@@ -89,13 +102,10 @@ func (f *tuneFlags) check() error {
 type task struct {
 	config   Config // of the model for it
 	cases    []Case // to train on
-	test     []Case // labelled sentences to test on
+	test     []Case // to test on; a question is not one, but some
 	pairs    bool   // of sentences
-	evaluate func(m *Model) (score float64, all result)
+	evaluate func(m *Model) Score
 }
-
-// A result is a ClassScore or an AnswerScore.
-type result interface{ Write(w io.Writer) }
 
 // Write writes the score, and the table with a row for each right label.
 func (s *ClassScore) Write(w io.Writer) {
@@ -114,6 +124,38 @@ func (s *ClassScore) Write(w io.Writer) {
 		fmt.Fprintf(table, "%.1f%%\t%.1f%%\t%.1f%%\t\n", 100*l.Precision, 100*l.Recall, 100*l.F1)
 	}
 	table.Flush()
+}
+
+// writeLabels writes a table with a row for each label.
+func writeLabelScores(w io.Writer, what string, labels []LabelScore) {
+	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(table, "\n%s\tprecision\trecall\tF1\tcount\t\n", what)
+	for _, l := range labels {
+		fmt.Fprintf(table, "%s\t%.1f%%\t%.1f%%\t%.1f%%\t%d\t\n", l.Label, 100*l.Precision, 100*l.Recall, 100*l.F1, l.Count)
+	}
+	table.Flush()
+}
+
+// Write writes the score, and a row for each type of entity, or each label.
+func (s *TagScore) Write(w io.Writer) {
+	what := "label"
+	if s.entities {
+		what = "entity"
+		fmt.Fprintf(w, "F1 %.1f%%   precision %.1f%%   recall %.1f%%   ", 100*s.F1, 100*s.Precision, 100*s.Recall)
+	}
+	fmt.Fprintf(w, "accuracy %.1f%%   (%d words in %d sentences)\n", 100*s.Accuracy, s.Words, s.Count)
+	writeLabelScores(w, what, s.Labels)
+}
+
+// Write writes the score, and a row for each label.
+func (s *SeveralScore) Write(w io.Writer) {
+	fmt.Fprintf(w, "micro F1 %.1f%%   macro F1 %.1f%%   all labels right %.1f%%   (%d sentences)\n", 100*s.MicroF1, 100*s.MacroF1, 100*s.Accuracy, s.Count)
+	writeLabelScores(w, "label", s.Labels)
+}
+
+// Write writes the score in a line.
+func (s *NumberScore) Write(w io.Writer) {
+	fmt.Fprintf(w, "Pearson %.3f   Spearman %.3f   mean squared error %.4g   (%d sentences)\n", s.Pearson, s.Spearman, s.MeanSq, s.Count)
 }
 
 // Write writes the score in a line.
@@ -180,12 +222,16 @@ func (c *call) tune(ctx context.Context, f *tuneFlags, m *Model, t *Tokenizer, t
 	defer metrics.Close()
 	best := 0
 	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
-	tuner.Evaluate = func() float64 { score, _ := task.evaluate(m); return score }
+	tuner.Evaluate = func() float64 { score, _ := task.evaluate(m).Main(); return score }
 	tuner.OnEpoch = func(r Epoch) error {
 		if r.Best {
 			best = r.Epoch
 		}
-		c.note("epoch %*d/%d  loss %.3f  right %5.1f%%  held out %5.1f%%", len(fmt.Sprint(f.epochs)), r.Epoch, f.epochs, r.Loss, 100*r.Accuracy, 100*r.Score)
+		line := fmt.Sprintf("epoch %*d/%d  loss %.3f", len(fmt.Sprint(f.epochs)), r.Epoch, f.epochs, r.Loss)
+		if m.Config.Task() != aNumber {
+			line += fmt.Sprintf("  right %5.1f%%", 100*r.Accuracy)
+		}
+		c.note("%s  held out %5.1f%%", line, 100*r.Score)
 		return json.NewEncoder(metrics).Encode(r)
 	}
 	trainErr := tuner.Train(ctx)
@@ -199,7 +245,7 @@ func (c *call) tune(ctx context.Context, f *tuneFlags, m *Model, t *Tokenizer, t
 	}
 	c.note("saved %s, as it was after epoch %d", f.out, best)
 	// A little too good a score: by it the best epoch was chosen.
-	_, all := task.evaluate(m)
+	all := task.evaluate(m)
 	if f.asJSON {
 		return errors.Join(json.NewEncoder(c.stdout).Encode(all), trainErr)
 	}
@@ -212,6 +258,10 @@ func (c *call) study(ctx context.Context, f *tuneFlags, from *Model, task *task)
 	s := &Study{Pretrained: from, Config: task.config, Settings: f.settings, Epochs: f.epochs, Seeds: f.seeds, Cases: task.cases, Test: task.test, Pairs: task.pairs}
 	if err := s.Check(); err != nil {
 		return wrap(f.train, err)
+	}
+	if kind := task.config.Task(); kind != oneLabel {
+		_, name := measures[kind](&task.config, nil, nil).Main()
+		c.note("the score is %s, in per cent; \"labels\" are sentences that have theirs", name)
 	}
 	if !f.asJSON {
 		fmt.Fprintln(c.stdout, studyHeader)
@@ -229,74 +279,115 @@ func (c *call) study(ctx context.Context, f *tuneFlags, from *Model, task *task)
 func (c *call) readTask(f *tuneFlags, from *Model, t *Tokenizer) (*task, error) {
 	config := from.Config
 	config.ID2Label, config.Label2ID, config.ProblemType = nil, nil, ""
-	if f.task == "answer" {
-		config.Architectures = []string{answering}
-		l, err := f.limits(from, answerSeq)
-		if err != nil {
-			return nil, err
-		}
-		return c.readAnswerTask(f, config, t, l)
+	f.format.Task = tuneTasks[f.task]
+	maxSeq := classifySeq
+	if f.format.Task == answering {
+		maxSeq = answerSeq
 	}
-	l, err := f.limits(from, classifySeq)
+	l, err := f.limits(from, maxSeq)
 	if err != nil {
 		return nil, err
 	}
-	return c.readClassifyTask(f, config, t, l.MaxSeq)
+	switch f.format.Task {
+	case answering:
+		config.SetTask(answering, nil)
+		return c.readAnswerTask(f, config, t, l)
+	case tagging:
+		return c.readTagTask(f, config, t, l.MaxSeq)
+	}
+	return c.readSentenceTask(f, config, t, l.MaxSeq)
 }
 
-func (c *call) readClassifyTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int) (*task, error) {
-	list, found, err := c.readLabelled(f, f.train)
-	if err != nil {
-		return nil, err
-	}
-	labels, err := LabelsOf(list)
-	if err != nil {
-		return nil, wrap(f.train, err)
-	}
-	config.SetLabels(labels)
-	found += fmt.Sprintf(", %d labels: %s", len(labels), QuotedList(labels))
-	var heldOut []Labelled
-	if f.eval != "" {
-		var foundToo string
-		heldOut, foundToo, err = c.readLabelled(f, f.eval)
-		found += "\n" + foundToo
-	} else if !f.study {
-		list, heldOut = holdOut(c, list, f)
-	}
+// readSentenceTask is readTask for what is learnt of a sentence or a pair as a whole.
+func (c *call) readSentenceTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int) (*task, error) {
+	var put func(c *Case, l *Labelled) error
+	list, heldOut, found, err := readBoth(c, f, "rows", LabelledFormat.Read, &config, func(list []Labelled) (err error) {
+		put, err = sentenceTasks[f.format.Task](&config, list)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
 	task := &task{config: config, pairs: list[0].B != ""}
-	cases := func(name string, list []Labelled) ([]Case, error) {
-		cases, cut, err := LabelledCases(t, list, labels, maxSeq)
+	task.evaluate = func(m *Model) Score { return m.ScoreOf(task.test) }
+	cases := func(name string, list []Labelled) (cases []Case) {
+		cases, cut, e := SentenceCases(t, list, put, maxSeq)
 		if cut > 0 {
 			c.note("%s: %d of %d have more than %d tokens, and were cut", name, cut, len(list), maxSeq)
 		}
-		return cases, wrap(name, err)
+		err = cmp.Or(err, wrap(name, e))
+		return cases
 	}
-	if task.cases, err = cases(f.train, list); err != nil {
-		return nil, err
+	task.cases, task.test = cases(f.train, list), cases(f.eval, heldOut)
+	if err == nil {
+		c.note("%s", found)
 	}
-	if task.test, err = cases(f.eval, heldOut); err != nil {
-		return nil, err
-	}
-	c.note("%s", found)
-	task.evaluate = func(m *Model) (float64, result) {
-		score := m.Confusion(task.test).ClassScore(labels)
-		return score.Accuracy, &score
-	}
-	return task, nil
+	return task, err
 }
 
-// readLabelled reads a file of labelled sentences; found is what it has read as what.
-func (c *call) readLabelled(f *tuneFlags, name string) (list []Labelled, found string, err error) {
-	format := f.format
-	format.Kind = FormatOf(name)
-	list, err = readInput(c, name, func(r io.Reader) (list []Labelled, err error) {
-		list, found, err = format.Read(r)
-		return list, err
+// readTagTask is readTask for labels of words.
+func (c *call) readTagTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int) (*task, error) {
+	list, heldOut, found, err := readBoth(c, f, "sentences", LabelledFormat.ReadTagged, &config, func(list []Tagged) error {
+		labels, err := TagsOf(list)
+		config.SetTask(tagging, labels)
+		return err
 	})
-	return list, fmt.Sprintf("%s: %s; %d rows", name, found, len(list)), err
+	if err != nil {
+		return nil, err
+	}
+	if !AreEntities(config.Labels()) {
+		found += "\nthe labels do not begin with B- or I-, and are scored word by word, not as entities"
+	}
+	task := &task{config: config}
+	task.evaluate = func(m *Model) Score { return m.ScoreOf(task.test) }
+	cases := func(name string, list []Tagged) []Case {
+		cases, cut, none, e := TagCases(t, list, config.Labels(), maxSeq)
+		if cut+none > 0 {
+			c.note("%s: %d words are left out: %d beyond the first %d tokens of a sentence, %d without a token", name, cut+none, cut, maxSeq, none)
+		}
+		err = cmp.Or(err, wrap(name, e))
+		return cases
+	}
+	task.cases, task.test = cases(f.train, list), cases(f.eval, heldOut)
+	if err == nil && (len(task.cases) == 0 || len(task.test) == 0 && !f.study) {
+		err = fmt.Errorf("%s: no word has a token", f.train)
+	}
+	if err == nil {
+		c.note("%s", found)
+	}
+	return task, err
+}
+
+// readBoth reads what to train on, from which learn learns the labels, and what is held out.
+// found says what was read as what.
+func readBoth[T any](c *call, f *tuneFlags, unit string, read func(f LabelledFormat, r io.Reader) ([]T, string, error), config *Config, learn func(list []T) error) (list, heldOut []T, found string, err error) {
+	readOne := func(name string) (list []T) {
+		var columns string
+		format := f.format
+		format.Kind = FormatOf(name)
+		list, err = readInput(c, name, func(r io.Reader) (list []T, err error) {
+			list, columns, err = read(format, r)
+			return list, err
+		})
+		found += fmt.Sprintf("%s: %s; %d %s", name, columns, len(list), unit)
+		return list
+	}
+	if list = readOne(f.train); err != nil {
+		return nil, nil, "", err
+	}
+	if err := learn(list); err != nil {
+		return nil, nil, "", wrap(f.train, err)
+	}
+	if config.Task() != aNumber {
+		found += fmt.Sprintf(", %d labels: %s", config.Outputs(), QuotedList(config.Labels()))
+	}
+	if f.eval != "" {
+		found += "\n"
+		heldOut = readOne(f.eval)
+	} else if !f.study {
+		list, heldOut = holdOut(c, list, f)
+	}
+	return list, heldOut, found, err
 }
 
 func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limits) (*task, error) {
@@ -314,9 +405,9 @@ func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limit
 	if err != nil {
 		return nil, err
 	}
-	return &task{config: config, cases: AnswerCases(t, list, l), evaluate: func(m *Model) (float64, result) {
+	return &task{config: config, cases: AnswerCases(t, list, l), evaluate: func(m *Model) Score {
 		score := m.AnswerScore(t, heldOut, l)
-		return score.F1 / 100, &score
+		return &score
 	}}, nil
 }
 

@@ -217,10 +217,12 @@ func classify(c *call) error {
 	if err != nil {
 		return err
 	}
-	labels := m.Config.Labels()
+	if m.Config.ProblemType == "" && m.Config.Task() == aNumber {
+		c.note("%s has one label and no problem_type: its numbers are the logits, as they are", *model)
+	}
 	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
 		for _, p := range m.Classify(b) {
-			if err := writeLabels(out, labels, p, *asJSON); err != nil {
+			if err := writeLabels(out, &m.Config, p, *asJSON); err != nil {
 				return err
 			}
 		}
@@ -228,14 +230,28 @@ func classify(c *call) error {
 	})
 }
 
-// writeLabels writes how probable each label is, the best first.
-func writeLabels(out io.Writer, labels []string, p []float32, asJSON bool) error {
-	best := argmax(p)
-	if asJSON {
-		all := map[string]float32{}
-		for i, label := range labels {
-			all[label] = p[i]
+// writeLabels writes how probable each label is, the best first; where several may be right
+// the right ones first, and of numbers the number.
+func writeLabels(out io.Writer, config *Config, p []float32, asJSON bool) error {
+	labels, best, all := config.Labels(), argmax(p), map[string]float32{}
+	for i, label := range labels {
+		all[label] = p[i]
+	}
+	switch task := config.Task(); {
+	case task == aNumber && len(p) > 1 && asJSON:
+		return json.NewEncoder(out).Encode(map[string]any{"numbers": all})
+	case task == aNumber && asJSON:
+		return json.NewEncoder(out).Encode(map[string]any{"number": p[0]})
+	case task == aNumber:
+		var numbers []string
+		for _, v := range p {
+			numbers = append(numbers, fmt.Sprintf("%.4f", v))
 		}
+		_, err := fmt.Fprintln(out, strings.Join(numbers, "\t"))
+		return err
+	case task == severalLabels:
+		return writeSeveral(out, labels, p, all, asJSON)
+	case asJSON:
 		return json.NewEncoder(out).Encode(map[string]any{"label": labels[best], "probability": p[best], "probabilities": all})
 	}
 	fmt.Fprintf(out, "%s\t%.1f%%", labels[best], 100*p[best])
@@ -246,6 +262,70 @@ func writeLabels(out io.Writer, labels []string, p []float32, asJSON bool) error
 	}
 	_, err := fmt.Fprintln(out)
 	return err
+}
+
+// writeSeveral writes the labels that are more probable than not, with commas between them,
+// and then how probable each is.
+func writeSeveral(out io.Writer, labels []string, p []float32, all map[string]float32, asJSON bool) error {
+	right, shares := []string{}, ""
+	for _, i := range descending(p) {
+		if p[i] > 0.5 {
+			right = append(right, labels[i])
+		}
+		shares += fmt.Sprintf("\t%s %.1f%%", labels[i], 100*p[i])
+	}
+	if asJSON {
+		return json.NewEncoder(out).Encode(map[string]any{"labels": right, "probabilities": all})
+	}
+	_, err := fmt.Fprintln(out, strings.Join(right, ",")+shares)
+	return err
+}
+
+func tag(c *call) error {
+	model := c.flags.String("model", "", "model folder `DIR`, fine-tuned with -task tag")
+	asJSON := c.flags.Bool("json", false, "write a JSON object for each text")
+	if err := c.parseUpTo(1, "model"); err != nil {
+		return err
+	}
+	m, t, err := c.loadFor(*model, tagging)
+	if err != nil {
+		return err
+	}
+	var waiting []*Passage
+	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) {
+		if b != "" {
+			a += "\t" + b // a tab parts nothing here
+		}
+		passage := NewPassage(t, a)
+		if len(passage.ids) == 0 {
+			return nil, nil, errors.New("there is no text")
+		}
+		room := m.Config.MaxPositionEmbeddings - 2
+		if cut := len(passage.ids) - room; cut > 0 {
+			c.note("a text has %d tokens, the model room for %d: the last %d have no label", len(passage.ids), room, cut)
+		}
+		waiting = append(waiting, passage)
+		ids, segments = t.Pair(passage.ids[:min(len(passage.ids), room)], nil)
+		return ids, segments, nil
+	}, func(out io.Writer, b *Batch) error {
+		passages := waiting
+		waiting = nil
+		for i, found := range m.Tag(t, b, passages) {
+			if *asJSON {
+				if err := json.NewEncoder(out).Encode(map[string]any{"found": append([]Found{}, found...)}); err != nil {
+					return err
+				}
+				continue
+			}
+			if len(c.args) == 0 {
+				fmt.Fprintln(out, passages[i].Text)
+			}
+			for _, f := range found {
+				fmt.Fprintf(out, "   %s\t%d-%d\t%5.1f%%\t%s\n", f.Label, f.Start, f.End, 100*f.Score, strings.Join(strings.Fields(f.Text), " "))
+			}
+		}
+		return nil
+	})
 }
 
 func answer(c *call) error {

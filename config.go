@@ -12,12 +12,21 @@ import (
 // Step 2 of the lesson, first of all: what is fixed before a model learns anything. How
 // large it is, and what it is for.
 
-// What a model is for, by Hugging Face's names.
+// What a model is for, by Hugging Face's names: its architecture, and which of three
+// problems a classification is.
 const (
 	preTraining    = "BertForPreTraining"
 	classification = "BertForSequenceClassification"
+	tagging        = "BertForTokenClassification"
 	answering      = "BertForQuestionAnswering"
+
+	oneLabel      = "single_label_classification"
+	severalLabels = "multi_label_classification"
+	aNumber       = "regression"
 )
+
+// problems are the problems of a classification.
+var problems = []string{oneLabel, severalLabels, aNumber}
 
 // Config is a model's config.json, with Hugging Face's names.
 type Config struct {
@@ -37,7 +46,7 @@ type Config struct {
 	LayerNormEps          float64  `json:"layer_norm_eps"`
 	PadTokenID            int      `json:"pad_token_id"`
 
-	// Of a classifier alone (classify.go).
+	// Of a model with labels alone (step 8).
 	NumLabels         int            `json:"num_labels,omitempty"` // of labels without names
 	ID2Label          labelNames     `json:"id2label,omitempty"`
 	Label2ID          map[string]int `json:"label2id,omitempty"`
@@ -80,15 +89,30 @@ func (c *Config) SetSize(size [3]int) {
 // Epsilon is what LayerNorm adds to a variance.
 func (c *Config) Epsilon() float32 { return float32(c.LayerNormEps) }
 
-// Architecture is what a model with this configuration is for. What is neither of
-// the two tasks is read as a model to train on: all have the same encoder.
+// Architecture is what a model with this configuration is for. What is none of
+// the tasks is read as a model to train on: all have the same encoder.
 func (c *Config) Architecture() string {
 	for _, name := range c.Architectures {
-		if name == classification || name == answering {
+		if name == classification || name == tagging || name == answering {
 			return name
 		}
 	}
 	return preTraining
+}
+
+// Task is what the head of a fine-tuned model is made for: the problem of a
+// classification, otherwise its architecture. As in Hugging Face a classification is by
+// itself of one label out of several, and with a single one it is a number.
+func (c *Config) Task() string {
+	switch architecture := c.Architecture(); {
+	case architecture != classification:
+		return architecture
+	case c.ProblemType != "":
+		return c.ProblemType
+	case len(c.Labels()) == 1:
+		return aNumber
+	}
+	return oneLabel
 }
 
 // labelNames are labels by their numbers. In a file they may be numbers too, or true and
@@ -114,10 +138,16 @@ func (l *labelNames) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// SetLabels makes the configuration that of a classifier.
-func (c *Config) SetLabels(labels []string) {
-	c.Architectures, c.NumLabels = []string{classification}, 0
-	c.ProblemType, c.ID2Label = "single_label_classification", labelNames{}
+// SetTask makes the configuration that of a model for a task with these labels.
+func (c *Config) SetTask(task string, labels []string) {
+	c.Architectures, c.ProblemType = []string{task}, ""
+	if slices.Contains(problems, task) {
+		c.Architectures, c.ProblemType = []string{classification}, task
+	}
+	c.NumLabels, c.ID2Label = 0, nil
+	if len(labels) > 0 {
+		c.ID2Label = labelNames{}
+	}
 	for i, label := range labels {
 		c.ID2Label[strconv.Itoa(i)] = label
 	}
@@ -135,8 +165,8 @@ func (c *Config) SetIDs() {
 	}
 }
 
-// Labels are the labels of a classifier. Where they have no names they are LABEL_0 and so
-// on, as in Hugging Face, num_labels of them or two.
+// Labels are the labels of a model that has such. Where they have no names they are LABEL_0
+// and so on, as in Hugging Face, num_labels of them or two.
 func (c *Config) Labels() []string {
 	n := len(c.ID2Label)
 	if n == 0 {
@@ -152,11 +182,20 @@ func (c *Config) Labels() []string {
 	return labels
 }
 
+// Outputs is how many logits the head of a fine-tuned model has for each of its rows: one
+// for each label, or one for the beginning of an answer and one for its end.
+func (c *Config) Outputs() int {
+	if c.Architecture() == answering {
+		return 2
+	}
+	return len(c.Labels())
+}
+
 // maxLabels is as many labels as a classifier may have: the table of what was taken for
 // what is as large as their square.
 const maxLabels = 1000
 
-// HeadDropout points to the rate of the dropout before a classifier.
+// HeadDropout points to the rate of the dropout before the head of a model with labels.
 func (c *Config) HeadDropout() *float64 {
 	if c.ClassifierDropout != nil {
 		return c.ClassifierDropout
@@ -211,7 +250,7 @@ func (c *Config) Check() error {
 
 // checkHead is the part of Check about the head of a fine-tuned model.
 func (c *Config) checkHead() error {
-	if c.Architecture() != classification {
+	if architecture := c.Architecture(); architecture != classification && architecture != tagging {
 		return nil
 	}
 	numbers := map[string]int{}
@@ -229,10 +268,10 @@ func (c *Config) checkHead() error {
 		return fmt.Errorf("num_labels is %d, want 2 to %d", c.NumLabels, maxLabels)
 	}
 	switch p := *c.HeadDropout(); {
-	case len(c.Labels()) == 1:
-		return fmt.Errorf("id2label has one label, want two or more: a model that gives a number instead of a label (regression) is not known here")
-	case c.ProblemType != "" && c.ProblemType != "single_label_classification":
-		return fmt.Errorf("problem_type is %q, want \"single_label_classification\"", c.ProblemType)
+	case c.Architecture() == classification && !slices.Contains(problems, c.Task()):
+		return fmt.Errorf("problem_type is %q, want one of %q", c.ProblemType, problems)
+	case len(c.Labels()) == 1 && (c.Task() == oneLabel || c.Task() == tagging):
+		return fmt.Errorf("id2label has one label, want two or more")
 	case !(p >= 0 && p < 1):
 		return fmt.Errorf("classifier_dropout is %v, want at least 0 and below 1", p)
 	}
@@ -251,9 +290,9 @@ func (c *Config) Parameters() int64 {
 	pooler := linear(h, h)
 	switch c.Architecture() {
 	case classification:
-		return encoder + pooler + linear(h, int64(len(c.Labels())))
-	case answering:
-		return encoder + linear(h, 2)
+		return encoder + pooler + linear(h, int64(c.Outputs()))
+	case tagging, answering:
+		return encoder + linear(h, int64(c.Outputs()))
 	}
 	mlm := linear(h, h) + norm + v // the decoder's matrix is the word embeddings
 	return encoder + pooler + mlm + linear(h, 2)

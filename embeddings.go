@@ -12,21 +12,22 @@ package main
 // The sum (BERT paper, section 3, figure 2) is normalised, and in training some of it is
 // dropped (as in Google's code; Hugging Face's BertEmbeddings).
 
-// A Batch is some sequences, end to end, without padding: N rows. Targets,
-// Labels and NextLabels say what is to be guessed of them (step 5).
+// A Batch is some sequences, end to end, without padding: N rows. Targets, Labels and
+// NextLabels say what is to be guessed of them (step 5; other tasks have them in step 8).
 type Batch struct {
-	Tokens     []int32 // (N)
-	Segments   []int32 // (N)
-	Positions  []int32 // (N) within the sequence
-	Starts     []int   // (S+1) row of each [CLS], and N
-	Targets    []int   // (M) rows whose token is to be guessed
-	Labels     []int32 // (M) the tokens that were there
-	NextLabels []int32 // (S) 0 = IsNext, 1 = NotNext
+	Tokens     []int32   // (N)
+	Segments   []int32   // (N)
+	Positions  []int32   // (N) within the sequence
+	Starts     []int     // (S+1) row of each [CLS], and N
+	Targets    []int     // (M) rows whose token is to be guessed
+	Labels     []int32   // (M) the tokens that were there
+	NextLabels []int32   // (S) 0 = IsNext, 1 = NotNext
+	Values     []float32 // numbers to be guessed, instead of labels
 }
 
 // Reset empties the batch.
 func (b *Batch) Reset() {
-	*b = Batch{b.Tokens[:0], b.Segments[:0], b.Positions[:0], append(b.Starts[:0], 0), b.Targets[:0], b.Labels[:0], b.NextLabels[:0]}
+	*b = Batch{b.Tokens[:0], b.Segments[:0], b.Positions[:0], append(b.Starts[:0], 0), b.Targets[:0], b.Labels[:0], b.NextLabels[:0], b.Values[:0]}
 }
 
 // Add appends a sequence.

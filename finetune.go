@@ -42,7 +42,7 @@ func Transfer(from *Model, c Config, seed uint64, withPooler bool) (*Model, erro
 	for _, p := range from.List {
 		trained[p.Name] = p
 	}
-	same := from.Config.Architecture() == c.Architecture() && maps.Equal(from.Config.ID2Label, c.ID2Label)
+	same := from.Config.Task() == c.Task() && maps.Equal(from.Config.ID2Label, c.ID2Label)
 	head := m.headParameters().List
 	for _, p := range m.List {
 		isPooler := strings.HasPrefix(p.Name, "bert.pooler.")
@@ -73,22 +73,22 @@ func TuneRate(hidden int) float64 {
 	return max(8/float64(hidden*hidden), 3e-5)
 }
 
-// A Case is a sequence and what is right for it: the number of its label, or the
-// tokens at which the answer begins and ends.
+// A Case is a sequence and what is right for it. Which of the last three it has depends
+// on the task; they come into the fields of Batch that have the same names.
 type Case struct {
 	Tokens, Segments []int32
-	Labels           []int32
+	Targets          []int   // those of its tokens that have a label each
+	Labels           []int32 // the labels' numbers, or at which tokens the answer begins and ends
+	Values           []float32
 }
 
-// addCases replaces the batch by these cases and returns their labels.
-func (b *Batch) addCases(cases []Case, which []int) (labels []int32) {
-	b.Reset()
-	for _, i := range which {
-		c := &cases[i]
-		b.Add(c.Tokens, c.Segments)
-		labels = append(labels, c.Labels...)
+// AddCase appends a case to the batch.
+func (b *Batch) AddCase(c *Case) {
+	for _, at := range c.Targets {
+		b.Targets = append(b.Targets, len(b.Tokens)+at)
 	}
-	return labels
+	b.Add(c.Tokens, c.Segments)
+	b.Labels, b.Values = append(b.Labels, c.Labels...), append(b.Values, c.Values...)
 }
 
 // A Tuner trains a model with a head. It is not the Trainer of pre-training: that goes by
@@ -168,50 +168,73 @@ func (t *Tuner) Train(ctx context.Context) error {
 
 // epoch goes once through the cases, in an order of its own.
 func (t *Tuner) epoch(ctx context.Context, epoch int) (Epoch, error) {
-	r := Epoch{Epoch: epoch}
+	r, sum := Epoch{Epoch: epoch}, TaskLoss{}
 	order := random(t.Settings.Seed, forOrder, uint64(epoch)).Perm(len(t.Cases))
 	for which := range slices.Chunk(order, t.Settings.Batch) {
-		loss, correct, err := t.Step(which)
+		loss, err := t.Step(which)
 		if err != nil {
 			return r, err
 		}
-		r.Loss += loss / float64(len(order))
-		r.Accuracy += float64(correct) / float64(len(order))
+		sum = TaskLoss{sum.Sum + loss.Sum, sum.Count + loss.Count, sum.Correct + loss.Correct}
 		if ctx.Err() != nil {
 			return r, errInterrupted
 		}
 	}
+	r.Loss, r.Accuracy = ratio(sum.Sum, sum.Count), ratio(float64(sum.Correct), sum.Count)
 	return r, nil
 }
 
 // Step takes one step on these cases, as Trainer.Step does in pre-training. A
 // frozen encoder gets no gradient.
-func (t *Tuner) Step(which []int) (loss float64, correct int, err error) {
-	m, s := t.Model, &t.Settings
-	labels := t.batch.addCases(t.Cases, which)
+func (t *Tuner) Step(which []int) (loss TaskLoss, err error) {
+	m, s, b := t.Model, &t.Settings, &t.batch
+	b.Reset()
+	for _, i := range which {
+		b.AddCase(&t.Cases[i])
+	}
 	m.SetDropout(s.Seed, t.step)
 	clear(m.Grad)
 
-	m.head.Forward(m.Encode(&t.batch), t.batch.Starts)
-	loss, correct = m.head.Loss(labels)
+	logits := m.head.Forward(m.Encode(b), b)
+	loss = m.head.Loss(logits, b)
 	dx := m.ZeroGradient()
-	m.head.Backward(dx)
+	m.head.Backward(logits, dx)
 	if !t.Freeze {
 		m.EncodeBackward(dx)
 	}
 
 	norm := t.optimizer.Norm()
 	if !finite(norm) {
-		return loss, correct, fmt.Errorf("step %d: the gradient's norm is %v: is -lr %v too high?", t.step+1, norm, s.LearningRate)
+		return loss, fmt.Errorf("step %d: the gradient's norm is %v: is -lr %v too high?", t.step+1, norm, s.LearningRate)
 	}
 	t.optimizer.Step(s.Rate(t.step), norm)
 	t.step++
-	return loss, correct, nil
+	return loss, nil
 }
 
-// LogitsOf are the logits of one case, without dropout, until the next is asked for: C of
-// a classifier, 2 for each of T tokens of an AnswerHead.
-func (m *Model) LogitsOf(c *Case) []float32 {
-	x := m.EncodeOne(c.Tokens, c.Segments)
-	return m.head.Forward(x, m.batch.Starts)
+// LogitsOf are the logits of each case, without dropout: a row for the sequence, for each
+// of its targets, or for each token.
+func (m *Model) LogitsOf(cases []Case) (all [][]float32) {
+	m.NoDropout()
+	var b Batch
+	for len(cases) > 0 {
+		n := 0
+		for b.Reset(); n < len(cases) && len(b.Tokens) < PredictedTokens; n++ {
+			b.AddCase(&cases[n])
+		}
+		logits := m.head.Forward(m.Encode(&b), &b)
+		for i := range cases[:n] {
+			size := m.Config.Outputs()
+			switch c := &cases[i]; m.Config.Architecture() {
+			case tagging:
+				size *= len(c.Targets)
+			case answering:
+				size *= len(c.Tokens)
+			}
+			all = append(all, slices.Clone(logits[:size]))
+			logits = logits[size:]
+		}
+		cases = cases[n:]
+	}
+	return all
 }

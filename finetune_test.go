@@ -13,7 +13,7 @@ import (
 
 // asClassifier and asAnswerer are the configuration of a task.
 func asClassifier(c Config, labels ...string) Config {
-	c.SetLabels(labels)
+	c.SetTask(oneLabel, labels)
 	return c
 }
 
@@ -22,23 +22,36 @@ func asAnswerer(c Config) Config {
 	return c
 }
 
-// The logits, losses and gradients of both heads, and of the encoder below them,
-// are PyTorch's.
+// asTask is the configuration of a task with labels.
+func asTask(c Config, task string, labels ...string) Config {
+	c.SetTask(task, labels)
+	return c
+}
+
+// headTasks are the configurations of all tasks, by their names in heads.json.
+func headTasks(c Config) map[string]Config {
+	return map[string]Config{
+		"classify": asTask(c, oneLabel, "a", "b", "c"),
+		"regress":  asTask(c, aNumber, "LABEL_0"),
+		"several":  asTask(c, severalLabels, "a", "b", "c"),
+		"tag":      asTask(c, tagging, "a", "b", "c"),
+		"answer":   asTask(c, answering),
+	}
+}
+
+// The logits, losses and gradients of all heads, and of the encoder below them, are
+// PyTorch's.
 func TestHeadsMatchPyTorch(t *testing.T) {
-	g, pretrained, b := loadGolden(t)
-	var meta struct {
-		Labels       []int32    `json:"labels"`
-		Spans        [][2]int32 `json:"spans"`
-		ClassifyLoss float64    `json:"classify_loss"`
-		AnswerLoss   float64    `json:"answer_loss"`
+	g, pretrained, examples := loadGolden(t)
+	var meta map[string]struct {
+		Targets [][]int
+		Labels  [][]int32
+		Values  [][]float32
+		Loss    float64
 	}
 	data, err := os.ReadFile("testdata/heads.json")
 	check(t, err)
 	check(t, json.Unmarshal(data, &meta))
-	var spans []int32
-	for _, s := range meta.Spans {
-		spans = append(spans, s[0], s[1])
-	}
 	heads := &golden{}
 	heads.file, err = os.Open("testdata/heads.safetensors")
 	check(t, err)
@@ -47,44 +60,62 @@ func TestHeadsMatchPyTorch(t *testing.T) {
 	check(t, err)
 	heads.tensors, err = readSafetensorsHeader(heads.file, info.Size())
 	check(t, err)
+	equal(t, len(meta), len(headTasks(g.Config)))
 
-	for _, task := range []struct {
-		name   string
-		config Config
-		labels []int32
-		loss   float64
-	}{
-		{"classify", asClassifier(g.Config, "a", "b", "c"), meta.Labels, meta.ClassifyLoss},
-		{"answer", asAnswerer(g.Config), spans, meta.AnswerLoss},
-	} {
-		m, err := Transfer(pretrained, task.config, 1, true)
+	for name, config := range headTasks(g.Config) {
+		want := meta[name]
+		m, err := Transfer(pretrained, config, 1, true)
 		check(t, err)
+		equal(t, config.Parameters(), int64(len(m.Value)))
 		for _, p := range m.List {
-			if !strings.HasPrefix(p.Name, "bert.") {
-				copy(p.Value, heads.tensor(t, "weights/"+p.Name, len(p.Value)))
+			if source := p.Name; !strings.HasPrefix(source, "bert.") {
+				if name == "regress" {
+					source = strings.Replace(source, "classifier", "regression", 1)
+				}
+				copy(p.Value, heads.tensor(t, "weights/"+source, len(p.Value)))
 			}
 		}
-		logits := m.head.Forward(m.Encode(b), b.Starts)
-		heads.near(t, task.name+"/logits", logits)
-		loss, _ := m.head.Loss(task.labels)
-		if loss /= float64(len(b.Starts) - 1); math.Abs(loss-task.loss) > 1e-5 {
-			t.Errorf("%s: the loss is %.6f, PyTorch's %.6f", task.name, loss, task.loss)
+		b := &Batch{}
+		b.Reset()
+		for i, start := range examples.Starts[1:] {
+			first := examples.Starts[i]
+			c := Case{Tokens: examples.Tokens[first:start], Segments: examples.Segments[first:start]}
+			if want.Targets != nil {
+				c.Targets = want.Targets[i]
+			}
+			if want.Labels != nil {
+				c.Labels = want.Labels[i]
+			}
+			if want.Values != nil {
+				c.Values = want.Values[i]
+			}
+			b.AddCase(&c)
+		}
+		logits := m.head.Forward(m.Encode(b), b)
+		heads.near(t, name+"/logits", logits)
+		loss := m.head.Loss(logits, b)
+		if mean := loss.Sum / float64(loss.Count); math.Abs(mean-want.Loss) > 1e-5 {
+			t.Errorf("%s: the loss is %.6f, PyTorch's %.6f", name, mean, want.Loss)
 		}
 		dx := m.ZeroGradient()
-		m.head.Backward(dx)
+		m.head.Backward(logits, dx)
 		m.EncodeBackward(dx)
 		for _, p := range m.List {
 			// What adds the same to all that a softmax compares has no gradient but
 			// for rounding.
-			if strings.HasSuffix(p.Name, "self.key.bias") || task.name == "answer" && (p.Name == "qa_outputs.bias" || p.Name == "bert.encoder.layer.1.output.LayerNorm.bias") {
+			if strings.HasSuffix(p.Name, "self.key.bias") || name == "answer" && (p.Name == "qa_outputs.bias" || p.Name == "bert.encoder.layer.1.output.LayerNorm.bias") {
 				for _, g := range p.Grad {
 					if math.Abs(float64(g)) > 1e-6 {
-						t.Errorf("%s: %s has a gradient of %v", task.name, p.Name, g)
+						t.Errorf("%s: %s has a gradient of %v", name, p.Name, g)
 					}
 				}
 				continue
 			}
-			heads.near(t, task.name+"/grads/"+p.Name, p.Grad)
+			source := p.Name
+			if name == "regress" {
+				source = strings.Replace(source, "classifier", "regression", 1)
+			}
+			heads.near(t, name+"/grads/"+source, p.Grad)
 		}
 	}
 }
@@ -94,54 +125,54 @@ func TestHeadsMatchPyTorch(t *testing.T) {
 func TestHeadBackwardsAreDerivatives(t *testing.T) {
 	small := smallModel(t).Config
 	small.HiddenDropout, small.AttentionDropout = 0.1, 0.2
-	b := &Batch{}
-	labelled := []Case{
-		{[]int32{2, 7, 4, 9, 3, 8, 3}, []int32{0, 0, 0, 0, 0, 1, 1}, nil},
-		{[]int32{2, 4, 3, 9, 10, 3}, []int32{0, 0, 0, 1, 1, 1}, nil},
-	}
-	for _, task := range []struct {
-		config Config
-		labels [][]int32
-	}{
-		{asClassifier(small, "a", "b", "c"), [][]int32{{2}, {0}}},
-		{asAnswerer(small), [][]int32{{5, 5}, {0, 4}}},
-	} {
-		m, err := NewModel(task.config, 1)
-		check(t, err)
-		for i := range labelled {
-			labelled[i].Labels = task.labels[i]
+	for name, config := range headTasks(small) {
+		cases := []Case{
+			{Tokens: []int32{2, 7, 4, 9, 3, 8, 3}, Segments: []int32{0, 0, 0, 0, 0, 1, 1}},
+			{Tokens: []int32{2, 4, 3, 9, 10, 3}, Segments: []int32{0, 0, 0, 1, 1, 1}},
 		}
-		labels := b.addCases(labelled, []int{0, 1})
+		switch name {
+		case "classify":
+			cases[0].Labels, cases[1].Labels = []int32{2}, []int32{0}
+		case "regress":
+			cases[0].Values, cases[1].Values = []float32{1.5}, []float32{-0.25}
+		case "several":
+			cases[0].Values, cases[1].Values = []float32{1, 0, 1}, []float32{0, 0, 0}
+		case "tag":
+			cases[0].Targets, cases[0].Labels = []int{1, 3}, []int32{2, 0}
+			cases[1].Targets, cases[1].Labels = []int{4}, []int32{1}
+		case "answer":
+			cases[0].Labels, cases[1].Labels = []int32{5, 5}, []int32{0, 4}
+		}
+		m, err := NewModel(config, 1)
+		check(t, err)
+		b := &Batch{}
+		b.Reset()
+		for i := range cases {
+			b.AddCase(&cases[i])
+		}
 		m.SetDropout(3, 4)
-		name := task.config.Architecture()
 
 		r := rand.New(rand.NewPCG(6, 6))
-		x := make([]float32, len(b.Tokens)*task.config.HiddenSize)
+		x := make([]float32, len(b.Tokens)*config.HiddenSize)
 		for i := range x {
 			x[i] = float32(r.NormFloat64())
 		}
-		differences(t, name, m.headParameters().List, [][]float32{x}, func() []float32 { return m.head.Forward(x, b.Starts) },
+		differences(t, name, m.headParameters().List, [][]float32{x}, func() []float32 { return m.head.Forward(x, b) },
 			func(dy []float32) [][]float32 {
-				switch head := m.head.(type) {
-				case *Classifier:
-					head.logits = dy
-				case *AnswerHead:
-					head.logits = dy
-				}
 				dx := make([]float32, len(x))
-				m.head.Backward(dx)
+				m.head.Backward(dy, dx)
 				return [][]float32{dx}
 			})
 
 		loss := func() float64 {
-			m.head.Forward(m.Encode(b), b.Starts)
-			sum, _ := m.head.Loss(labels)
-			return sum / 2
+			l := m.head.Loss(m.head.Forward(m.Encode(b), b), b)
+			return l.Sum / float64(l.Count)
 		}
-		loss()
+		logits := m.head.Forward(m.Encode(b), b)
+		m.head.Loss(logits, b)
 		clear(m.Grad)
 		dx := m.ZeroGradient()
-		m.head.Backward(dx)
+		m.head.Backward(logits, dx)
 		m.EncodeBackward(dx)
 		head := m.headParameters().List
 		for _, p := range m.List { // of the encoder, whose backward is not new, the vectors
@@ -194,7 +225,7 @@ func TestTransferTakesTheEncoderOver(t *testing.T) {
 // smallCases are sequences whose label is the parity of their second token.
 func smallCases() (cases []Case) {
 	for i := range int32(24) {
-		cases = append(cases, Case{[]int32{2, 5 + i, 6, 3}, make([]int32, 4), []int32{i % 2}})
+		cases = append(cases, Case{Tokens: []int32{2, 5 + i, 6, 3}, Segments: make([]int32, 4), Labels: []int32{i % 2}})
 	}
 	return cases
 }
@@ -212,8 +243,8 @@ func TestFreezeTrainsTheHeadAlone(t *testing.T) {
 	if slices.Equal(m.Value[encoder:], before[encoder:]) {
 		t.Error("the head has not changed")
 	}
-	if c := m.Confusion(tuner.Cases); c.Hits() != 8 {
-		t.Errorf("the head has learnt %v", c)
+	if accuracy, _ := m.ScoreOf(tuner.Cases).Main(); accuracy != 1 {
+		t.Errorf("the head has learnt %v", accuracy)
 	}
 }
 
@@ -263,7 +294,7 @@ func TestHuggingFaceClassifier(t *testing.T) {
 		ids, segments, cut := tokenizer.Sequence(c.A, c.B, m.Config.MaxPositionEmbeddings)
 		equal(t, ids, c.IDs)
 		equal(t, cut, 0)
-		logits := m.LogitsOf(&Case{Tokens: ids, Segments: segments})
+		logits := m.LogitsOf([]Case{{Tokens: ids, Segments: segments}})[0]
 		for i, want := range c.Logits {
 			if math.Abs(float64(logits[i])-want) > 1e-5 {
 				t.Errorf("%q %q: the logits are %v, Hugging Face's %v", c.A, c.B, logits, c.Logits)
@@ -278,7 +309,7 @@ func TestSavedHeads(t *testing.T) {
 	dir, pretrained := savedModel(t)
 	tokenizer, err := LoadTokenizer(dir)
 	check(t, err)
-	for _, c := range []Config{asClassifier(pretrained.Config, "yes", "no", "it depends"), asAnswerer(pretrained.Config)} {
+	for _, c := range headTasks(pretrained.Config) {
 		m, err := Transfer(pretrained, c, 1, true)
 		check(t, err)
 		out := filepath.Join(t.TempDir(), "tuned")
@@ -287,7 +318,7 @@ func TestSavedHeads(t *testing.T) {
 		check(t, err)
 		equal(t, loaded.Config, m.Config)
 		equal(t, loaded.Value, m.Value)
-		equal(t, loaded.Config.Architecture(), c.Architecture())
+		equal(t, loaded.Config.Task(), c.Task())
 	}
 	labels := asClassifier(pretrained.Config, "a", "b")
 	half := 1.5
@@ -297,7 +328,7 @@ func TestSavedHeads(t *testing.T) {
 	}{
 		{func(c *Config) { c.ID2Label = map[string]string{"0": "a", "2": "b"} }, "id2label has 2 labels, but none for 1"},
 		{func(c *Config) { c.ID2Label = map[string]string{"0": "a"} }, "id2label has one label"},
-		{func(c *Config) { c.ProblemType = "regression" }, `problem_type is "regression"`},
+		{func(c *Config) { c.ProblemType = "ranking" }, `problem_type is "ranking"`},
 		{func(c *Config) { c.ClassifierDropout = &half }, "classifier_dropout is 1.5"},
 	} {
 		c := labels

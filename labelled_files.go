@@ -1,9 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"encoding/csv"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 )
 
 // Step 8 of the lesson, labelled sentences in a file: columns parted by tabs or as CSV has
@@ -25,18 +21,7 @@ type LabelledFormat struct {
 	Kind              string // "csv", "json" or "" for tabs
 	Label, Text, Pair string // columns, by name or by number from 1
 	Header            string // whether the first line has the names: "yes", "no", or "" to be found
-}
-
-// FormatOf is the kind of file that a name promises.
-func FormatOf(name string) string {
-	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
-	switch {
-	case strings.HasSuffix(name, ".csv"):
-		return "csv"
-	case strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".jsonl") || strings.HasSuffix(name, ".ndjson"):
-		return "json"
-	}
-	return ""
+	Task              string // what the labels are for, by Config.Task: "" is one of several
 }
 
 // Names that columns have in published files, such as GLUE's, in small letters.
@@ -50,28 +35,25 @@ var (
 	rowNumbers = []string{"", "idx", "id", "index", "unnamed: 0", "guid", "uid"}
 )
 
-const wantLabelled = "want a label and one or two sentences, such as label<TAB>sentence"
-
-// A row is a line of a file, or an object.
-type row struct {
-	fields []string
-	line   int
-}
-
 // columns are where in a row the label and the sentences are; pair is −1 if there is no
 // second sentence.
 type columns struct{ label, text, pair int }
 
 // Read reads a labelled sentence or pair a line, and says what it has read as what.
 func (f LabelledFormat) Read(r io.Reader) (list []Labelled, found string, err error) {
-	rows, err := f.rows(r)
+	rows, err := ReadRows(r, f.Kind)
 	if err != nil {
 		return nil, "", err
 	}
 	if len(rows) == 0 {
 		return nil, "", errors.New("there is no labelled sentence in it, " + wantLabelled)
 	}
-	var names []string
+	var names, joined []string
+	if f.Task == severalLabels {
+		if joined, err = f.joinLabels(rows); err != nil {
+			return nil, "", err
+		}
+	}
 	width, passed := len(rows[0].fields), 0
 	if header, err := f.hasHeader(rows); err != nil {
 		return nil, "", err
@@ -86,7 +68,7 @@ func (f LabelledFormat) Read(r io.Reader) (list []Labelled, found string, err er
 		if len(row.fields) > width || names == nil && len(row.fields) < width {
 			return nil, "", fmt.Errorf("line %d: it has %d fields, the first line %d; %s", row.line, len(row.fields), width, wantLabelled)
 		}
-		l, err := at.labelled(row)
+		l, err := at.labelled(row, f.Task == severalLabels)
 		if err != nil {
 			return nil, "", fmt.Errorf("line %d: %w", row.line, err)
 		}
@@ -100,44 +82,18 @@ func (f LabelledFormat) Read(r io.Reader) (list []Labelled, found string, err er
 		return nil, "", errors.New("there is no labelled sentence in it, " + wantLabelled)
 	}
 	found = at.String(names, width)
+	if joined != nil {
+		found = fmt.Sprintf("labels: the columns %s with 1 or 0, %s", QuotedList(joined), strings.SplitN(found, ", ", 2)[1])
+	}
 	if passed > 0 {
 		found += fmt.Sprintf("; %d without a gold_label left out", passed)
 	}
-	return list, found, checkLabelled(list, names == nil && f.Label == "")
-}
-
-// rows reads all rows.
-func (f LabelledFormat) rows(r io.Reader) (rows []row, err error) {
-	in := bufio.NewReader(r)
-	if mark, _ := in.Peek(3); string(mark) == "\ufeff" {
-		in.Discard(3)
-	}
-	next := tsvRows(in)
-	switch f.Kind {
-	case "csv":
-		next = csvRows(in)
-	case "json":
-		next = jsonRows(in)
-	}
-	for {
-		row, err := next()
-		if err == io.EOF {
-			return rows, nil
-		} else if err != nil {
-			return nil, err
-		}
-		for i, field := range row.fields {
-			if !utf8.ValidString(field) {
-				return nil, fmt.Errorf("line %d: field %d, %q, is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", row.line, i+1, field)
-			}
-		}
-		rows = append(rows, row)
-	}
+	return list, found, f.checkLabelled(list, names == nil && f.Label == "")
 }
 
 // hasHeader tells whether the first row has the names of the columns.
-func (f LabelledFormat) hasHeader(rows []row) (bool, error) {
-	isNumber := func(name string) bool { _, err := strconv.Atoi(name); return err == nil }
+func (f LabelledFormat) hasHeader(rows []Row) (bool, error) {
+	isNumber := func(text string) bool { _, err := strconv.ParseFloat(text, 64); return err == nil }
 	byName := slices.ContainsFunc([]string{f.Label, f.Text, f.Pair}, func(name string) bool { return name != "" && !isNumber(name) })
 	if f.Header != "" || f.Kind == "json" || byName {
 		return f.Header != "no" || f.Kind == "json", nil
@@ -161,7 +117,7 @@ func (f LabelledFormat) hasHeader(rows []row) (bool, error) {
 		}
 	}
 	label, single := first.fields[at.label], slices.Contains(slices.Collect(maps.Values(counts)), 1)
-	if counts[label] == 0 && len(counts) > 0 && (numbers && !isNumber(label) || len(counts) > 1 && !single) {
+	if counts[label] == 0 && len(counts) > 0 && (numbers && !isNumber(label) || f.Task != aNumber && len(counts) > 1 && !single) {
 		return false, fmt.Errorf("line 1: the label %q comes up in no other line. Is it the name of a column? Say -header yes, or -header no", label)
 	}
 	return false, nil
@@ -195,7 +151,7 @@ func textColumns(names []string) (at []int, ok bool) {
 }
 
 // columns finds the columns, of which names are nil where there is no header.
-func (f LabelledFormat) columns(names []string, width int, rows []row) (at columns, err error) {
+func (f LabelledFormat) columns(names []string, width int, rows []Row) (at columns, err error) {
 	at = columns{-1, -1, -1}
 	for _, given := range []struct {
 		name, flag string
@@ -268,16 +224,16 @@ func labelColumn(names []string, width int, given columns) (int, error) {
 	return -1, fmt.Errorf("%s, and no other for the label", described(names, width))
 }
 
-// isCoLA tells whether rows are as in GLUE's CoLA: source, label, * or nothing, sentence.
-func isCoLA(names []string, rows []row) bool {
-	return names == nil && !slices.ContainsFunc(rows, func(r row) bool {
+// isCoLA tells whether Rows are as in GLUE's CoLA: source, label, * or nothing, sentence.
+func isCoLA(names []string, rows []Row) bool {
+	return names == nil && !slices.ContainsFunc(rows, func(r Row) bool {
 		return len(r.fields) != 4 || r.fields[1] != "0" && r.fields[1] != "1" || r.fields[2] != "" && r.fields[2] != "*"
 	})
 }
 
 // allNumbers tells whether a column has nothing but numbers.
-func allNumbers(rows []row, column int) bool {
-	return !slices.ContainsFunc(rows, func(r row) bool {
+func allNumbers(rows []Row, column int) bool {
+	return !slices.ContainsFunc(rows, func(r Row) bool {
 		if column >= len(r.fields) {
 			return false
 		}
@@ -294,11 +250,8 @@ func described(names []string, width int) string {
 	return "the columns are " + QuotedList(names)
 }
 
-// nested stands for a list or an object in a field of JSON.
-const nested = "\x00"
-
-// labelled takes the label and the sentences from a row.
-func (at columns) labelled(r row) (l Labelled, err error) {
+// labelled takes the label, or several of them or none, and the sentences from a row.
+func (at columns) labelled(r Row, several bool) (l Labelled, err error) {
 	for _, part := range []struct {
 		what string
 		at   int
@@ -310,10 +263,14 @@ func (at columns) labelled(r row) (l Labelled, err error) {
 		if part.at < len(r.fields) {
 			*part.into = strings.TrimSpace(r.fields[part.at])
 		}
-		switch *part.into {
-		case "":
+		isLabels := several && part.into == &l.Label
+		if list, ok := strings.CutPrefix(*part.into, listed); ok && isLabels {
+			*part.into = list
+		}
+		switch text := *part.into; {
+		case text == "" && !isLabels:
 			return l, fmt.Errorf("there is no %s, %s", part.what, wantLabelled)
-		case nested:
+		case strings.HasPrefix(text, nested) || strings.HasPrefix(text, listed):
 			return l, fmt.Errorf("the %s is a list or an object, want a text or a number", part.what)
 		}
 	}
@@ -339,9 +296,76 @@ func (at columns) String(names []string, width int) string {
 	return s
 }
 
+// joinLabels finds columns that say each of one label whether it is right, with 1 or 0, true or
+// false: those that -label-column names, or if it names none, all of this kind. Their names
+// are the labels. One column more, the last, gets the labels that are right, and becomes f's.
+func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
+	names, isName := rows[0].fields, map[int]bool{}
+	given := strings.Contains(f.Label, ",")
+	if !given && (f.Label != "" || f.Header == "no") || slices.ContainsFunc(knownLabels, func(name string) bool { return !given && slices.Contains(columnNames(names), name) }) {
+		return nil, nil
+	}
+	yes := func(r Row, i int) (value, ok bool) {
+		if i >= len(r.fields) {
+			return false, false
+		}
+		value, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(r.fields[i])))
+		return value, err == nil
+	}
+	if given {
+		for _, name := range SplitLabels(f.Label) {
+			i := slices.Index(columnNames(names), lower(name))
+			if i < 0 {
+				return nil, fmt.Errorf("-label-column has %q, but %s", name, described(names, len(names)))
+			}
+			isName[i] = true
+		}
+	} else {
+		for i := range names {
+			_, first := yes(rows[0], i)
+			isName[i] = !first && len(rows) > 1 && !slices.ContainsFunc(rows[1:], func(r Row) bool { _, ok := yes(r, i); return !ok })
+		}
+	}
+	for i, name := range names {
+		if isName[i] {
+			labels = append(labels, strings.TrimSpace(name))
+		}
+	}
+	if len(labels) < 2 {
+		return nil, nil
+	}
+	for n, r := range rows[1:] {
+		var right []string
+		for i, name := range names {
+			value, ok := yes(r, i)
+			if isName[i] && !ok {
+				return nil, fmt.Errorf("line %d: want 1 or 0 in the column %q", r.line, name)
+			} else if isName[i] && value {
+				right = append(right, strings.TrimSpace(name))
+			}
+		}
+		fields := append(make([]string, 0, len(names)+1), r.fields...)
+		for len(fields) < len(names) {
+			fields = append(fields, "")
+		}
+		rows[1+n].fields = append(fields, strings.Join(right, ","))
+	}
+	header := append(slices.Clone(names), "label")
+	for i := range names {
+		if isName[i] {
+			header[i] = "" // as a row number: nothing to be read
+		}
+	}
+	rows[0].fields, f.Label, f.Header = header, strconv.Itoa(len(header)), "yes"
+	return labels, nil
+}
+
 // checkLabelled refuses numbers to be learnt and, where the label's column was guessed, what
 // does not look like labels.
-func checkLabelled(list []Labelled, guessed bool) error {
+func (f LabelledFormat) checkLabelled(list []Labelled, guessed bool) error {
+	if f.Task == aNumber {
+		return nil
+	}
 	labels, sentences, numbers, fraction := map[string]bool{}, map[string]bool{}, true, (*Labelled)(nil)
 	for i := range list {
 		l := &list[i]
@@ -353,126 +377,10 @@ func checkLabelled(list []Labelled, guessed bool) error {
 		}
 	}
 	if numbers && fraction != nil {
-		return fmt.Errorf("line %d: the label is %s. Numbers with fractions are no labels to choose from, and to learn numbers is no task here", fraction.Line, fraction.Label)
+		return fmt.Errorf("line %d: the label is %s. Numbers with fractions are no labels to choose from; to learn a number there is -task regress", fraction.Line, fraction.Label)
 	}
 	if n := len(list); guessed && n > 2 && len(labels) == n && (2*len(sentences) <= n || n > 20) {
 		return errors.New("each line has another label: is the label in another column? Name it with -label-column")
 	}
 	return nil
-}
-
-// tsvRows returns a function that returns the next row.
-func tsvRows(in *bufio.Reader) func() (row, error) {
-	line := 0
-	return func() (row, error) {
-		text, err := in.ReadString('\n')
-		if err != nil && (err != io.EOF || text == "") {
-			return row{}, err
-		}
-		line++
-		if strings.TrimSpace(text) == "" {
-			return row{}, fmt.Errorf("line %d is empty, %s", line, wantLabelled)
-		}
-		return row{strings.Split(strings.TrimRight(text, "\r\n"), "\t"), line}, nil
-	}
-}
-
-// csvRows is the same for CSV, where a quoted field may go over several lines.
-func csvRows(r io.Reader) func() (row, error) {
-	in, next := csv.NewReader(r), 1
-	in.FieldsPerRecord = -1
-	return func() (row, error) {
-		fields, err := in.Read()
-		if err != nil {
-			return row{}, err
-		}
-		line, _ := in.FieldPos(0)
-		if line > next { // the package passes empty lines over
-			return row{}, fmt.Errorf("line %d is empty, want a label and one or two sentences", next)
-		}
-		next = line + 1 + strings.Count(strings.Join(fields, ""), "\n")
-		return row{fields, line}, nil
-	}
-}
-
-// jsonRows is the same for JSON objects, one after the other or in a list. The first row
-// has the names, which are those of the first object; line is the number of the object.
-func jsonRows(in *bufio.Reader) func() (row, error) {
-	decoder, line := json.NewDecoder(in), 0
-	var names, first []string
-	decoder.UseNumber()
-	return func() (row, error) {
-		if first != nil {
-			defer func() { first = nil }()
-			return row{first, line}, nil
-		}
-		if !decoder.More() && line > 0 {
-			return row{}, io.EOF
-		}
-		begin, err := decoder.Token()
-		if begin == json.Delim('[') && line == 0 {
-			if begin, err = decoder.Token(); begin == json.Delim(']') {
-				return row{}, io.EOF
-			}
-		}
-		if err == io.EOF && line == 0 {
-			return row{}, err
-		}
-		line++
-		if err == nil && begin != json.Delim('{') {
-			err = fmt.Errorf("it has %v, want an object with a label and a text", begin)
-		}
-		if err != nil {
-			return row{}, wrapObject(line, err)
-		}
-		keys, values, err := jsonObject(decoder)
-		if err != nil {
-			return row{}, wrapObject(line, err)
-		}
-		if names == nil {
-			names, first = keys, values
-			return row{names, line}, nil
-		}
-		fields := make([]string, len(names))
-		for i, key := range keys {
-			if at := slices.Index(names, key); at >= 0 {
-				fields[at] = values[i]
-			}
-		}
-		return row{fields, line}, nil
-	}
-}
-
-// wrapObject adds the number of the object to an error in it.
-func wrapObject(n int, err error) error {
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	return fmt.Errorf("object %d: %w", n, err)
-}
-
-// jsonObject reads the rest of an object, in its order.
-func jsonObject(decoder *json.Decoder) (keys, values []string, err error) {
-	for decoder.More() {
-		key, err := decoder.Token()
-		if err != nil {
-			return nil, nil, err
-		}
-		var value any
-		if err := decoder.Decode(&value); err != nil {
-			return nil, nil, err
-		}
-		text := nested
-		switch v := value.(type) {
-		case nil:
-			text = ""
-		case string:
-			text = v
-		case json.Number, bool:
-			text = fmt.Sprint(v)
-		}
-		keys, values = append(keys, key.(string)), append(values, text)
-	}
-	_, err = decoder.Token() // }
-	return keys, values, err
 }

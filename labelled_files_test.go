@@ -63,12 +63,15 @@ func TestBadLabelledAreRefused(t *testing.T) {
 			t.Errorf("%q: the error is %v, want one with %q", c.text, err, c.want)
 		}
 	}
-	if _, err := LabelsOf([]Labelled{{Label: "a"}, {Label: "a"}}); err == nil || !strings.Contains(err.Error(), `all lines have the label "a"`) {
+	var c Config
+	if _, err := learnOneLabel(&c, []Labelled{{Label: "a"}, {Label: "a"}}); err == nil || !strings.Contains(err.Error(), `all lines have the label "a"`) {
 		t.Errorf("of a single class the error is %v", err)
 	}
 	_, tokenizer, _, err := LoadModel("testdata/huggingface")
 	check(t, err)
-	_, _, err = LabelledCases(tokenizer, []Labelled{{"c", "bread", "", 7}}, []string{"a", "b"}, 10)
+	put, err := learnOneLabel(&c, []Labelled{{Label: "a"}, {Label: "b"}})
+	check(t, err)
+	_, _, err = SentenceCases(tokenizer, []Labelled{{"c", "bread", "", 7}}, put, 10)
 	if err == nil || err.Error() != `line 7: the label "c" does not come up in training, where the labels are "a" "b"` {
 		t.Errorf("of an unseen label the error is %v", err)
 	}
@@ -87,15 +90,15 @@ func TestPublishedLayouts(t *testing.T) {
 		{LabelledFormat{}, "index\tpairID\tgenre\tsentence1_parse\tsentence1\tsentence2\tlabel1\tgold_label\n0\t1\tx\t(a)\ta\tb\tneutral\tentailment\n1\t1\tx\t(a)\ta\tc\tneutral\t-\n",
 			"[{entailment a b 2}]", "; 1 without a gold_label left out"}, // MNLI
 		{LabelledFormat{}, "index\tquestion\tsentence\tlabel\n0\ta?\tb\tentailment\n", "[{entailment a? b 2}]", "second sentence: column 3"}, // QNLI
-		{LabelledFormat{"csv", "", "", "", ""}, ",sentence,label\n0,a fish swims,sea\n", "[{sea a fish swims  2}]", "not read: 1 more"},      // pandas' index
+		{LabelledFormat{Kind: "csv"}, ",sentence,label\n0,a fish swims,sea\n", "[{sea a fish swims  2}]", "not read: 1 more"},                // pandas' index
 		{LabelledFormat{}, "\tlabel\ttext\n0\tsea\ta fish swims\n", "[{sea a fish swims  2}]", ""},
-		{LabelledFormat{"csv", "", "", "", ""}, "category,text\nsea,a fish swims\n", "[{sea a fish swims  2}]", ""},
-		{LabelledFormat{"csv", "", "", "", ""}, "text,target\na fish swims,sea\n", "[{sea a fish swims  2}]", ""},
-		{LabelledFormat{"csv", "", "", "", ""}, "title,text,length,label\nx,a fish swims,12,sea\n", "[{sea a fish swims  2}]", "not read: 2 more"},
-		{LabelledFormat{"csv", "topic", "remark", "", ""}, "topic,remark,when\nsea,a fish swims,12\n", "[{sea a fish swims  2}]", `label: column 1 "topic", sentence: column 2 "remark"`},
-		{LabelledFormat{"", "2", "", "", "no"}, "a fish swims\tsea\nbread\thome\n", "[{sea a fish swims  1} {home bread  2}]", "label: column 2, sentence: column 1"},
-		{LabelledFormat{"", "", "1", "2", "no"}, "a\tb\tsea\n", "[{sea a b 1}]", "label: column 3"},
-		{LabelledFormat{"", "2", "1", "3", "yes"}, "x\ty\tz\na\tsea\tb\n", "[{sea a b 2}]", "second sentence: column 3"},
+		{LabelledFormat{Kind: "csv"}, "category,text\nsea,a fish swims\n", "[{sea a fish swims  2}]", ""},
+		{LabelledFormat{Kind: "csv"}, "text,target\na fish swims,sea\n", "[{sea a fish swims  2}]", ""},
+		{LabelledFormat{Kind: "csv"}, "title,text,length,label\nx,a fish swims,12,sea\n", "[{sea a fish swims  2}]", "not read: 2 more"},
+		{LabelledFormat{Kind: "csv", Label: "topic", Text: "remark"}, "topic,remark,when\nsea,a fish swims,12\n", "[{sea a fish swims  2}]", `label: column 1 "topic", sentence: column 2 "remark"`},
+		{LabelledFormat{Label: "2", Header: "no"}, "a fish swims\tsea\nbread\thome\n", "[{sea a fish swims  1} {home bread  2}]", "label: column 2, sentence: column 1"},
+		{LabelledFormat{Text: "1", Pair: "2", Header: "no"}, "a\tb\tsea\n", "[{sea a b 1}]", "label: column 3"},
+		{LabelledFormat{Label: "2", Text: "1", Pair: "3", Header: "yes"}, "x\ty\tz\na\tsea\tb\n", "[{sea a b 2}]", "second sentence: column 3"},
 		{LabelledFormat{}, "3.5\ta\nnan\tb\n", "[{3.5 a  1} {nan b  2}]", ""}, // words, not numbers to be learnt
 		{LabelledFormat{Header: "no"}, "label\ttext\nsea\ta\n", "[{label text  1} {sea a  2}]", ""},
 		{LabelledFormat{Kind: "json"}, `{"text": "a", "label": 1, "x": [1]}` + "\n" + `{"label": true, "text": "b"}`, "[{1 a  1} {true b  2}]", "not read: 1 more"},

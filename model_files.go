@@ -128,7 +128,7 @@ func loadParameters(files *WeightFiles, config Config) (m *Model, fresh []string
 	}
 	found, has := make([]*Tensor, len(m.List)), map[string]bool{}
 	for i, p := range m.List {
-		if t, ok := findTensor(files.tensors, p.Name); ok {
+		if t, ok := FindTensor(files.tensors, p.Name); ok {
 			found[i], has[partOf(p.Name)] = &t, true
 		}
 	}
@@ -159,25 +159,4 @@ func loadParameters(files *WeightFiles, config Config) (m *Model, fresh []string
 		err = files.CheckDecoder(m.embeddings.Word)
 	}
 	return m, fresh, err
-}
-
-// findTensor finds a parameter under Hugging Face's name, or one of those that
-// other files have: gamma and beta in a LayerNorm, no "bert." before them, the
-// bias of the MLM head as its decoder's.
-func findTensor(tensors map[string]Tensor, name string) (Tensor, bool) {
-	old := name
-	if strings.Contains(name, "LayerNorm") {
-		old = strings.NewReplacer(".weight", ".gamma", ".bias", ".beta").Replace(name)
-	}
-	if name == "cls.predictions.bias" {
-		old = "cls.predictions.decoder.bias"
-	}
-	for _, n := range []string{name, old} {
-		for _, n := range []string{n, strings.TrimPrefix(n, "bert.")} {
-			if t, ok := tensors[n]; ok {
-				return t, true
-			}
-		}
-	}
-	return Tensor{}, false
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io"
 	"math"
 	"slices"
 	"strings"
@@ -10,6 +11,21 @@ import (
 // Step 8 of the lesson, measures: how good a fine-tuned model is, counted as the field
 // counts it: for labels as GLUE and scikit-learn do, for answers as SQuAD's own script
 // does.
+
+// A Score is how good a model is at a task.
+type Score interface {
+	// Main is the number by which two models are compared, 1 at best, and its name.
+	Main() (value float64, name string)
+	Write(w io.Writer)
+}
+
+// measures score the logits of a model for some cases, by Config.Task. Each task adds its own.
+var measures = map[string]func(c *Config, cases []Case, logits [][]float32) Score{}
+
+// ScoreOf is how good a model is for some cases.
+func (m *Model) ScoreOf(cases []Case) Score {
+	return measures[m.Config.Task()](&m.Config, cases, m.LogitsOf(cases))
+}
 
 // A Confusion is a table of how often a label was taken for a label:
 // [right][given].
@@ -52,7 +68,13 @@ type LabelScore struct {
 	Precision float64 `json:"precision"` // how often it is right where it is given
 	Recall    float64 `json:"recall"`    // how often it is given where it is right
 	F1        float64 `json:"f1"`        // their harmonic mean
-	Count     int     `json:"count"`     // of sentences with this label
+	Count     int     `json:"count"`     // how often it is right
+}
+
+// NewLabelScore counts a label: how often it was given and was right, was given, and was
+// right. Where a ratio has nothing to count it is 0, as in scikit-learn.
+func NewLabelScore(label string, hits, given, right int) LabelScore {
+	return LabelScore{label, ratio(float64(hits), given), ratio(float64(hits), right), ratio(float64(2*hits), given+right), right}
 }
 
 // ClassScore is how well sentences are classified.
@@ -65,14 +87,15 @@ type ClassScore struct {
 	Confusion Confusion    `json:"confusion"` // [right][given]
 }
 
-// ClassScore counts the table. Where a ratio has nothing to count it is 0, as in
-// scikit-learn.
+// Main is the accuracy.
+func (s *ClassScore) Main() (float64, string) { return s.Accuracy, "accuracy" }
+
+// ClassScore counts the table.
 func (c Confusion) ClassScore(labels []string) ClassScore {
 	right, given, total := c.sums()
 	s := ClassScore{Count: total, Accuracy: ratio(float64(c.Hits()), total), Matthews: c.Matthews(), Confusion: c}
 	for i, label := range labels {
-		hits := c[i][i]
-		l := LabelScore{label, ratio(float64(hits), given[i]), ratio(float64(hits), right[i]), ratio(float64(2*hits), given[i]+right[i]), right[i]}
+		l := NewLabelScore(label, c[i][i], given[i], right[i])
 		s.Labels = append(s.Labels, l)
 		s.MacroF1 += l.F1 / float64(len(labels))
 	}
@@ -105,6 +128,9 @@ type AnswerScore struct {
 	ExactMatch float64 `json:"exact"`
 	F1         float64 `json:"f1"`
 }
+
+// Main is the F1.
+func (s *AnswerScore) Main() (float64, string) { return s.F1 / 100, "F1" }
 
 // ScoreAnswers compares answers with what people answered, several to a question;
 // none means that it has no answer, and "" is the answer that says so.

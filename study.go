@@ -11,7 +11,8 @@ import (
 // Step 8 of the lesson, the transfer study: what pre-training is worth, in one table.
 // With a few labels, then with more, the same task is learnt in four ways:
 //
-//	bag of words  logistic regression on the words of a sentence, whatever their order
+//	bag of words  regression on the words of a sentence, whatever their order (where words
+//	              are labelled, on the pieces of each by itself)
 //	from scratch  the architecture of the pre-trained model with random weights
 //	frozen        the pre-trained encoder as it is, and a new head
 //	fine-tuned    the pre-trained encoder and a new head, both trained
@@ -21,7 +22,7 @@ import (
 // Each is done with several seeds, which draw the sentences to train on, those to test on,
 // the first weights and the order.
 
-// ways are the four ways to a classifier.
+// ways are the four ways to do the task.
 var ways = [4]string{bagOfWords, fromScratch, frozen, fineTuned}
 
 const (
@@ -34,32 +35,36 @@ const (
 // A Study compares them.
 type Study struct {
 	Pretrained *Model
-	Config     Config // of the classifier
+	Config     Config // of the model for the task
 	Settings   Settings
 	Epochs     int
 	Seeds      int
 	Cases      []Case // all labelled sentences
-	Test       []Case // to test on; none: half of each label's cases
+	Test       []Case // to test on; none: half of each class's cases
 	Pairs      bool   // of sentences
 }
 
 // studySeeds are enough to see what is chance.
 const studySeeds = 5
 
-// Check returns an error if a label has too few cases.
+// Check returns an error if a class has too few cases.
 func (s *Study) Check() error {
-	for label, cases := range s.byLabel() {
+	for class, cases := range s.byClass() {
 		if n := len(cases); n-s.tested(n) < 1 || s.Test == nil && n < 2 {
-			return fmt.Errorf("the label %q has %d sentences, want 2 or more: one to train on and one to test on", s.Config.Labels()[label], n)
+			what := "there are"
+			if s.Config.Task() == oneLabel {
+				what = fmt.Sprintf("the label %q has", s.Config.Labels()[class])
+			}
+			return fmt.Errorf("%s %d sentences, want 2 or more: one to train on and one to test on", what, n)
 		}
 	}
 	return nil
 }
 
-// A StudyRow is how well they do with a number of cases a label.
+// A StudyRow is how well they do with a number of cases a class.
 type StudyRow struct {
-	Labels   int                   `json:"labels"` // 0: all there are
-	Accuracy map[string]MeanSpread `json:"accuracy"`
+	Labels int                   `json:"labels"` // 0: all there are
+	Score  map[string]MeanSpread `json:"score"`  // Score.Main
 }
 
 // MeanSpread is the mean over the seeds and the standard deviation.
@@ -82,26 +87,31 @@ func meanSpread(values []float64) (s MeanSpread) {
 	return s
 }
 
-// studySizes are how many labels a class there are in the rows; 0 is all.
-var studySizes = []int{1, 2, 4, 8, 0}
+// studySizes are how many cases a class there are in the rows; 0 is all. Where there are no
+// classes it takes more.
+var studySizes, studySizesOfAll = []int{1, 2, 4, 8, 0}, []int{8, 16, 32, 64, 0}
 
 // Run makes the table and shows each row once it is done.
 func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
-	for _, size := range studySizes {
-		if size >= s.mostOfALabel() {
+	sizes := studySizes
+	if s.Config.Task() != oneLabel {
+		sizes = studySizesOfAll
+	}
+	for _, size := range sizes {
+		if size >= s.mostOfAClass() {
 			continue // the same as all
 		}
 		row := StudyRow{size, map[string]MeanSpread{}}
 		for _, way := range ways {
-			var accuracies []float64
+			var scores []float64
 			for seed := range s.Seeds {
-				accuracy, err := s.one(ctx, way, size, uint64(seed+1))
+				score, err := s.one(ctx, way, size, uint64(seed+1))
 				if err != nil {
 					return err
 				}
-				accuracies = append(accuracies, accuracy)
+				scores = append(scores, score)
 			}
-			row.Accuracy[way] = meanSpread(accuracies)
+			row.Score[way] = meanSpread(scores)
 		}
 		if err := show(row); err != nil {
 			return err
@@ -110,7 +120,7 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 	return nil
 }
 
-// one learns the task in one way and returns the accuracy.
+// one learns the task in one way and returns the score.
 func (s *Study) one(ctx context.Context, way string, size int, seed uint64) (float64, error) {
 	training, test := s.split(size, seed)
 	if way == bagOfWords {
@@ -131,51 +141,108 @@ func (s *Study) one(ctx context.Context, way string, size int, seed uint64) (flo
 	if err := tuner.Train(ctx); err != nil {
 		return 0, err
 	}
-	return ratio(float64(m.Confusion(test).Hits()), len(test)), nil
+	score, _ := m.ScoreOf(test).Main()
+	return score, nil
 }
 
-// bagOfWords is the accuracy of logistic regression on the tokens of a case, each weighted
-// by how much it tells: with a vector of C numbers for each word,
+// bagOfWords is the score of regression on the tokens of a case, each weighted by how much it
+// tells: with a vector of C numbers for each word,
 //
 //	logits = Σ rarity[token]·word[token] + bias
 //	rarity = ln((1 + cases)/(1 + cases that have the token))
+//
+// What is wanted of the logits, and the loss, are those of the task.
 func (s *Study) bagOfWords(ctx context.Context, training, test []Case) (float64, error) {
-	const steps, rate = 100, 0.5 // of gradient descent
+	const steps = 100 // of gradient descent
+	task, err := NewEmptyModel(s.Config)
+	if err != nil {
+		return 0, err
+	}
 	var ps Parameters
-	classes := len(s.Config.Labels())
+	classes := s.Config.Outputs()
 	word, bias := ps.Matrix("word", s.Config.VocabSize, classes), ps.Bias("bias", classes)
 	ps.Allocate()
 	rarity := rarityOf(training, s.Config.VocabSize)
-	logits := func(c *Case) []float32 {
-		sum := slices.Clone(bias.Value)
-		for _, id := range c.Tokens {
-			addScaled(sum, word.Row(id), rarity[id])
+	logitsOf := func(c *Case) (all []float32) {
+		for _, bag := range bagsOf(c) {
+			sum := slices.Clone(bias.Value)
+			for _, id := range bag {
+				addScaled(sum, word.Row(id), rarity[id])
+			}
+			all = append(all, sum...)
 		}
-		return sum
+		return all
 	}
-	loss := NewCrossEntropy()
+	var b Batch
+	for i := range training {
+		b.AddCase(&training[i])
+	}
+	rate := s.bagRate(training, rarity)
 	for range steps {
 		if ctx.Err() != nil {
 			return 0, errInterrupted
 		}
 		clear(ps.Grad)
+		var dlogits []float32
 		for i := range training {
-			dlogits := logits(&training[i])
-			loss.ForwardBackward(dlogits, training[i].Labels, 1/float32(len(training)))
-			kernels.add(bias.Grad, dlogits)
-			for _, id := range training[i].Tokens {
-				addScaled(word.GradRow(id), dlogits, rarity[id])
+			dlogits = append(dlogits, logitsOf(&training[i])...)
+		}
+		task.head.Loss(dlogits, &b)
+		for i := range training {
+			for _, bag := range bagsOf(&training[i]) {
+				kernels.add(bias.Grad, dlogits[:classes])
+				for _, id := range bag {
+					addScaled(word.GradRow(id), dlogits[:classes], rarity[id])
+				}
+				dlogits = dlogits[classes:]
 			}
 		}
 		addScaled(ps.Value, ps.Grad, -rate)
 	}
-	hits := 0
+	var logits [][]float32
 	for i := range test {
-		if argmax(logits(&test[i])) == int(test[i].Labels[0]) {
-			hits++
-		}
+		logits = append(logits, logitsOf(&test[i]))
 	}
-	return ratio(float64(hits), len(test)), nil
+	score, _ := measures[s.Config.Task()](&s.Config, test, logits).Main()
+	return score, nil
+}
+
+// bagRate is the learning rate of the bag of words: as high as goes well. Too high a one is
+// no danger but with numbers, where the square of an error may grow without end.
+func (s *Study) bagRate(training []Case, rarity []float32) float32 {
+	const rate = 0.5
+	switch s.Config.Task() {
+	case severalLabels:
+		return rate * float32(s.Config.Outputs()) // the loss is a mean over the labels
+	case aNumber:
+		squares := 0.0
+		for i := range training {
+			weights := map[int32]float64{}
+			for _, id := range training[i].Tokens {
+				weights[id] += float64(rarity[id])
+			}
+			for _, w := range weights {
+				squares += float64(w*w) / float64(len(training))
+			}
+		}
+		return float32(rate / (1 + squares))
+	}
+	return rate
+}
+
+// bagsOf are the tokens of a case or, where words have labels, of each of its words.
+func bagsOf(c *Case) (bags [][]int32) {
+	if len(c.Targets) == 0 {
+		return [][]int32{c.Tokens}
+	}
+	for i, begin := range c.Targets {
+		end := len(c.Tokens) - 1 // [SEP]
+		if i+1 < len(c.Targets) {
+			end = c.Targets[i+1]
+		}
+		bags = append(bags, c.Tokens[begin:end])
+	}
+	return bags
 }
 
 // rarityOf is the rarity of each token in some cases.
@@ -200,8 +267,11 @@ func addScaled(y, x []float32, s float32) {
 	}
 }
 
-// byLabel are the cases of each label.
-func (s *Study) byLabel() [][]Case {
+// byClass are the cases of each class: of each label where each case has one, otherwise of all.
+func (s *Study) byClass() [][]Case {
+	if s.Config.Task() != oneLabel {
+		return [][]Case{s.Cases}
+	}
 	all := make([][]Case, len(s.Config.Labels()))
 	for _, c := range s.Cases {
 		all[c.Labels[0]] = append(all[c.Labels[0]], c)
@@ -209,7 +279,7 @@ func (s *Study) byLabel() [][]Case {
 	return all
 }
 
-// tested is how many of n cases of a label are tested on.
+// tested is how many of n cases of a class are tested on.
 func (s *Study) tested(n int) int {
 	if s.Test != nil {
 		return 0
@@ -217,22 +287,22 @@ func (s *Study) tested(n int) int {
 	return n / 2
 }
 
-// mostOfALabel is the greatest number of cases of a label to train on.
-func (s *Study) mostOfALabel() int {
+// mostOfAClass is the greatest number of cases of a class to train on.
+func (s *Study) mostOfAClass() int {
 	most := 0
-	for _, cases := range s.byLabel() {
+	for _, cases := range s.byClass() {
 		most = max(most, len(cases)-s.tested(len(cases)))
 	}
 	return most
 }
 
 // split draws the cases to test on, which are the same for all sizes, and size
-// others of each label to train on.
+// others of each class to train on.
 func (s *Study) split(size int, seed uint64) (training, test []Case) {
 	test = slices.Clone(s.Test)
-	for label, cases := range s.byLabel() {
+	for class, cases := range s.byClass() {
 		cases = slices.Clone(cases)
-		random(seed, forSplit, uint64(label)).Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
+		random(seed, forSplit, uint64(class)).Shuffle(len(cases), func(i, j int) { cases[i], cases[j] = cases[j], cases[i] })
 		n := s.tested(len(cases))
 		test = append(test, cases[:n]...)
 		if cases = cases[n:]; size > 0 {
@@ -243,7 +313,8 @@ func (s *Study) split(size int, seed uint64) (training, test []Case) {
 	return training, test
 }
 
-// studyHeader and the rows below it are the table.
+// studyHeader and the rows below it are the table. Where there are no classes, "labels" is how
+// many sentences have theirs.
 var studyHeader = "   labels" + fmt.Sprintf(strings.Repeat("%16s", len(ways)), bagOfWords, fromScratch, frozen, fineTuned)
 
 func (r StudyRow) String() string {
@@ -253,7 +324,7 @@ func (r StudyRow) String() string {
 	}
 	line := fmt.Sprintf("   %6s", labels)
 	for _, way := range ways {
-		a := r.Accuracy[way]
+		a := r.Score[way]
 		line += fmt.Sprintf("   %5.1f%% ± %4.1f", 100*a.Mean, 100*a.Spread)
 	}
 	return line

@@ -62,7 +62,7 @@ func TestStep8Transfer(t *testing.T) {
 	for i, topic := range topics {
 		for k := range uint64(20) {
 			ids, segments, _ := tokenizer.Sequence(topicSentence(topic, 2, uint64(i)<<8|k), "", 24)
-			study.Cases = append(study.Cases, Case{ids, segments, []int32{int32(i)}})
+			study.Cases = append(study.Cases, Case{Tokens: ids, Segments: segments, Labels: []int32{int32(i)}})
 		}
 	}
 	check(t, study.Check())
@@ -73,7 +73,7 @@ func TestStep8Transfer(t *testing.T) {
 		return nil
 	}))
 	equal(t, len(rows), len(studySizes))
-	one, all := rows[0].Accuracy, rows[4].Accuracy // labels a class
+	one, all := rows[0].Score, rows[4].Score // labels a class
 	for _, way := range ways {
 		pretrained := way == frozen || way == fineTuned
 		if pretrained && one[way].Mean < 0.9 || !pretrained && one[way].Mean > 0.6 {

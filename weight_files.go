@@ -117,7 +117,10 @@ func (f *WeightFiles) Complete(c *Config) error {
 	}
 	if len(c.Architectures) == 0 {
 		if t, ok := f.tensors["classifier.weight"]; ok && len(t.Shape) == 2 {
-			c.Architectures = []string{classification}
+			c.Architectures = []string{tagging} // which has no pooler
+			if _, ok := FindTensor(f.tensors, "bert.pooler.dense.weight"); ok {
+				c.Architectures = []string{classification}
+			}
 			if len(c.ID2Label) == 0 && c.NumLabels == 0 {
 				c.NumLabels = t.Shape[0]
 			}
@@ -129,6 +132,27 @@ func (f *WeightFiles) Complete(c *Config) error {
 		c.Architectures = DefaultConfig().Architectures
 	}
 	return nil
+}
+
+// FindTensor finds a parameter under Hugging Face's name, or one of those that
+// other files have: gamma and beta in a LayerNorm, no "bert." before them, the
+// bias of the MLM head as its decoder's.
+func FindTensor(tensors map[string]Tensor, name string) (Tensor, bool) {
+	old := name
+	if strings.Contains(name, "LayerNorm") {
+		old = strings.NewReplacer(".weight", ".gamma", ".bias", ".beta").Replace(name)
+	}
+	if name == "cls.predictions.bias" {
+		old = "cls.predictions.decoder.bias"
+	}
+	for _, n := range []string{name, old} {
+		for _, n := range []string{n, strings.TrimPrefix(n, "bert.")} {
+			if t, ok := tensors[n]; ok {
+				return t, true
+			}
+		}
+	}
+	return Tensor{}, false
 }
 
 // CheckDecoder returns an error if the MLM head has a decoder of its own: here it is the

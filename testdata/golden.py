@@ -3,7 +3,7 @@
   golden.*          of a small model and three examples the losses, the activations, the
                     gradients, and the weights after three steps of AdamW
   activations.json  each activation function, its derivative, and the losses of a model with it
-  heads.*           of the same model with each of two heads the logits, the loss and the gradients
+  heads.*           of the same model with each head of a task the logits, the loss and the gradients
   losses.json       the loss of each step of a training
 
 The model is Hugging Face's BERT, with its names of tensors, without dropout. It pads the sequences
@@ -50,6 +50,9 @@ EXAMPLES = [  # next_label: 0 = IsNext, 1 = NotNext
      "positions": [3], "labels": [20], "next_label": 0}]
 LABELS = [2, 0, 1]  # of the examples, for the classifier
 SPANS = [[3, 4], [0, 0], [1, 1]]  # the first and the last token of their answers
+NUMBERS = [0.5, -1.0, 2.0]  # to be learnt
+SEVERAL = [[1, 0, 1], [0, 0, 0], [0, 1, 0]]  # which of three labels are right
+TAGS = [{1: 0, 3: 2}, {2: 1, 5: 1, 14: 0}, {}]  # the labels of those tokens that have one
 OPTIMIZER = {"learning_rate": 0.01, "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-6,
              "weight_decay": 0.01, "clip": 1.0, "bias_correction": True, "steps": 3}
 
@@ -66,7 +69,7 @@ MODEL = {"bert.embeddings.word_embeddings.weight": (V, H),  # also of the layer 
          "bert.pooler.dense": (H, H), "cls.predictions.bias": (V,),
          "cls.predictions.transform.dense": (H, H), "cls.predictions.transform.LayerNorm": (H,),
          "cls.seq_relationship": (2, H)}
-HEADS = {"classifier": (3, H), "qa_outputs": (2, H)}
+HEADS = {"classifier": (3, H), "regression": (1, H), "qa_outputs": (2, H)}
 
 
 def draw(shapes, seed):
@@ -164,11 +167,28 @@ class Bert:
         logits = self.linear("classifier", self.pool(self.encode(EXAMPLES)))
         return logits, F.cross_entropy(logits, torch.tensor(LABELS))
 
+    def regress(self):
+        """A number for each sequence, (S, 1), and the mean of the squared errors."""
+        y = self.linear("regression", self.pool(self.encode(EXAMPLES)))
+        return y, F.mse_loss(y[:, 0], torch.tensor(NUMBERS, dtype=y.dtype))
+
+    def several(self):
+        """The logits, (S, 3), and the mean of the losses of each label by itself."""
+        logits = self.linear("classifier", self.pool(self.encode(EXAMPLES)))
+        return logits, F.binary_cross_entropy_with_logits(logits, torch.tensor(SEVERAL, dtype=logits.dtype))
+
+    def tag(self):
+        """The logits of the tokens that have a label, (M, 3), and the mean of the losses."""
+        x = self.encode(EXAMPLES)
+        x = torch.stack([x[s, t] for s, tags in enumerate(TAGS) for t in tags])
+        logits = self.linear("classifier", x)
+        return logits, F.cross_entropy(logits, torch.tensor([tag for tags in TAGS for tag in tags.values()]))
+
     def answer(self):
-        """The logits of the first and of the last token, (2, N), and the mean of the losses, whose
+        """The logits of the first and of the last token, (N, 2), and the mean of the losses, whose
         softmax is over the tokens of a sequence. (Hugging Face's is over the padding, too.)"""
-        logits = unpad(self.linear("qa_outputs", self.encode(EXAMPLES)), EXAMPLES).T
-        parts = logits.split([len(e["tokens"]) for e in EXAMPLES], 1)  # of the sequences
+        logits = unpad(self.linear("qa_outputs", self.encode(EXAMPLES)), EXAMPLES)
+        parts = logits.T.split([len(e["tokens"]) for e in EXAMPLES], 1)  # of the sequences
         losses = [F.cross_entropy(part, torch.tensor(span)) for part, span in zip(parts, SPANS)]
         return logits, sum(losses) / len(losses)
 
@@ -223,10 +243,15 @@ def make_activations():
 
 def make_heads():
     bert = Bert(CONFIG, draw(MODEL, 7) | draw(HEADS, 8))
-    tensors, meta = {"weights": draw(HEADS, 8)}, {"labels": LABELS, "spans": SPANS}
-    for task, (logits, loss) in {"classify": bert.classify(), "answer": bert.answer()}.items():
+    targets = [[*tags] for tags in TAGS]
+    tensors, meta = {"weights": draw(HEADS, 8)}, {
+        "classify": {"labels": [[label] for label in LABELS]}, "answer": {"labels": SPANS},
+        "regress": {"values": [[number] for number in NUMBERS]}, "several": {"values": SEVERAL},
+        "tag": {"targets": targets, "labels": [[*tags.values()] for tags in TAGS]}}
+    for task in meta:
+        logits, loss = getattr(bert, task)()
         tensors |= {task: {"logits": logits}, task + "/grads": bert.gradients(loss)}
-        meta[task + "_loss"] = round(loss.item(), 10)
+        meta[task]["loss"] = round(loss.item(), 10)
     write("heads", tensors, meta)
 
 

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"fmt"
+	"math"
+	"os"
+	"strings"
+	"testing"
+)
+
+// Numbers are scored as scipy scores them, and what is always the same goes with nothing.
+func TestNumberScore(t *testing.T) {
+	var cases []Case
+	var logits [][]float32
+	for i, y := range []float32{1.5, 2, 2, -1, 4, 0.5} {
+		logits = append(logits, []float32{y})
+		cases = append(cases, Case{Values: []float32{[]float32{1, 2, 3, -2, 2, 1}[i]}})
+	}
+	s := measureNumbers(nil, cases, logits).(*NumberScore)
+	for what, c := range map[string][2]float64{
+		"Pearson":  {s.Pearson, 0.7980212285521632},
+		"Spearman": {s.Spearman, 0.8508410434878082},
+		"the mean": {s.MeanSq, 1.0833333333333333},
+		"constant": {pearson([]float64{1, 1, 1}, []float64{1, 2, 3}), 0},
+	} {
+		if math.Abs(c[0]-c[1]) > 1e-9 {
+			t.Errorf("%s is %v, want %v", what, c[0], c[1])
+		}
+	}
+	equal(t, ranks([]float64{3, 1, 3, 0}), []float64{2.5, 1, 2.5, 0})
+}
+
+// Several labels at once are scored as scikit-learn scores them.
+func TestSeveralScore(t *testing.T) {
+	right := [][]float32{{1, 0, 1}, {0, 0, 0}, {0, 1, 0}, {1, 1, 0}}
+	given := [][]float32{{2, -1, -3}, {-1, -1, 0}, {-1, 2, 1}, {1, -1, -1}}
+	var cases []Case
+	for _, values := range right {
+		cases = append(cases, Case{Values: values})
+	}
+	c := asTask(Config{}, severalLabels, "a", "b", "c")
+	s := measureSeveral(&c, cases, given).(*SeveralScore)
+	equal(t, s.Accuracy, 0.25)
+	equal(t, s.MicroF1, 6.0/9)
+	equal(t, s.MacroF1, (1+2.0/3)/3)
+	equal(t, s.Labels, []LabelScore{{"a", 1, 1, 1, 2}, {"b", 1, 0.5, 2.0 / 3, 2}, {"c", 0, 0, 0, 1}})
+}
+
+// Files with numbers or several labels are read as they are published, and what is not
+// understood is refused.
+func TestReadValues(t *testing.T) {
+	for _, c := range []struct{ task, kind, label, text, want string }{
+		{aNumber, "", "", "index\tgenre\tsentence1\tsentence2\tscore\n0\tx\ta\tb\t3.80\n1\tx\tc\td\t0\n", "[{3.80 a b 2} {0 c d 3}]"}, // STS-B
+		{aNumber, "", "", "3\ta\n0.5\tb\n", "[{3 a  1} {0.5 b  2}]"},
+		{aNumber, "", "", "stars\tremark\n3\ta\n0.5\tb\n", `the label "stars" comes up in no other line`},
+		{severalLabels, "", "", "a,b\tone\n\ttwo\nc\tthree\n", "[{a,b one  1} { two  2} {c three  3}]"},
+		{severalLabels, "json", "", `{"text": "one", "labels": ["a", "b"]} {"text": "two", "labels": []}`, "[{a,b one  1} { two  2}]"},
+		{severalLabels, "json", "", `{"text": "one", "labels": ["a, b"]}`, "the label is a list or an object"},
+		{severalLabels, "csv", "", "id,comment_text,toxic,threat,insult\n7,one,1,0,1\n8,two,0,0,0\n", "[{toxic,insult one  2} { two  3}]"}, // Jigsaw
+		{severalLabels, "csv", "threat,insult", "id,remark,toxic,threat,insult\n7,one,1,0,1\n8,two,0,0,0\n", "name the sentence with -text-column"},
+		{severalLabels, "csv", "threat,rude", "text,toxic,threat\none,1,0\n", `-label-column has "rude", but the columns are "text" "toxic" "threat"`},
+		{severalLabels, "csv", "toxic,threat", "text,toxic,threat\none,1,2\n", `line 2: want 1 or 0 in the column "threat"`},
+		{severalLabels, "", "", "a b\tone\nc d\tone\ne f\ttwo\ng h\ttwo\n", "each line has another label"},
+		{"", "json", "", `{"text": "one", "label": ["a", "b"]}`, "the label is a list or an object"},
+	} {
+		list, found, err := LabelledFormat{Kind: c.kind, Label: c.label, Task: c.task}.Read(strings.NewReader(c.text))
+		got := fmt.Sprint(list)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.Contains(got, c.want) {
+			t.Errorf("%q is read as %s (%s), want %s", c.text, got, found, c.want)
+		}
+	}
+	var c Config
+	put, err := learnNumbers(&c, nil)
+	check(t, err)
+	if err := put(&Case{}, &Labelled{Label: "warm"}); err == nil || err.Error() != `the label is "warm", want a number` {
+		t.Errorf("of a word for a number the error is %v", err)
+	}
+	if _, err := learnSeveral(&c, []Labelled{{Label: "a|b"}}); err == nil || !strings.Contains(err.Error(), "part them by commas") {
+		t.Errorf("of labels with | between them the error is %v", err)
+	}
+}
+
+// Each task is learnt from a small set: names in a text, what sentences are about, and of how
+// many things. A tenth is held out, and scored above 95%. (How alike two sentences are,
+// testdata/alike.tsv, takes a model that has been pre-trained.)
+func TestSmallSetsAreLearnt(t *testing.T) {
+	open := func(name string) *os.File {
+		f, err := os.Open("testdata/" + name)
+		check(t, err)
+		t.Cleanup(func() { f.Close() })
+		return f
+	}
+	text := func(name string) string {
+		data, err := os.ReadFile("testdata/" + name)
+		check(t, err)
+		return string(data)
+	}
+	tagged, _, err := LabelledFormat{}.ReadTagged(open("names.conll"))
+	check(t, err)
+	words, err := TrainVocabulary(CountWords([]string{text("names.conll"), text("about.tsv")}, true), 300)
+	check(t, err)
+	tokenizer, err := NewTokenizer(words, true)
+	check(t, err)
+	c := smallModel(t).Config
+	c.VocabSize, c.HiddenSize, c.IntermediateSize, c.MaxPositionEmbeddings, c.InitializerRange = len(tokenizer.Vocabulary), 32, 64, 40, 0.05
+	pretrained, err := NewModel(c, 1)
+	check(t, err)
+
+	sentences := func(task string) (Config, []Case) {
+		list, _, err := LabelledFormat{Task: severalLabels}.Read(open("about.tsv"))
+		check(t, err)
+		for i, l := range list {
+			if task == aNumber {
+				list[i].Label = fmt.Sprint(len(SplitLabels(l.Label)))
+			}
+		}
+		config := c
+		put, err := sentenceTasks[task](&config, list)
+		check(t, err)
+		cases, cut, err := SentenceCases(tokenizer, list, put, 40)
+		check(t, err)
+		equal(t, cut, 0)
+		return config, cases
+	}
+	labels, err := TagsOf(tagged)
+	check(t, err)
+	tags, cut, none, err := TagCases(tokenizer, tagged, labels, 40)
+	check(t, err)
+	equal(t, []int{len(tags), cut, none}, []int{400, 0, 0})
+	learn := func(config Config, cases []Case, epochs int) {
+		m, err := Transfer(pretrained, config, 1, true)
+		check(t, err)
+		held := len(cases) / 10
+		tuner := &Tuner{Model: m, Cases: cases[held:], Settings: TuneSettings(), Epochs: epochs}
+		tuner.Settings.LearningRate = 4e-3
+		check(t, tuner.Train(t.Context()))
+		score, name := m.ScoreOf(cases[:held]).Main()
+		t.Logf("%s: %s %.3f", config.Task(), name, score)
+		if score < 0.95 {
+			t.Errorf("%s: the %s is %.3f, want 0.95 or more", config.Task(), name, score)
+		}
+	}
+	learn(asTask(c, tagging, labels...), tags, 12)
+	config, cases := sentences(severalLabels)
+	learn(config, cases, 12)
+	config, cases = sentences(aNumber)
+	learn(config, cases, 12)
+}
