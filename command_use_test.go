@@ -128,66 +128,6 @@ func TestModelsAtWork(t *testing.T) {
 	}
 }
 
-// Numbers, several labels at once and labels of words are learnt and found by the same
-// commands, with arguments and in a pipe, for text and for programs.
-func TestOtherTasksAtWork(t *testing.T) {
-	model, _ := trained(t)
-	dir := t.TempDir()
-	run := func(stdin string, args ...string) (stdout, stderr string) {
-		t.Helper()
-		status, stdout, stderr := runHere(stdin, args...)
-		if status != exitDone {
-			t.Fatalf("%v: exit status %d: %s", args, status, stderr)
-		}
-		return stdout, stderr
-	}
-	tune := func(task, file, read, score string) (out string) {
-		t.Helper()
-		out = filepath.Join(dir, task)
-		stdout, stderr := run("", "finetune", "-model", model, "-task", task, "-train", "testdata/"+file, "-out", out, "-epochs", "1", "-lr", "1e-2")
-		if !strings.Contains(stderr, read) || !regexp.MustCompile(score).MatchString(stdout) {
-			t.Errorf("%s: %s%s", task, stderr, stdout)
-		}
-		return out
-	}
-	object := func(text string) (fields map[string]any) {
-		t.Helper()
-		check(t, json.Unmarshal([]byte(text), &fields))
-		return fields
-	}
-
-	regress := tune("regress", "alike.tsv", "label: column 1, sentence: column 2, second sentence: column 3; 600 rows\n", `^Pearson -?\d\.\d{3}   Spearman .*\(60 sentences\)`)
-	number, _ := run("Tom sells a map.\tTom sells a map.\n", "classify", "-model", regress)
-	asJSON, _ := run("", "classify", "-model", regress, "-json", "Tom sells a map.", "Tom sells a map.")
-	equal(t, fmt.Sprintf("%.4f\n", object(asJSON)["number"]), number)
-
-	several := tune("multilabel", "about.tsv", `4 labels: "animal" "food" "tool" "weather"`, `(?s)^micro F1 .*\(40 sentences\)\n\n +label .*animal .*weather`)
-	lines, _ := run("Tom eats soup.\nPip waits.\n", "classify", "-model", several)
-	equal(t, strings.Count(lines, "\n"), 2)
-	asJSON, _ = run("", "classify", "-model", several, "-json", "Tom eats soup.")
-	labels := []string{}
-	for _, label := range object(asJSON)["labels"].([]any) {
-		labels = append(labels, label.(string))
-	}
-	equal(t, strings.SplitN(lines, "\t", 2)[0], strings.Join(labels, ","))
-
-	names := tune("tag", "names.conll", `word: column 1, label: column 2; 400 sentences, 7 labels: "B-LOC" "B-PER"`, `(?s)^F1 .*words in 40 sentences\)\n\n +entity .*LOC .*PER .*SHIP`)
-	text := "Über Nora\tund Tom"
-	lines, _ = run(text+"\nTom.\n", "tag", "-model", names)
-	equal(t, strings.HasPrefix(lines, text+"\n"), true)
-	asJSON, _ = run(text+"\nTom.\n", "tag", "-model", names, "-json")
-	for i, line := range strings.Split(strings.TrimSpace(asJSON), "\n") {
-		for _, f := range object(line)["found"].([]any) {
-			found := f.(map[string]any)
-			in := []rune([]string{text, "Tom."}[i])
-			equal(t, string(in[int(found["start"].(float64)):int(found["end"].(float64))]), found["text"])
-		}
-	}
-	table, stderr := run("", "finetune", "-model", model, "-task", "tag", "-train", "testdata/names.conll", "-study", "-epochs", "1", "-seeds", "1")
-	equal(t, strings.Count(table, "\n"), 1+5)
-	equal(t, strings.Contains(stderr, "the score is F1"), true)
-}
-
 // An explanation is what explain writes for two sentences, step by step, and the model
 // that it is about, after it has seen the same.
 type explanation struct {
