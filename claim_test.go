@@ -4,6 +4,7 @@ package main
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"os"
@@ -50,8 +51,10 @@ func TestTwoRuns(t *testing.T) {
 		cmd := exec.Command(os.Args[0], args(twice, "-resume")...)
 		cmd.Env, cmd.Stderr = append(os.Environ(), asProgram+"=1"), io.Discard
 		check(t, cmd.Start())
-		for len(CheckpointsIn(twice)) == 0 {
+		for claimed := false; !claimed || len(CheckpointsIn(twice)) == 0; { // the folder may have both already, of another run
 			time.Sleep(time.Millisecond)
+			who, _ := os.ReadFile(filepath.Join(twice, claimFile))
+			claimed = strings.HasPrefix(string(who), fmt.Sprintf("process %d,", cmd.Process.Pid))
 		}
 		return cmd
 	}

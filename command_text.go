@@ -144,12 +144,17 @@ func examples(c *call) error {
 	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example")
 	shortSeqProb := c.flags.Float64("short-seq-prob", DefaultSettings().ShortSeqProb, "share of pairs that are shorter")
 	wholeWords := c.flags.Bool("whole-words", false, "mask whole words, not pieces of them")
-	seed := c.flags.Uint64("seed", 1, "seed of pairs and masks")
+	seed := c.flags.Uint64("seed", 1, "seed of pairs and masks, and of which documents are held out")
+	split := c.flags.String("split", "all", "which documents: all, train (what pretrain trains on), or heldout")
+	labels := c.flags.Bool("labels", false, "write what Hugging Face's models take: attention_mask, and labels for all tokens (-100: not to be guessed)")
 	if err := c.parse(0, "corpus"); err != nil {
 		return err
 	}
 	if *maxSeq < minSeq {
 		return usagef("-max-seq is %d, want %d or more", *maxSeq, minSeq)
+	}
+	if *split != "all" && *split != "train" && *split != "heldout" {
+		return usagef("-split is %q, want all, train or heldout", *split)
 	}
 	if !isShare(*shortSeqProb) {
 		return usagef("-short-seq-prob is %v, want 0 to 1", *shortSeqProb)
@@ -162,8 +167,20 @@ func examples(c *call) error {
 	if err != nil {
 		return err
 	}
-	stream := NewStream(text, t, text.AllDocuments(), *maxSeq, *seed)
+	train, heldOut := text.Split(*seed)
+	documents := text.AllDocuments()
+	switch {
+	case *split == "train":
+		documents = train
+	case *split == "heldout" && len(heldOut) == 0:
+		return fmt.Errorf("%s: there are %d documents, too few to hold some out", names.String(), len(documents))
+	case *split == "heldout":
+		documents = heldOut
+	case len(heldOut) > 0:
+		c.note("%d documents, also the %d that pretrain -seed %d holds out (-split train leaves them out)", len(documents), len(heldOut), *seed)
+	}
+	stream := NewStream(text, t, documents, *maxSeq, *seed)
 	stream.ShortSeqProb, stream.WholeWords = *shortSeqProb, *wholeWords
 	out := bufio.NewWriter(c.stdout)
-	return errors.Join(WriteExamples(out, stream.Epoch(), t), out.Flush())
+	return errors.Join(WriteExamples(out, stream.Epoch(), t, *labels), out.Flush())
 }

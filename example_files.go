@@ -6,10 +6,54 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 )
 
 // Step 5 of the lesson, examples in a file: a JSON object a line, with the names that
-// Google's create_pretraining_data.py has.
+// Google's create_pretraining_data.py has, or those that Hugging Face's models take.
+
+// A denseExample is an example as Hugging Face's models take it: each token has a label, which
+// is the token that was there, or notGuessed.
+type denseExample struct {
+	Tokens    []int32 `json:"input_ids"`
+	Segments  []int32 `json:"token_type_ids"`
+	Attention []int32 `json:"attention_mask"` // 1: no token is padding
+	Labels    []int32 `json:"labels"`
+	NextLabel int32   `json:"next_sentence_label"`
+}
+
+const notGuessed = -100
+
+// dense makes one of an example.
+func (e *Example) dense() denseExample {
+	d := denseExample{Tokens: e.Tokens, Segments: e.Segments, NextLabel: e.NextLabel}
+	for range e.Tokens {
+		d.Attention, d.Labels = append(d.Attention, 1), append(d.Labels, notGuessed)
+	}
+	for i, at := range e.Targets {
+		d.Labels[at] = e.Labels[i]
+	}
+	return d
+}
+
+// takeDense takes the targets from such labels, if an example has no others.
+func (e *Example) takeDense(d *denseExample) error {
+	if len(d.Labels) == 0 || len(e.Targets) > 0 {
+		return nil
+	}
+	if len(d.Labels) != len(e.Tokens) {
+		return fmt.Errorf("labels has %d numbers, want %d as input_ids", len(d.Labels), len(e.Tokens))
+	}
+	if slices.Contains(d.Attention, 0) {
+		return errors.New("attention_mask has 0, want examples without padding")
+	}
+	for i, label := range d.Labels {
+		if label != notGuessed {
+			e.Targets, e.Labels = append(e.Targets, int32(i)), append(e.Labels, label)
+		}
+	}
+	return nil
+}
 
 // ReadExamples reads examples in JSON lines, as WriteExamples writes them, for a
 // vocabulary of vocabSize words.
@@ -17,10 +61,20 @@ func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
 	var examples []Example
 	decoder := json.NewDecoder(r)
 	for {
+		var line json.RawMessage
 		var e Example
-		if err := decoder.Decode(&e); err == io.EOF {
+		var dense denseExample
+		err := decoder.Decode(&line)
+		if err == io.EOF {
 			break
-		} else if err != nil {
+		}
+		if err == nil {
+			err = errors.Join(json.Unmarshal(line, &e), json.Unmarshal(line, &dense))
+		}
+		if err == nil {
+			err = e.takeDense(&dense)
+		}
+		if err != nil {
 			return nil, fmt.Errorf("example %d: %w", len(examples)+1, err)
 		}
 		if err := e.check(vocabSize); err != nil {
@@ -71,16 +125,20 @@ func (e *Example) check(vocabSize int) error {
 	return nil
 }
 
-// WriteExamples writes examples, one JSON object a line.
-func WriteExamples(w io.Writer, examples []Example, t *Tokenizer) error {
+// WriteExamples writes examples, one JSON object a line, with Google's names or, dense, with
+// Hugging Face's.
+func WriteExamples(w io.Writer, examples []Example, t *Tokenizer, dense bool) (err error) {
 	encoder := json.NewEncoder(w)
-	for _, e := range examples {
-		e.Strings = t.Tokens(e.Tokens)
-		if err := encoder.Encode(e); err != nil {
-			return err
+	for i := 0; i < len(examples) && err == nil; i++ {
+		e := examples[i]
+		if dense {
+			err = encoder.Encode(e.dense())
+		} else {
+			e.Strings = t.Tokens(e.Tokens)
+			err = encoder.Encode(e)
 		}
 	}
-	return nil
+	return err
 }
 
 // LoadExamples reads a file of examples for a model.

@@ -13,8 +13,12 @@ func TestReadExamples(t *testing.T) {
 	s := NewStream(corpus, tokenizer, corpus.AllDocuments(), 20, 1)
 	examples := s.Epoch()
 	var file bytes.Buffer
-	check(t, WriteExamples(&file, examples, tokenizer))
+	check(t, WriteExamples(&file, examples, tokenizer, true))
 	got, err := ReadExamples(&file, len(tokenizer.Vocabulary))
+	check(t, err)
+	equal(t, got, examples)
+	check(t, WriteExamples(&file, examples, tokenizer, false))
+	got, err = ReadExamples(&file, len(tokenizer.Vocabulary))
 	check(t, err)
 	for i := range got {
 		equal(t, got[i].Strings, tokenizer.Tokens(got[i].Tokens))
@@ -36,6 +40,9 @@ func TestReadExamples(t *testing.T) {
 		{`"input_ids":[2,5,3,4,3],`, ``}: "input_ids is empty",
 		{`[2,5,3,4,3]`, `"x"`}:           "cannot unmarshal",
 		{good, ``}:                       "there is no example in it",
+		{`"masked_lm_positions":[3],"masked_lm_ids":[6]`, `"labels":[-100,6]`}:                                           "labels has 2 numbers, want 5",
+		{`"masked_lm_positions":[3],"masked_lm_ids":[6]`, `"labels":[-100,-100,-100,-1,-100]`}:                           "masked_lm_ids has -1",
+		{`"masked_lm_positions":[3],"masked_lm_ids":[6]`, `"labels":[6,-100,-100,-1,-100],"attention_mask":[1,1,1,1,0]`}: "attention_mask has 0",
 	} {
 		if _, err := ReadExamples(strings.NewReader(strings.Replace(good, change[0], change[1], 1)), 10); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%v: the error is %v, want %s", change, err, want)
@@ -47,6 +54,7 @@ func TestReadExamples(t *testing.T) {
 // trained on.
 func FuzzExamples(f *testing.F) {
 	f.Add([]byte(`{"input_ids":[2,5,3,4,3],"token_type_ids":[0,0,0,1,1],"masked_lm_positions":[3],"masked_lm_ids":[6],"next_sentence_label":1}`))
+	f.Add([]byte(`{"input_ids":[2,5,3,4,3],"token_type_ids":[0,0,0,1,1],"attention_mask":[1,1,1,1,1],"labels":[-100,-100,-100,6,-100],"next_sentence_label":1}`))
 	m := smallModel(f)
 	f.Fuzz(func(t *testing.T, data []byte) {
 		examples, err := ReadExamples(bytes.NewReader(data), m.Config.VocabSize)
