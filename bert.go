@@ -78,7 +78,8 @@
 //	command_pretrain.go   pretrain
 //	command_eval.go       eval: how well a model does on a text
 //	command_finetune.go   finetune
-//	command_use.go        fill, next, embed, classify, tag, answer
+//	command_use.go        fill, next, classify, tag, answer
+//	command_embed.go      embed
 //	story.go              tables that show what goes on inside
 //	command_explain.go    explain: the steps, for sentences of your own
 //	command_demo.go       demo: the lesson as a story

@@ -27,6 +27,7 @@ import (
 
 const (
 	checkpointPrefix = "checkpoint-"
+	finishedSuffix   = "-finished"
 	optimizerFile    = "optimizer.safetensors"
 	trainingFile     = "training.json"
 	keptCheckpoints  = 2
@@ -134,6 +135,15 @@ func (c *Checkpoints) removeOld() error {
 	return nil
 }
 
+// Finish gives the checkpoints of a run that is over another name. Hugging Face's Trainer takes
+// a checkpoint-<step> for one of its own, with which a training in this folder has to go on.
+// (Where they cannot be renamed nothing is lost.)
+func (c *Checkpoints) Finish() {
+	for _, name := range CheckpointsIn(c.dir) {
+		os.Rename(name, strings.TrimSuffix(name, finishedSuffix)+finishedSuffix)
+	}
+}
+
 // CheckpointsIn are the checkpoints in a run's folder, the newest first.
 func CheckpointsIn(dir string) []string {
 	entries, _ := os.ReadDir(dir)
@@ -149,7 +159,7 @@ func CheckpointsIn(dir string) []string {
 
 // checkpointStep is the step in the name of a checkpoint, or −1.
 func checkpointStep(name string) int {
-	digits, ok := strings.CutPrefix(filepath.Base(name), checkpointPrefix)
+	digits, ok := strings.CutPrefix(strings.TrimSuffix(filepath.Base(name), finishedSuffix), checkpointPrefix)
 	step, err := strconv.Atoi(digits)
 	if !ok || err != nil || step < 0 || digits != strconv.Itoa(step) {
 		return -1

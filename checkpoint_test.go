@@ -356,7 +356,7 @@ func TestResumeRefuses(t *testing.T) {
 	run(exitDone, "saved")
 	sum := modelSum(t, out)
 	run(exitFailed, "exists already, with checkpoints: -resume goes on from them")
-	run(exitFailed, "-batch is 3, but "+filepath.Join(out, "checkpoint-30")+" was made with 2", "-resume", "-batch", "3")
+	run(exitFailed, "-batch is 3, but "+filepath.Join(out, "checkpoint-30-finished")+" was made with 2", "-resume", "-batch", "3")
 	run(exitFailed, "-hidden is 8", "-resume", "-hidden", "8")
 	run(exitFailed, "-recipe is paper", "-resume", "-recipe", "paper")
 
@@ -373,8 +373,8 @@ func TestResumeRefuses(t *testing.T) {
 	check(t, os.WriteFile(corpus, corpusText[:8000], 0o666))
 
 	check(t, os.Remove(filepath.Join(out, modelFile)))
-	changeFile(t, filepath.Join(out, "checkpoint-30"), optimizerFile, func(s string) string { return s[:len(s)-1] })
-	run(exitDone, filepath.Join(out, "checkpoint-30")+" is passed over: ", "-resume", "-log-every", "1")
+	changeFile(t, filepath.Join(out, "checkpoint-30-finished"), optimizerFile, func(s string) string { return s[:len(s)-1] })
+	run(exitDone, filepath.Join(out, "checkpoint-30-finished")+" is passed over: ", "-resume", "-log-every", "1")
 	equal(t, modelSum(t, out), sum)
 	for _, name := range CheckpointsIn(out) { // and is sound again
 		_, err := loadCheckpoint(name)

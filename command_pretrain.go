@@ -92,7 +92,11 @@ func pretrain(c *call) error {
 	if *plan {
 		return c.plan(trainer)
 	}
-	return c.train(trainer, k.tokenizer, *out, nil)
+	if err := c.train(trainer, k.tokenizer, *out, nil); err != nil {
+		return err
+	}
+	k.Finish()
+	return nil
 }
 
 // trainingFlags are the flags of how to train.

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// The commands that put a model to work: fill, next and embed with any
-// pre-trained one, classify and answer with a fine-tuned one. Each takes its text
+// The commands that put a model to work: fill and next with any pre-trained one, classify,
+// tag and answer with a fine-tuned one. Each takes its text
 // from the arguments or, without any, from the lines of standard input, and writes
 // a result for each, with -json an object a line.
 
@@ -169,42 +169,6 @@ func verdict(isNext float32) string {
 		name = "NotNext"
 	}
 	return fmt.Sprintf("%s   (B follows A with probability %.1f%%)", name, 100*isNext)
-}
-
-func embed(c *call) error {
-	model := c.flags.String("model", "", "model folder `DIR`")
-	layer := c.flags.Int("layer", -1, "which layer the mean is of: 0 is the embeddings, 1 the first layer, -1 the last")
-	c.flags.Bool("json", true, "write a JSON object for each text (there is no other way)")
-	if err := c.parseUpTo(1, "model"); err != nil {
-		return err
-	}
-	m, t, fresh, err := LoadModel(*model)
-	if err == nil {
-		err = m.canTakePairs(*model)
-	}
-	err = checkpointsInstead(*model, err)
-	if err != nil {
-		return err
-	}
-	if slices.Contains(fresh, thePooler) {
-		m.pooler = nil
-		c.note("%s has no pooler: there is no \"pooled\"", *model)
-	}
-	layers := len(m.encoder)
-	if *layer < -layers-1 || *layer > layers {
-		return usagef("-layer is %d, want %d to %d", *layer, -layers-1, layers)
-	}
-	if *layer < 0 {
-		*layer += layers + 1
-	}
-	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
-		for _, e := range m.Embed(b, *layer) {
-			if err := json.NewEncoder(out).Encode(e); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
 }
 
 func classify(c *call) error {

@@ -89,7 +89,7 @@ func TestEveryByteOfACheckpoint(t *testing.T) {
 	if status, _, stderr := runHere("", smallRun(t, dir, "-out", out, "-steps", "2", "-log-every", "2")...); status != exitDone {
 		t.Fatal(stderr)
 	}
-	checkpoint := filepath.Join(out, "checkpoint-2")
+	checkpoint := filepath.Join(out, "checkpoint-2-finished")
 	if _, err := loadCheckpoint(checkpoint); err != nil {
 		t.Fatal(err)
 	}

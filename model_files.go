@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -42,6 +43,9 @@ func ModelFiles(m *Model, t *Tokenizer) []savedFile {
 // file and are new.
 func LoadModel(dir string) (*Model, *Tokenizer, []string, error) {
 	config, err := loadConfig(filepath.Join(dir, configFile))
+	if errors.Is(err, os.ErrNotExist) {
+		err = cmp.Or(IsAdapter(dir), err)
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}

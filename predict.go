@@ -84,6 +84,7 @@ func (m *Model) IsNext(b *Batch) (all []float32) {
 type Embedding struct {
 	Pooled []float32 `json:"pooled,omitempty"` // the pooler's vector, from [CLS] after the last layer: what the NSP head or a classifier sees
 	Mean   []float32 `json:"mean"`             // of all tokens after one layer
+	First  []float32 `json:"-"`                // [CLS] after that layer
 }
 
 // Embed returns the embedding of each sequence. The layer is counted as in Hugging Face's
@@ -108,7 +109,7 @@ func (m *Model) Embed(b *Batch, layer int) []Embedding {
 			kernels.add(mean, x[token*h:][:h])
 		}
 		kernels.scale(mean, 1/float32(b.Starts[i+1]-b.Starts[i]))
-		all[i].Mean = mean
+		all[i].Mean, all[i].First = mean, slices.Clone(x[b.Starts[i]*h:][:h])
 	}
 	return all
 }

@@ -173,6 +173,14 @@ func (f *WeightFiles) CheckDecoder(word *Param) error {
 	return nil
 }
 
+// IsAdapter returns an error if a folder has an adapter instead of a model.
+func IsAdapter(dir string) error {
+	if names, _ := filepath.Glob(filepath.Join(dir, "adapter_model.*")); len(names) > 0 {
+		return fmt.Errorf("%s is an adapter (peft), not a model: merge it into its model with merge_and_unload() and save that", names[0])
+	}
+	return nil
+}
+
 // noWeights says what there is in a model folder instead of its parameters, and what to do.
 func noWeights(dir string) error {
 	has := func(pattern string) string {
@@ -192,8 +200,8 @@ func noWeights(dir string) error {
 	if name := has("flax_model.msgpack"); name != "" {
 		return fmt.Errorf("%s is Flax's; to convert it, with a version of transformers before 5: "+convert, name, ", from_flax=True", dir)
 	}
-	if name := has("adapter_model.*"); name != "" {
-		return fmt.Errorf("%s is an adapter (peft), not a model: merge it into its model with merge_and_unload() and save that", name)
+	if err := IsAdapter(dir); err != nil {
+		return err
 	}
 	if name := has("model.*.safetensors"); name != "" {
 		return fmt.Errorf("%s is a variant of a model; call it %s to use it", name, modelFile)

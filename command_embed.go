@@ -1,0 +1,180 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// The embed command: vectors for texts. Which of them stands for a text, the flags say or, in a
+// folder of sentence-transformers, its modules.json.
+
+// A pooling is how the vectors of a text's tokens become one.
+type pooling struct {
+	mode      string // mean, cls, pooled, or "" for an object with pooled and mean
+	normalize bool   // to length 1
+	maxSeq    int    // tokens of a text, 0: the model's positions
+}
+
+func embed(c *call) error {
+	var p pooling
+	model := c.flags.String("model", "", "model folder `DIR`")
+	layer := c.flags.Int("layer", -1, "which layer mean and cls are of: 0 is the embeddings, 1 the first layer, -1 the last")
+	c.flags.StringVar(&p.mode, "pool", "", "write one vector, \"embedding\": mean, cls ([CLS] itself) or pooled (by the pooler); otherwise as modules.json says, or pooled and mean")
+	c.flags.BoolVar(&p.normalize, "normalize", false, "with -pool: make its length 1")
+	c.flags.Bool("json", true, "write a JSON object for each text (there is no other way)")
+	if err := c.parseUpTo(1, "model"); err != nil {
+		return err
+	}
+	switch {
+	case p.mode != "" && p.mode != "mean" && p.mode != "cls" && p.mode != "pooled":
+		return usagef("-pool is %q, want mean, cls or pooled", p.mode)
+	case p.mode == "" && p.normalize:
+		return usagef("-normalize goes with -pool")
+	}
+	m, t, fresh, err := LoadModel(*model)
+	if err == nil {
+		err = m.canTakePairs(*model)
+	}
+	if err == nil && p.mode == "" {
+		p, err = readPooling(*model, t.LowerCase)
+	}
+	if err != nil {
+		return checkpointsInstead(*model, err)
+	}
+	c.noteRepeated(t)
+	if slices.Contains(fresh, thePooler) {
+		m.pooler = nil
+		if p.mode == "" {
+			c.note("%s has no pooler: there is no \"pooled\"", *model)
+		}
+	}
+	if m.pooler == nil && p.mode == "pooled" {
+		return fmt.Errorf("%s has no pooler, which -pool pooled needs: take mean or cls", *model)
+	}
+	layers := len(m.encoder)
+	if *layer < -layers-1 || *layer > layers {
+		return usagef("-layer is %d, want %d to %d", *layer, -layers-1, layers)
+	}
+	if *layer < 0 {
+		*layer += layers + 1
+	}
+	if p.maxSeq > 0 {
+		m.Config.MaxPositionEmbeddings = min(p.maxSeq, m.Config.MaxPositionEmbeddings)
+	}
+	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
+		for _, e := range m.Embed(b, *layer) {
+			var result any = e
+			if p.mode != "" {
+				result = map[string][]float32{"embedding": p.vector(&e)}
+			}
+			if err := json.NewEncoder(out).Encode(result); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// vector is the one that stands for the text.
+func (p *pooling) vector(e *Embedding) []float32 {
+	x := map[string][]float32{"mean": e.Mean, "cls": e.First, "pooled": e.Pooled}[p.mode]
+	if p.normalize {
+		kernels.scale(x, 1/float32(max(math.Sqrt(float64(kernels.dot(x, x))), 1e-12)))
+	}
+	return x
+}
+
+// readPooling reads what a folder of sentence-transformers says. What is not known is an error
+// that names it; -pool then says what to do.
+func readPooling(dir string, lowerCase bool) (p pooling, err error) {
+	const modulesFile = "modules.json"
+	name := filepath.Join(dir, modulesFile)
+	var modules []struct{ Type, Path string }
+	if err := readJSON(name, &modules); errors.Is(err, os.ErrNotExist) {
+		return p, nil
+	} else if err != nil {
+		return p, err
+	}
+	for i, module := range modules {
+		switch kind := module.Type[strings.LastIndexByte(module.Type, '.')+1:]; {
+		case kind == "Transformer" && i == 0 && module.Path == "":
+		case kind == "Pooling" && i == 1 && filepath.IsLocal(module.Path):
+			if p.mode, err = poolingMode(filepath.Join(dir, module.Path, configFile)); err != nil {
+				return p, err
+			}
+		case kind == "Normalize" && p.mode != "":
+			p.normalize = true
+		default:
+			return p, fmt.Errorf("%s: module %d is %s in %q, which is not known here; -pool says what to do instead", name, i, module.Type, module.Path)
+		}
+	}
+	var old struct {
+		MaxSeq    int  `json:"max_seq_length"`
+		LowerCase bool `json:"do_lower_case"`
+	}
+	var tokenizer struct {
+		MaxSeq float64 `json:"model_max_length"` // 1e30 stands for none
+	}
+	var whole struct {
+		Prompt *string `json:"default_prompt_name"`
+	}
+	for name, into := range map[string]any{"sentence_bert_config.json": &old, tokenizerConfigFile: &tokenizer, "config_sentence_transformers.json": &whole} {
+		if err := readJSON(filepath.Join(dir, name), into); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return p, err
+		}
+	}
+	switch {
+	case whole.Prompt != nil:
+		return p, fmt.Errorf("%s: default_prompt_name is %q, a text to be put before each other; do so, and say -pool", filepath.Join(dir, "config_sentence_transformers.json"), *whole.Prompt)
+	case old.LowerCase && !lowerCase:
+		return p, fmt.Errorf("%s: do_lower_case is true, but the tokenizer keeps case; say -pool and give it small letters", filepath.Join(dir, "sentence_bert_config.json"))
+	}
+	p.maxSeq = max(old.MaxSeq, 0)
+	if n := tokenizer.MaxSeq; n >= 1 && n < 1<<20 && (p.maxSeq == 0 || int(n) < p.maxSeq) {
+		p.maxSeq = int(n)
+	}
+	if p.maxSeq > 0 && p.maxSeq < minSeq {
+		return p, fmt.Errorf("%s: max_seq_length is %d, want %d or more", dir, p.maxSeq, minSeq)
+	}
+	return p, nil
+}
+
+// poolingMode is the one that the configuration of a Pooling names, or switches on.
+func poolingMode(name string) (string, error) {
+	var fields map[string]any
+	if err := readJSON(name, &fields); err != nil {
+		return "", err
+	}
+	var modes []string
+	if mode, ok := fields["pooling_mode"]; ok {
+		modes = append(modes, fmt.Sprint(mode))
+	}
+	for field, on := range fields {
+		if mode, ok := strings.CutPrefix(field, "pooling_mode_"); ok && on == true {
+			modes = append(modes, mode)
+		}
+	}
+	slices.Sort(modes)
+	if len(modes) == 1 {
+		if mode := map[string]string{"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls"}[modes[0]]; mode != "" {
+			return mode, nil
+		}
+	}
+	return "", fmt.Errorf("%s: pooling_mode is %q, want mean or cls; -pool says what to do instead", name, modes)
+}
+
+// readJSON reads a small JSON file.
+func readJSON(name string, into any) error {
+	data, err := readSmall(name)
+	if err == nil {
+		err = wrap(name, json.Unmarshal(data, into))
+	}
+	return err
+}
