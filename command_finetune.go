@@ -126,7 +126,7 @@ func (s *ClassScore) Write(w io.Writer) {
 	table.Flush()
 }
 
-// writeLabels writes a table with a row for each label.
+// writeLabelScores writes a table with a row for each label.
 func writeLabelScores(w io.Writer, what string, labels []LabelScore) {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintf(table, "\n%s\tprecision\trecall\tF1\tcount\t\n", what)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -69,7 +70,7 @@ func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
 			break
 		}
 		if err == nil {
-			err = errors.Join(json.Unmarshal(line, &e), json.Unmarshal(line, &dense))
+			err = cmp.Or(json.Unmarshal(line, &e), json.Unmarshal(line, &dense))
 		}
 		if err == nil {
 			err = e.takeDense(&dense)

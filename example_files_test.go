@@ -44,7 +44,7 @@ func TestReadExamples(t *testing.T) {
 		{`"masked_lm_positions":[3],"masked_lm_ids":[6]`, `"labels":[-100,-100,-100,-1,-100]`}:                           "masked_lm_ids has -1",
 		{`"masked_lm_positions":[3],"masked_lm_ids":[6]`, `"labels":[6,-100,-100,-1,-100],"attention_mask":[1,1,1,1,0]`}: "attention_mask has 0",
 	} {
-		if _, err := ReadExamples(strings.NewReader(strings.Replace(good, change[0], change[1], 1)), 10); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := ReadExamples(strings.NewReader(strings.Replace(good, change[0], change[1], 1)), 10); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: the error is %v, want %s", change, err, want)
 		}
 	}

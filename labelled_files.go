@@ -224,7 +224,7 @@ func labelColumn(names []string, width int, given columns) (int, error) {
 	return -1, fmt.Errorf("%s, and no other for the label", described(names, width))
 }
 
-// isCoLA tells whether Rows are as in GLUE's CoLA: source, label, * or nothing, sentence.
+// isCoLA tells whether rows are as in GLUE's CoLA: source, label, * or nothing, sentence.
 func isCoLA(names []string, rows []Row) bool {
 	return names == nil && !slices.ContainsFunc(rows, func(r Row) bool {
 		return len(r.fields) != 4 || r.fields[1] != "0" && r.fields[1] != "1" || r.fields[2] != "" && r.fields[2] != "*"
@@ -323,13 +323,16 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 	} else {
 		for i := range names {
 			_, first := yes(rows[0], i)
-			isName[i] = !first && len(rows) > 1 && !slices.ContainsFunc(rows[1:], func(r Row) bool { _, ok := yes(r, i); return !ok })
+			isName[i] = !first && len(rows) > 1 && !slices.Contains(rowNumbers, lower(names[i])) && !slices.ContainsFunc(rows[1:], func(r Row) bool { _, ok := yes(r, i); return !ok })
 		}
 	}
 	for i, name := range names {
 		if isName[i] {
 			labels = append(labels, strings.TrimSpace(name))
 		}
+	}
+	if odd := slices.IndexFunc(labels, func(label string) bool { return strings.Contains(label, ",") }); odd >= 0 {
+		return nil, fmt.Errorf("the column %q has a comma in its name, which parts labels here: call it otherwise", labels[odd])
 	}
 	if len(labels) < 2 {
 		return nil, nil

@@ -181,6 +181,9 @@ func NextObject(decoder *json.Decoder, n int) (keys []string, values []json.RawM
 		if key, err = decoder.Token(); err == nil {
 			err = decoder.Decode(&value)
 			keys, values = append(keys, key.(string)), append(values, value)
+			if err == nil && !utf8.Valid(value) { // the package would read U+FFFD
+				err = fmt.Errorf("%q is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", key)
+			}
 		}
 	}
 	if err == nil {

@@ -114,6 +114,7 @@ func TestReadTagged(t *testing.T) {
 		{"json", "", "", `{"tokens": ["Nora"], "labels": ["O", "O"]}`, "object 1: there are 1 words and 2 labels", ""},
 		{"json", "", "", `{"tokens": ["Nora"], "labels": [["O"]]}`, `object 1: "labels": it has "[\"O\"]", want a list of strings`, ""},
 		{"json", "", "", `{"tokens": "Nora", "labels": ["O"]}`, `object 1: "tokens": want a list of strings`, ""},
+		{"json", "", "", "{\"tokens\": [\"Nor\xe9\"], \"labels\": [\"O\"]}", `object 1: "tokens" is not UTF-8`, ""},
 		{"json", "", "", `{"tokens": ["Nora"]`, "object 1: unexpected EOF", ""},
 	} {
 		list, found, err := LabelledFormat{Kind: c.kind, Text: c.word, Label: c.label}.ReadTagged(strings.NewReader(c.text))

@@ -63,6 +63,9 @@ func TestReadValues(t *testing.T) {
 		{severalLabels, "csv", "threat,insult", "id,remark,toxic,threat,insult\n7,one,1,0,1\n8,two,0,0,0\n", "name the sentence with -text-column"},
 		{severalLabels, "csv", "threat,rude", "text,toxic,threat\none,1,0\n", `-label-column has "rude", but the columns are "text" "toxic" "threat"`},
 		{severalLabels, "csv", "toxic,threat", "text,toxic,threat\none,1,2\n", `line 2: want 1 or 0 in the column "threat"`},
+		{severalLabels, "csv", "", ",text,toxic,threat\n0,one,1,0\n1,two,0,0\n", "[{toxic one  2} { two  3}]"}, // pandas' index
+		{severalLabels, "csv", "", "text,\"a,b\",c\none,1,0\n", `the column "a,b" has a comma in its name`},
+		{"", "json", "", "{\"text\": \"caf\xe9\", \"label\": \"a\"}", `object 1: "text" is not UTF-8`},
 		{severalLabels, "", "", "a b\tone\nc d\tone\ne f\ttwo\ng h\ttwo\n", "each line has another label"},
 		{"", "json", "", `{"text": "one", "label": ["a", "b"]}`, "the label is a list or an object"},
 	} {
