@@ -10,7 +10,7 @@ import (
 
 // PredictedTokens is about how many tokens are worth asking about at a time: enough for the
 // products to be large, and few enough for any memory.
-const PredictedTokens = 512
+const PredictedTokens = 1024
 
 // BatchOf is a batch of one sequence.
 func BatchOf(ids, segments []int32) *Batch {
