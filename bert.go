@@ -23,6 +23,7 @@
 //	numbers.go            small functions of numbers
 //	encodings.go          text in other encodings, and what is no text
 //	files.go              reading with care; writing wholly or not at all
+//	files_unix.go         the lock for it
 //
 // The lesson:
 //
@@ -70,8 +71,8 @@
 // The commands:
 //
 //	claim.go              a run has its folder for itself
-//	claim_unix.go         the lock for it
 //	command.go            what all commands share
+//	interrupt.go          asked to end
 //	command_text.go       vocab, tokenize, examples
 //	diagnosis.go          what is wrong with a corpus
 //	command_plan.go       pretrain -plan: what a training would cost

@@ -34,7 +34,7 @@ const (
 )
 
 // checkpointFiles are the files of which training.json has the sums.
-var checkpointFiles = []string{configFile, vocabFile, tokenizerConfigFile, tokenizerFile, modelFile, optimizerFile}
+var checkpointFiles = append(slices.Clip(modelFiles), optimizerFile)
 
 // trainingJSON is training.json, but for its first line, which has the SHA-256
 // of all that follows.
@@ -169,12 +169,10 @@ func checkpointStep(name string) int {
 
 // RemoveAside removes what was being written or removed when a run was cut off.
 func RemoveAside(dir string) {
+	UndoSaving(dir)
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
-		name, hidden := strings.CutPrefix(e.Name(), ".")
-		if hidden && (checkpointStep(name) >= 0 || slices.ContainsFunc(append([]string{metricsFile}, checkpointFiles...), func(file string) bool {
-			return strings.HasPrefix(name, file+".")
-		})) {
+		if name, hidden := strings.CutPrefix(e.Name(), "."); hidden && checkpointStep(name) >= 0 {
 			os.RemoveAll(filepath.Join(dir, e.Name()))
 		}
 	}

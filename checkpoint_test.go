@@ -207,13 +207,14 @@ func failingDisk(t *testing.T, n int, failure error, out string) *diskUse {
 }
 
 // While something is written or removed there is a dot before its name, and a number
-// after that of a file.
+// after that of a file, and a model's files are in a folder of their own.
 var (
 	checkpointAside = regexp.MustCompile(`\.(checkpoint-\d+)`)
 	fileAside       = regexp.MustCompile(`\.([a-z_.]+)\.\d+$`)
 )
 
 func nameInTheEnd(name string) string {
+	name = strings.Replace(name, string(filepath.Separator)+savingFolder, "", 1)
 	return fileAside.ReplaceAllString(checkpointAside.ReplaceAllString(name, "$1"), "$1")
 }
 

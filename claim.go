@@ -16,12 +16,8 @@ import (
 // counts is that it is locked, which ends with the process however that ends.
 const claimFile = ".claim"
 
-// lock locks a file for this process, unless another has it. Where there are no
-// such locks (Linux, macOS and the BSDs have them) a second run is not noticed.
-var lock = func(*os.File) bool { return true }
-
-// claim makes a folder, and holds it until release is called, which takes the folder away
-// again if it was made here and is empty.
+// claim makes a folder, removes what a killed run has left in it, and holds it until release
+// is called, which takes the folder away again if it was made here and is empty.
 func claim(dir string) (release func(), err error) {
 	made := !exists(dir)
 	if err := os.MkdirAll(dir, 0o777); err != nil {
@@ -44,6 +40,11 @@ func claim(dir string) (release func(), err error) {
 			f.Close()
 			continue
 		}
+		if _, err := os.ReadDir(dir); err != nil { // it would be taken for empty
+			f.Close()
+			return nil, err
+		}
+		RemoveAside(dir)
 		f.Truncate(0)
 		fmt.Fprintf(f, "process %d, since %s\n", os.Getpid(), time.Now().Format("2006-01-02 15:04:05"))
 		return func() {
@@ -54,4 +55,18 @@ func claim(dir string) (release func(), err error) {
 			}
 		}, nil
 	}
+}
+
+// mustBeFree returns an error if there is anything in a folder that a model would replace, or
+// a training that may go on.
+func mustBeFree(dir string) error {
+	for _, name := range append([]string{shardIndexFile}, checkpointFiles...) {
+		if err := mustNotExist(filepath.Join(dir, name)); err != nil {
+			return fmt.Errorf("%w: take another -out", err)
+		}
+	}
+	if found := CheckpointsIn(dir); len(found) > 0 {
+		return fmt.Errorf("%s has checkpoints of a training, such as %s: take another -out", dir, found[0])
+	}
+	return nil
 }

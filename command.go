@@ -9,11 +9,10 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
+	"sync/atomic"
 	"time"
 )
 
@@ -45,6 +44,9 @@ type call struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	saidHidden     bool // noteHidden
+
+	endTraining   atomic.Pointer[context.CancelFunc] // untilInterrupted
+	releaseFolder atomic.Pointer[func()]             // claim
 }
 
 // A usageError is a mistake in the flags or arguments.
@@ -108,14 +110,6 @@ func (c *call) note(format string, args ...any) {
 
 // warn writes a line that begins with "warning".
 func (c *call) warn(format string, args ...any) { c.note("warning: "+format, args...) }
-
-// untilInterrupted is a context that ends with the first Ctrl-C or request to stop. A
-// second one stops the program at once.
-func untilInterrupted() (ctx context.Context, stop context.CancelFunc) {
-	ctx, stop = signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop)
-	return ctx, stop
-}
 
 // readInput parses a file, or - for standard input.
 func readInput[T any](c *call, name string, parse func(io.Reader) (T, error)) (value T, err error) {

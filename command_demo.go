@@ -2,9 +2,10 @@ package main
 
 import (
 	"bytes"
-	"context"
 	_ "embed"
+	"encoding/json"
 	"io"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -76,11 +77,14 @@ func demo(c *call) error {
 	if err := c.parse(0); err != nil {
 		return err
 	}
-	release, err := claim(*out)
+	release, err := c.claim(*out)
 	if err != nil {
 		return err
 	}
 	defer release()
+	if err := mayHoldDemo(*out); err != nil {
+		return err
+	}
 	s, err := newStory(c.stdout)
 	if err != nil {
 		return err
@@ -100,6 +104,34 @@ func demo(c *call) error {
 	}
 	s.tellNext(*out)
 	return nil
+}
+
+// demoMark is a file beside the model of a demo that has the sum of its parameters.
+const demoMark = ".demo"
+
+// mayHoldDemo returns an error if there is anything in a folder but an older demo.
+func mayHoldDemo(dir string) error {
+	sum, err := fileSum(filepath.Join(dir, modelFile))
+	mark, _ := os.ReadFile(filepath.Join(dir, demoMark))
+	if err == nil && sum == string(mark) && len(CheckpointsIn(dir)) == 0 {
+		return nil
+	}
+	return mustBeFree(dir)
+}
+
+// save replaces an older demo.
+func (s *story) save(dir string, metrics []byte) error {
+	if err := SaveModel(dir, s.m, s.t); err != nil {
+		return err
+	}
+	sum, err := fileSum(filepath.Join(dir, modelFile))
+	if err != nil {
+		return err
+	}
+	return saveFiles(dir, dir, []savedFile{
+		{demoMark, func(w io.Writer) error { _, err := io.WriteString(w, sum); return err }},
+		{metricsFile, func(w io.Writer) error { _, err := w.Write(metrics); return err }},
+	})
 }
 
 // newStory is the demo before its first step: the vocabulary of its corpus, a model
@@ -204,7 +236,14 @@ func (s *story) train(c *call, out string) error {
 	before := Evaluate(s.m, s.trainer.HeldOut, s.t.mask, nil)
 	s.report(before.Metrics(0, 0))
 	s.tellGuesses()
-	return c.train(s.trainer, s.t, out, s.report)
+	var metrics bytes.Buffer
+	ctx, stop := c.untilInterrupted()
+	defer stop()
+	keep := json.NewEncoder(&metrics)
+	if err := c.train(ctx, s.trainer, s.report, func(r Metrics) error { return keep.Encode(r) }); err != nil {
+		return err
+	}
+	return s.save(out, metrics.Bytes())
 }
 
 // commonestLabel is the commonest of the tokens to be guessed, and its share.
@@ -290,7 +329,7 @@ func (s *story) tellTransfer() error {
 	s.say("\n8. What it is good for. A new task: which of %d topics is a sentence about? Few\n   sentences are labelled; neither they nor the %d to test on are in the text.", len(labels), len(list)/2)
 	s.say("   A bag of words sees the words alone. From scratch is the same model without\n   pre-training. Frozen, the pre-trained encoder stays as it is and a new head\n   learns from its vectors; fine-tuned, the encoder is trained further, too.\n   (Means of %d trials ± their standard deviation; chance is right in %.1f%%.)\n", study.Seeds, 100/float64(len(labels)))
 	s.say(studyHeader)
-	err = study.Run(context.Background(), func(r StudyRow) error {
+	err = study.Run(func(r StudyRow) error {
 		s.say("%v", r)
 		return nil
 	})

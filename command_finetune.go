@@ -2,7 +2,6 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -172,16 +171,13 @@ func finetune(c *call) error {
 		return err
 	}
 	if !f.study {
-		release, err := claim(f.out)
+		release, err := c.claim(f.out)
 		if err != nil {
 			return err
 		}
 		defer release()
-		if err := mustNotExist(filepath.Join(f.out, modelFile)); err != nil {
+		if err := mustBeFree(f.out); err != nil {
 			return err
-		}
-		if found := CheckpointsIn(f.out); len(found) > 0 {
-			return fmt.Errorf("%s has checkpoints of a training, such as %s: take another -out", f.out, found[0])
 		}
 	}
 	from, t, err := c.loadModel(f.model)
@@ -196,10 +192,8 @@ func finetune(c *call) error {
 	if f.settings.LearningRate == 0 {
 		f.settings.LearningRate = TuneRate(from.Config.HiddenSize)
 	}
-	ctx, stop := untilInterrupted()
-	defer stop()
 	if f.study {
-		return c.study(ctx, f, from, task)
+		return c.study(f, from, task)
 	}
 	var m *Model
 	if f.scratch {
@@ -210,51 +204,59 @@ func finetune(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.tune(ctx, f, m, t, task)
+	return c.tune(f, m, t, task)
 }
 
-// tune trains, saves the model and writes its score.
-func (c *call) tune(ctx context.Context, f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
+// tune trains, saves the model as it is after each epoch that is the best so far, and writes
+// the score of the last that was: a little too good a score, since by it the epoch was chosen.
+func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
+	ctx, stop := c.untilInterrupted()
+	defer stop()
 	metrics, err := os.Create(filepath.Join(f.out, metricsFile))
 	if err != nil {
 		return err
 	}
 	defer metrics.Close()
 	best := 0
+	var score, bestScore Score
 	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
-	tuner.Evaluate = func() float64 { score, _ := task.evaluate(m).Main(); return score }
+	tuner.Evaluate = func() float64 {
+		score = task.evaluate(m)
+		main, _ := score.Main()
+		return main
+	}
 	tuner.OnEpoch = func(r Epoch) error {
 		if r.Best {
-			best = r.Epoch
+			best, bestScore = r.Epoch, score
+			if err := SaveModel(f.out, m, t); err != nil {
+				return err
+			}
 		}
 		line := fmt.Sprintf("epoch %*d/%d  loss %.3f", len(fmt.Sprint(f.epochs)), r.Epoch, f.epochs, r.Loss)
 		if m.Config.Task() != aNumber {
 			line += fmt.Sprintf("  right %5.1f%%", 100*r.Accuracy)
 		}
 		c.note("%s  held out %5.1f%%", line, 100*r.Score)
-		return json.NewEncoder(metrics).Encode(r)
+		return appendJSON(metrics, r)
 	}
-	trainErr := tuner.Train(ctx)
-	if errors.Is(trainErr, errInterrupted) && best == 0 {
-		return fmt.Errorf("%w in the first epoch: no model is saved", trainErr)
-	} else if trainErr != nil && !errors.Is(trainErr, errInterrupted) {
-		return trainErr
+	err = tuner.Train(ctx)
+	if best > 0 {
+		c.note("saved %s, as it was after epoch %d", f.out, best)
+	} else if errors.Is(err, errInterrupted) {
+		err = fmt.Errorf("%w in the first epoch: no model is saved", err)
 	}
-	if err := errors.Join(SaveModel(f.out, m, t), metrics.Close()); err != nil {
+	switch {
+	case err != nil:
 		return err
+	case f.asJSON:
+		return json.NewEncoder(c.stdout).Encode(bestScore)
 	}
-	c.note("saved %s, as it was after epoch %d", f.out, best)
-	// A little too good a score: by it the best epoch was chosen.
-	all := task.evaluate(m)
-	if f.asJSON {
-		return errors.Join(json.NewEncoder(c.stdout).Encode(all), trainErr)
-	}
-	all.Write(c.stdout)
-	return trainErr
+	bestScore.Write(c.stdout)
+	return nil
 }
 
 // study writes the table of the transfer study.
-func (c *call) study(ctx context.Context, f *tuneFlags, from *Model, task *task) error {
+func (c *call) study(f *tuneFlags, from *Model, task *task) error {
 	s := &Study{Pretrained: from, Config: task.config, Settings: f.settings, Epochs: f.epochs, Seeds: f.seeds, Cases: task.cases, Test: task.test, Pairs: task.pairs}
 	if err := s.Check(); err != nil {
 		return wrap(f.train, err)
@@ -266,7 +268,7 @@ func (c *call) study(ctx context.Context, f *tuneFlags, from *Model, task *task)
 	if !f.asJSON {
 		fmt.Fprintln(c.stdout, studyHeader)
 	}
-	return s.Run(ctx, func(r StudyRow) error {
+	return s.Run(func(r StudyRow) error {
 		if f.asJSON {
 			return json.NewEncoder(c.stdout).Encode(r)
 		}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -47,7 +47,7 @@ func pretrain(c *call) error {
 		return usagef("-save-every is %d, want 0 or more", *saveEvery)
 	}
 	if !*plan {
-		release, err := claim(*out)
+		release, err := c.claim(*out)
 		if err != nil {
 			return err
 		}
@@ -92,10 +92,25 @@ func pretrain(c *call) error {
 	if *plan {
 		return c.plan(trainer)
 	}
-	if err := c.train(trainer, k.tokenizer, *out, nil); err != nil {
+	ctx, stop := c.untilInterrupted()
+	defer stop()
+	metrics, err := openMetrics(*out, &trainer.state)
+	if err != nil {
+		return err
+	}
+	defer metrics.Close()
+	err = c.train(ctx, trainer, nil, func(r Metrics) error { return appendJSON(metrics, r) })
+	switch {
+	case errors.Is(err, errInterrupted) && trainer.state.Step > 0:
+		err = fmt.Errorf("%w: %d of %d steps are taken and saved; to go on: the same command with -resume", err, trainer.state.Step, s.Steps)
+	case err == nil:
+		err = SaveModel(*out, trainer.Model, k.tokenizer)
+	}
+	if err != nil {
 		return err
 	}
 	k.Finish()
+	c.note("saved %s", *out)
 	return nil
 }
 
@@ -171,7 +186,7 @@ func (c *call) checkpoint(k *Checkpoints, resume bool) (*Checkpoint, error) {
 		err = fmt.Errorf("%s exists already, with checkpoints: -resume goes on from them", k.dir)
 	}
 	if from == nil && err == nil {
-		err = mustNotExist(filepath.Join(k.dir, modelFile))
+		err = mustBeFree(k.dir)
 	}
 	if from == nil || err != nil {
 		return nil, err
@@ -318,44 +333,32 @@ func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase boo
 	return NewTokenizer(words, lowerCase)
 }
 
-// train trains, saves the model and says how it goes: in metrics.jsonl, on
-// standard error while a step follows the other, and by show for each report.
-func (c *call) train(trainer *Trainer, t *Tokenizer, out string, show func(Metrics)) error {
-	RemoveAside(out)
-	name := filepath.Join(out, metricsFile)
-	if err := KeepMetrics(name, trainer.state.Step); err != nil {
-		return err
-	}
-	metrics, err := os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
-	if err != nil {
-		return err
-	}
-	defer metrics.Close()
+// train trains and says how it goes: on standard error while a step follows the other, and
+// for each report by show and, for metrics.jsonl, by keep.
+func (c *call) train(ctx context.Context, trainer *Trainer, show func(Metrics), keep func(Metrics) error) error {
 	progress := newProgress(c.stderr, trainer.state.Step, trainer.Settings.Steps)
-	if show == nil {
-		show = progress.report
-	}
 	trainer.OnStep = progress.tick
 	trainer.OnReport = func(r Metrics) error {
 		progress.clear()
-		show(r)
-		return wrap(name, json.NewEncoder(diskWriter{metrics}).Encode(r))
+		if show == nil {
+			progress.report(r)
+		} else {
+			show(r)
+		}
+		return keep(r)
 	}
-	ctx, stop := untilInterrupted()
-	defer stop()
-	err = trainer.Train(ctx)
-	progress.clear()
-	if errors.Is(err, errInterrupted) && trainer.Save != nil {
-		return fmt.Errorf("%w: %d of %d steps are taken and saved; to go on: the same command with -resume", err, trainer.state.Step, trainer.Settings.Steps)
-	} else if err != nil && !errors.Is(err, errInterrupted) {
-		return err
+	defer progress.clear()
+	return trainer.Train(ctx)
+}
+
+// openMetrics opens the metrics.jsonl of a run, with what is not to be reported again.
+func openMetrics(dir string, state *RunState) (*os.File, error) {
+	name, kept := filepath.Join(dir, metricsFile), state.Step
+	if state.ReportDue {
+		kept--
 	}
-	if err := errors.Join(SaveModel(out, trainer.Model, t), metrics.Close()); err != nil {
-		return err
+	if err := KeepMetrics(name, kept); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return fmt.Errorf("%w: %d of %d steps are taken and saved in %s; to go on from there: -init %s", err, trainer.state.Step, trainer.Settings.Steps, out, out)
-	}
-	c.note("saved %s", out)
-	return nil
+	return os.OpenFile(name, os.O_CREATE|os.O_WRONLY|os.O_APPEND, 0o666)
 }

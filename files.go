@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 )
 
@@ -159,7 +160,14 @@ var disk = struct {
 // diskWriter writes to a file through disk.
 type diskWriter struct{ f *os.File }
 
-func (w diskWriter) Write(p []byte) (int, error) { return disk.write(w.f, p) }
+func (w diskWriter) Write(p []byte) (int, error) {
+	return disk.write(w.f, p)
+}
+
+// appendJSON writes v as a line at the end of an open file.
+func appendJSON(f *os.File, v any) error {
+	return wrap(f.Name(), json.NewEncoder(diskWriter{f}).Encode(v))
+}
 
 // writeFile writes a file as replaceFile does. An error names it.
 func writeFile(name string, write func(io.Writer) error) error {
@@ -169,11 +177,13 @@ func writeFile(name string, write func(io.Writer) error) error {
 // replaceFile writes a file under a temporary name, flushes it to the disk and
 // renames it: whatever happens, name is the old file or the new one, whole.
 func replaceFile(name string, write func(io.Writer) error) error {
+	removeLeft(name)
 	f, err := disk.create(filepath.Dir(name), "."+filepath.Base(name)+".*")
 	if err != nil {
 		return err
 	}
 	defer os.Remove(f.Name()) // does nothing after the renaming
+	lock(f)
 	buffered := bufio.NewWriterSize(diskWriter{f}, 1<<16)
 	err = write(buffered)
 	for _, finish := range []func() error{buffered.Flush, func() error { return f.Chmod(0o644) }, func() error { return disk.sync(f) }} {
@@ -188,6 +198,28 @@ func replaceFile(name string, write func(io.Writer) error) error {
 		err = disk.rename(f.Name(), name)
 	}
 	return err
+}
+
+// lock locks an open file for this process, however that ends, unless another has it. Where
+// there are no such locks (Linux, macOS and the BSDs have them) none has.
+var lock = func(*os.File) bool { return true }
+
+// removeLeft removes what runs that were killed have left of their attempts to write a file.
+func removeLeft(name string) {
+	dir, base := filepath.Split(name)
+	entries, _ := os.ReadDir(filepath.Clean(dir))
+	for _, e := range entries {
+		digits, ok := strings.CutPrefix(e.Name(), "."+base+".")
+		if _, err := strconv.Atoi(digits); !ok || err != nil || !e.Type().IsRegular() {
+			continue
+		}
+		if f, err := os.Open(dir + e.Name()); err == nil {
+			if lock(f) {
+				os.Remove(f.Name())
+			}
+			f.Close()
+		}
+	}
 }
 
 // syncFolder flushes a folder's list of files to the disk: only then is what was

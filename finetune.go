@@ -132,7 +132,7 @@ func (m *Model) headParameters() *Parameters {
 	return &Parameters{List: m.List[m.encoderParams:], Value: m.Value[at:], Grad: m.Grad[at:]}
 }
 
-// Train trains for all epochs. If ctx ends, it stops after the step and returns
+// Train trains for all epochs. If ctx ends, it leaves the epoch that it is in and returns
 // errInterrupted. Either way the model is then that of the best epoch so far.
 func (t *Tuner) Train(ctx context.Context) error {
 	s := &t.Settings
@@ -146,14 +146,18 @@ func (t *Tuner) Train(ctx context.Context) error {
 	best, bestScore := slices.Clone(t.Model.Value), math.Inf(-1)
 	defer func() { copy(t.Model.Value, best) }()
 	for epoch := 1; epoch <= t.Epochs; epoch++ {
-		r, err := t.epoch(ctx, epoch)
-		if err != nil {
+		r, err := Epoch{}, error(nil)
+		left := leavable(ctx.Done(), func() {
+			if r, err = t.epoch(epoch); err == nil && t.Evaluate != nil {
+				r.Score = t.Evaluate()
+			}
+		})
+		if left {
+			return errInterrupted
+		} else if err != nil {
 			return err
 		}
-		if t.Evaluate != nil {
-			r.Score = t.Evaluate()
-		}
-		if r.Best = r.Score >= bestScore; r.Best {
+		if r.Best = !(r.Score < bestScore); r.Best {
 			copy(best, t.Model.Value)
 			bestScore = r.Score
 		}
@@ -167,7 +171,7 @@ func (t *Tuner) Train(ctx context.Context) error {
 }
 
 // epoch goes once through the cases, in an order of its own.
-func (t *Tuner) epoch(ctx context.Context, epoch int) (Epoch, error) {
+func (t *Tuner) epoch(epoch int) (Epoch, error) {
 	r, sum := Epoch{Epoch: epoch}, TaskLoss{}
 	order := random(t.Settings.Seed, forOrder, uint64(epoch)).Perm(len(t.Cases))
 	for which := range slices.Chunk(order, t.Settings.Batch) {
@@ -176,9 +180,6 @@ func (t *Tuner) epoch(ctx context.Context, epoch int) (Epoch, error) {
 			return r, err
 		}
 		sum = TaskLoss{sum.Sum + loss.Sum, sum.Count + loss.Count, sum.Correct + loss.Correct}
-		if ctx.Err() != nil {
-			return r, errInterrupted
-		}
 	}
 	r.Loss, r.Accuracy = ratio(sum.Sum, sum.Count), ratio(float64(sum.Correct), sum.Count)
 	return r, nil

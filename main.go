@@ -48,8 +48,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		if command.name != name {
 			continue
 		}
-		c := &call{command, flag.NewFlagSet(name, flag.ContinueOnError), args, stdin, stdout, stderr, false}
+		c := &call{command: command, flags: flag.NewFlagSet(name, flag.ContinueOnError), args: args, stdin: stdin, stdout: stdout, stderr: stderr}
 		c.flags.SetOutput(io.Discard)
+		defer c.obeySignals()()
 		err := command.run(c)
 		var usage usageError
 		switch {
@@ -59,7 +60,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 			c.printHelp()
 			return exitDone
 		case errors.Is(err, errInterrupted):
-			fmt.Fprintln(stderr, err)
+			fmt.Fprintf(stderr, "%s: %v\n", name, err)
 			return exitInterrupted
 		case errors.As(err, &usage):
 			fmt.Fprintf(stderr, "%s: %v (go run . %s -h tells more)\n", name, err, name)

@@ -23,12 +23,60 @@ import (
 // Nothing that is read is believed: whatever could make the program go wrong or
 // ask for too much memory is checked first, and an error names the file.
 
-// SaveModel writes the model folder dir, making it if need be.
+// modelFiles are their names, in the order in which they are saved.
+var modelFiles = []string{configFile, vocabFile, tokenizerConfigFile, tokenizerFile, modelFile}
+
+// savingFolder is where the files of a model folder are while they are written. Then they are
+// renamed one by one, the parameters last, without which there is no model.
+const savingFolder = ".saving"
+
+// SaveModel writes the model folder dir, making it if need be. A model that is there gives
+// way to the new one: if nothing but the parameters is new, at once, in one renaming.
 func SaveModel(dir string, m *Model, t *Tokenizer) error {
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
+	aside, files := filepath.Join(dir, savingFolder), ModelFiles(m, t)
+	err := cmp.Or(os.MkdirAll(dir, 0o777), os.RemoveAll(aside))
+	if err == nil {
+		err = wrap(dir, disk.mkdir(aside, 0o777))
 	}
-	return saveFiles(dir, dir, ModelFiles(m, t))
+	if err == nil {
+		err = saveFiles(aside, dir, files)
+	}
+	if old := filepath.Join(dir, modelFile); err == nil && exists(old) && !haveSame(dir, aside, files[:len(files)-1]) {
+		err = os.Remove(old)
+	}
+	for _, file := range files {
+		if name := filepath.Join(dir, file.name); err == nil {
+			err = wrap(name, disk.rename(filepath.Join(aside, file.name), name))
+		}
+	}
+	UndoSaving(dir)
+	if err == nil {
+		err = wrap(dir, syncFolder(dir))
+	}
+	return err
+}
+
+// haveSame tells whether files are the same in two folders.
+func haveSame(a, b string, files []savedFile) bool {
+	return !slices.ContainsFunc(files, func(file savedFile) bool {
+		one, errOne := fileSum(filepath.Join(a, file.name))
+		other, errOther := fileSum(filepath.Join(b, file.name))
+		return errOne != nil || errOther != nil || one != other
+	})
+}
+
+// UndoSaving removes what is left of a saving that was cut off: of one that came to the
+// renaming but not to its end, also the files that have their names already.
+func UndoSaving(dir string) {
+	aside := filepath.Join(dir, savingFolder)
+	if exists(filepath.Join(aside, modelFile)) && !exists(filepath.Join(dir, modelFile)) {
+		for _, name := range modelFiles {
+			if !exists(filepath.Join(aside, name)) {
+				os.Remove(filepath.Join(dir, name))
+			}
+		}
+	}
+	os.RemoveAll(aside)
 }
 
 // ModelFiles are the files of a model folder. (It puts the tokenizer's [PAD] into Config.)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,9 @@ const (
 // rows in its cache from the region before, and then helps the others; so which
 // worker takes which range is chance, and the ranges must not share an output.
 func parallel(n, grain int, body func(lo, hi int)) {
+	if over(unwanted) {
+		panic(errLeft)
+	}
 	parts := min(n/grain, 8*workers)
 	if workers == 1 || parts < 2 {
 		if n > 0 {
@@ -58,6 +62,37 @@ func parallel(n, grain int, body func(lo, hi int)) {
 		}
 	}
 	region.body = nil // so that nothing keeps its batch in memory
+}
+
+// unwanted, if it is not nil, is closed when nobody wants any more what is being computed:
+// parallel then panics with errLeft, up to leavable.
+var unwanted <-chan struct{}
+
+var errLeft = errors.New("left")
+
+func over(done <-chan struct{}) bool {
+	select {
+	case <-done:
+		return true
+	default:
+		return false
+	}
+}
+
+// leavable does work, but leaves it at its next call of parallel once done is closed. What
+// work was writing to is half written then.
+func leavable(done <-chan struct{}, work func()) (left bool) {
+	defer func(outer <-chan struct{}) {
+		unwanted = outer
+		if err := recover(); err == errLeft {
+			left = true
+		} else if err != nil {
+			panic(err)
+		}
+	}(unwanted)
+	unwanted = done
+	work()
+	return false
 }
 
 // parallelColumns shares out n columns to body, which goes down them row by row. Memory

@@ -92,7 +92,7 @@ func meanSpread(values []float64) (s MeanSpread) {
 var studySizes, studySizesOfAll = []int{1, 2, 4, 8, 0}, []int{8, 16, 32, 64, 0}
 
 // Run makes the table and shows each row once it is done.
-func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
+func (s *Study) Run(show func(StudyRow) error) error {
 	sizes := studySizes
 	if s.Config.Task() != oneLabel {
 		sizes = studySizesOfAll
@@ -105,7 +105,7 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 		for _, way := range ways {
 			var scores []float64
 			for seed := range s.Seeds {
-				score, err := s.one(ctx, way, size, uint64(seed+1))
+				score, err := s.one(way, size, uint64(seed+1))
 				if err != nil {
 					return err
 				}
@@ -121,10 +121,10 @@ func (s *Study) Run(ctx context.Context, show func(StudyRow) error) error {
 }
 
 // one learns the task in one way and returns the score.
-func (s *Study) one(ctx context.Context, way string, size int, seed uint64) (float64, error) {
+func (s *Study) one(way string, size int, seed uint64) (float64, error) {
 	training, test := s.split(size, seed)
 	if way == bagOfWords {
-		return s.bagOfWords(ctx, training, test)
+		return s.bagOfWords(training, test)
 	}
 	var m *Model
 	var err error
@@ -138,7 +138,7 @@ func (s *Study) one(ctx context.Context, way string, size int, seed uint64) (flo
 	}
 	tuner := &Tuner{Model: m, Cases: training, Settings: s.Settings, Epochs: s.Epochs, Freeze: way == frozen}
 	tuner.Settings.Seed = seed
-	if err := tuner.Train(ctx); err != nil {
+	if err := tuner.Train(context.Background()); err != nil {
 		return 0, err
 	}
 	score, _ := m.ScoreOf(test).Main()
@@ -152,7 +152,7 @@ func (s *Study) one(ctx context.Context, way string, size int, seed uint64) (flo
 //	rarity = ln((1 + cases)/(1 + cases that have the token))
 //
 // What is wanted of the logits, and the loss, are those of the task.
-func (s *Study) bagOfWords(ctx context.Context, training, test []Case) (float64, error) {
+func (s *Study) bagOfWords(training, test []Case) (float64, error) {
 	const steps = 100 // of gradient descent
 	task, err := NewEmptyModel(s.Config)
 	if err != nil {
@@ -179,9 +179,6 @@ func (s *Study) bagOfWords(ctx context.Context, training, test []Case) (float64,
 	}
 	rate := s.bagRate(training, rarity)
 	for range steps {
-		if ctx.Err() != nil {
-			return 0, errInterrupted
-		}
 		clear(ps.Grad)
 		var dlogits []float32
 		for i := range training {

@@ -67,7 +67,7 @@ func TestStep8Transfer(t *testing.T) {
 	}
 	check(t, study.Check())
 	var rows []StudyRow
-	check(t, study.Run(t.Context(), func(r StudyRow) error {
+	check(t, study.Run(func(r StudyRow) error {
 		rows = append(rows, r)
 		t.Log(r)
 		return nil

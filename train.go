@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,7 +14,7 @@ import (
 // at first and then falls to 0. Now and then the model is tried on documents
 // that it is not trained on.
 
-// errInterrupted is the error when training was interrupted from the keyboard.
+// errInterrupted is the error when training was interrupted, as by Ctrl-C.
 var errInterrupted = errors.New("interrupted")
 
 // A Trainer trains a model. The fields that are functions may be nil.
@@ -40,15 +41,19 @@ type Trainer struct {
 	since       time.Time // the last report
 	tokensSince int
 	saved       time.Time // the last checkpoint
+	savedStep   int
+	interrupted <-chan struct{} // closed when Train is to end
 }
 
 // RunState is how far a training has come. It is saved in a checkpoint.
 type RunState struct {
-	Step         int    `json:"step"`           // steps done
-	Tokens       int    `json:"tokens"`         // trained on so far
-	Skipped      int    `json:"skipped_steps"`  // steps that were not taken
-	SkippedInRow int    `json:"skipped_in_row"` // how many of the last ones, in a row
-	Sum          Totals `json:"since_report"`   // since the last report
+	Step         int     `json:"step"`           // steps done
+	Tokens       int     `json:"tokens"`         // trained on so far
+	Skipped      int     `json:"skipped_steps"`  // steps that were not taken
+	SkippedInRow int     `json:"skipped_in_row"` // how many of the last ones, in a row
+	Sum          Totals  `json:"since_report"`   // since the last report
+	Norm         float64 `json:"gradient_norm"`  // of the last step
+	ReportDue    bool    `json:"report_due"`     // the last step is to be reported still
 }
 
 // saveInterval is the time between two checkpoints unless it is given in steps.
@@ -88,41 +93,55 @@ func (t *Trainer) UseExamples(name string) error {
 	return err
 }
 
-// Train takes the steps that are left. If ctx ends, it finishes the step, saves
-// a checkpoint, and returns errInterrupted.
+// Train takes the steps that are left, and saves a checkpoint before it says anything about
+// it. If ctx ends, it leaves the step or the evaluation that it is in, which can be repeated
+// to the bit, saves what was done before, and returns errInterrupted.
 func (t *Trainer) Train(ctx context.Context) error {
 	if t.optimizer == nil {
 		t.optimizer = NewAdamW(&t.Model.Parameters, &t.Settings)
 	}
-	t.since, t.saved = time.Now(), time.Now()
-	for t.state.Step < t.Settings.Steps {
-		rate := t.Settings.Rate(t.state.Step)
-		totals, norm, err := t.Step(rate)
-		if err != nil {
+	t.interrupted = ctx.Done()
+	t.since, t.saved, t.savedStep = time.Now(), time.Now(), t.state.Step
+	for t.state.ReportDue || t.state.Step < t.Settings.Steps {
+		work := t.next
+		if t.state.ReportDue {
+			work = t.report
+		}
+		if err := work(); errors.Is(err, errInterrupted) || err != nil && t.state.ReportDue {
+			return cmp.Or(t.save(), err)
+		} else if err != nil {
 			return err
-		}
-		t.state.Sum.Add(totals)
-		metrics := t.metrics(rate, norm)
-		if t.OnStep != nil {
-			t.OnStep(metrics)
-		}
-		interrupted, last := ctx.Err() != nil, t.state.Step == t.Settings.Steps
-		if t.state.Step%t.Settings.LogEvery == 0 || last {
-			if err := t.report(metrics); err != nil {
-				return err
-			}
-		}
-		if t.Save != nil && (interrupted || last || t.state.SkippedInRow == 0 && t.saveIsDue()) {
-			if err := t.Save(); err != nil {
-				return err
-			}
-			t.saved = time.Now()
-		}
-		if interrupted && !last {
-			return errInterrupted
 		}
 	}
 	return nil
+}
+
+// next takes a step, and saves a checkpoint if it is time for one.
+func (t *Trainer) next() error {
+	totals, norm, err := t.Step(t.Settings.Rate(t.state.Step))
+	if err != nil {
+		return err
+	}
+	t.state.Sum.Add(totals)
+	t.state.Norm = norm
+	last := t.state.Step == t.Settings.Steps
+	t.state.ReportDue = last || t.state.Step%t.Settings.LogEvery == 0
+	if t.OnStep != nil {
+		t.OnStep(t.metrics())
+	}
+	if last || t.state.SkippedInRow == 0 && t.saveIsDue() {
+		return t.save()
+	}
+	return nil
+}
+
+// save saves a checkpoint, unless the one there is of this step.
+func (t *Trainer) save() error {
+	if t.Save == nil || t.state.Step == t.savedStep {
+		return nil
+	}
+	t.saved, t.savedStep = time.Now(), t.state.Step
+	return t.Save()
 }
 
 // saveIsDue tells whether it is time for a checkpoint.
@@ -134,28 +153,36 @@ func (t *Trainer) saveIsDue() bool {
 }
 
 // metrics are those of the steps since the last report.
-func (t *Trainer) metrics(rate, norm float64) Metrics {
+func (t *Trainer) metrics() Metrics {
 	m := NewMetrics(t.state.Step, t.state.Tokens, "train", t.state.Sum)
-	speed := float64(t.tokensSince) / time.Since(t.since).Seconds()
-	m.LearningRate, m.GradientNorm, m.TokensPerSecond, m.Skipped = &rate, &norm, &speed, t.state.Skipped
+	rate, norm := t.Settings.Rate(t.state.Step-1), t.state.Norm
+	m.LearningRate, m.GradientNorm, m.Skipped = &rate, &norm, t.state.Skipped
+	// A report that an interruption has put off knows no speed, and some clocks go by jerks.
+	if seconds := time.Since(t.since).Seconds(); seconds > 0 && t.tokensSince > 0 {
+		speed := float64(t.tokensSince) / seconds
+		m.TokensPerSecond = &speed
+	}
 	return m
 }
 
 // report reports on the training and, if there are such, the held-out documents.
-func (t *Trainer) report(training Metrics) error {
+func (t *Trainer) report() error {
 	on := t.OnReport
 	if on == nil {
 		on = func(Metrics) error { return nil }
 	}
-	err := on(training)
+	err := on(t.metrics())
 	if err == nil && len(t.HeldOut) > 0 {
-		e := Evaluate(t.Model, t.HeldOut, t.mask, t.unigram)
+		var e Evaluation
+		if leavable(t.interrupted, func() { e = Evaluate(t.Model, t.HeldOut, t.mask, t.unigram) }) {
+			return errInterrupted
+		}
 		err = on(e.Metrics(t.state.Step, t.state.Tokens))
 		for _, warning := range t.watch.OfEvaluation(&e, t.unigram, t.state.Step, &t.Settings) {
 			t.warn("%s", warning)
 		}
 	}
-	t.state.Sum, t.since, t.tokensSince = Totals{}, time.Now(), 0
+	t.state.Sum, t.state.ReportDue, t.since, t.tokensSince = Totals{}, err != nil, time.Now(), 0
 	return err
 }
 
@@ -164,17 +191,22 @@ func (t *Trainer) report(training Metrics) error {
 // is not taken but skipped, and it is an error if that comes maxSkipped times in a row.
 func (t *Trainer) Step(rate float64) (totals Totals, norm float64, err error) {
 	m, s := t.Model, &t.Settings
-	t.Source.Fill(&t.batch, s.Batch, t.state.Step)
-	m.SetDropout(s.Seed, t.state.Step)
-	clear(m.Grad)
-	if s.Accumulate > 1 {
-		totals = m.GradientInParts(&t.batch, s.Accumulate, &t.parts)
-	} else {
-		m.Forward(&t.batch)
-		totals = m.Loss(&t.batch)
-		m.Backward()
+	left := leavable(t.interrupted, func() {
+		t.Source.Fill(&t.batch, s.Batch, t.state.Step)
+		m.SetDropout(s.Seed, t.state.Step)
+		clear(m.Grad)
+		if s.Accumulate > 1 {
+			totals = m.GradientInParts(&t.batch, s.Accumulate, &t.parts)
+		} else {
+			m.Forward(&t.batch)
+			totals = m.Loss(&t.batch)
+			m.Backward()
+		}
+		norm = t.optimizer.Norm()
+	})
+	if left {
+		return totals, 0, errInterrupted
 	}
-	norm = t.optimizer.Norm()
 	t.state.Step++
 	if loss := totals.MLMLoss + totals.NSPLoss; !finite(loss) || !finite(norm) {
 		t.state.Skipped++
