@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -101,6 +102,13 @@ func (c *call) given() map[string]bool {
 	given := map[string]bool{}
 	c.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	return given
+}
+
+// noteProcessors says so if not all of the machine's processors are used.
+func (c *call) noteProcessors() {
+	if all := runtime.NumCPU(); workers < all {
+		c.note("working on %d of %d processors, as a container's quota or GOMAXPROCS has it", workers, all)
+	}
 }
 
 // note writes a line to standard error.
@@ -339,6 +347,13 @@ func (c *call) noteHidden(names corpora) {
 // readTokens reads and encodes a corpus, on all cores.
 func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
 	c.noteHidden(names)
+	text := need{"for the text", 0, "take less of it"}
+	for _, name := range names {
+		text.bytes += sizeOf(name) / 2 // the tokens of a usual text
+	}
+	if err := mustFit(text); err != nil {
+		return nil, err
+	}
 	corpus, err := ReadCorpus(names, c.stdin, t, c.reading("tokenizing"))
 	newProgress(c.stderr, 0, 0).clear()
 	if err == nil && corpus.Invalid > 0 {

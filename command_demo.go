@@ -82,6 +82,7 @@ func demo(c *call) error {
 		return err
 	}
 	defer release()
+	c.noteProcessors()
 	if err := mayHoldDemo(*out); err != nil {
 		return err
 	}

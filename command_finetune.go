@@ -176,6 +176,7 @@ func finetune(c *call) error {
 			return err
 		}
 		defer release()
+		c.noteProcessors()
 		if err := mustBeFree(f.out); err != nil {
 			return err
 		}
@@ -191,6 +192,9 @@ func finetune(c *call) error {
 	task.config.HiddenDropout, task.config.AttentionDropout, task.config.ClassifierDropout = f.dropout, f.dropout, nil
 	if f.settings.LearningRate == 0 {
 		f.settings.LearningRate = TuneRate(from.Config.HiddenSize)
+	}
+	if err := mustFitTuning(&task.config, task.cases, f.settings.Batch); err != nil {
+		return err
 	}
 	if f.study {
 		return c.study(f, from, task)

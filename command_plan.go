@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"text/tabwriter"
 	"time"
@@ -46,6 +47,43 @@ func (c *call) plan(t *Trainer) error {
 	}
 	line("in the paper", "4 days for BERT-Base on 16 TPU chips, for BERT-Large on 64")
 	return out.Flush()
+}
+
+// parametersNeed is what a model takes of the memory that is trained.
+func parametersNeed(config *Config) need {
+	return need{"for the parameters, their gradients and AdamW", bytesOfF32 * config.TrainedFloats(), "take a smaller model (-size, -layers, -hidden, -vocab-size)"}
+}
+
+// roomFor returns an error if there is no room for what pretrain saves of a model.
+func roomFor(dir string, config *Config) error {
+	if dir == "" { // only a plan
+		return nil
+	}
+	const moments = 2
+	return mustHaveRoom(dir, keptCheckpoints*(1+moments)*bytesOfF32*float64(config.Parameters()), "two checkpoints")
+}
+
+// mustFitTraining returns an error if a training takes more memory than there is.
+func mustFitTraining(t *Trainer) error {
+	config := &t.Model.Config
+	parameters := parametersNeed(config)
+	batch := bytesOfF32*max(CostOf(config, &t.Settings, t.Source).Floats, costOfHeldOut(t).Floats) - parameters.bytes
+	return mustFit(parameters, need{"for a batch", batch, "take a larger -accumulate, or a smaller -batch or -max-seq"})
+}
+
+// mustFitTuning is mustFitTraining for finetune, which has the model that it begins with and
+// its best epoch, too. No batch is larger than that of the longest cases.
+func mustFitTuning(config *Config, cases []Case, batch int) error {
+	longest := slices.SortedFunc(slices.Values(cases), func(a, b Case) int { return len(b.Tokens) - len(a.Tokens) })
+	var b Batch
+	b.Reset()
+	for _, one := range longest[:min(batch, len(cases))] {
+		b.Add(one.Tokens, one.Segments)
+	}
+	parameters := parametersNeed(config)
+	parameters.bytes += 2 * bytesOfF32 * float64(config.Parameters())
+	parameters.less = "take a smaller model"
+	return mustFit(parameters, need{"for a batch", bytesOfF32 * float64(config.BatchFloats(&b)), "take a smaller -batch or -max-seq"})
 }
 
 // costOfHeldOut is what trying the held-out examples adds: no backward, which is two thirds

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"maps"
-	"math"
 	"os"
 	"path/filepath"
 	"runtime/debug"
@@ -52,6 +51,7 @@ func pretrain(c *call) error {
 			return err
 		}
 		defer release()
+		c.noteProcessors()
 	}
 	k := &Checkpoints{dir: *out}
 	var from *Checkpoint
@@ -74,7 +74,7 @@ func pretrain(c *call) error {
 	k.trainer = trainer
 	if from != nil {
 		trainer.Model, k.tokenizer = from.model, from.tokenizer
-	} else if trainer.Model, k.tokenizer, err = build(*names, s.Seed); err != nil {
+	} else if trainer.Model, k.tokenizer, err = build(*names, *out, s.Seed); err != nil {
 		return err
 	}
 	if k.data, err = c.useData(trainer, k.tokenizer, *names, *file); err != nil {
@@ -88,6 +88,9 @@ func pretrain(c *call) error {
 			return err
 		}
 		c.note("going on from %s", from.dir)
+	}
+	if err := mustFitTraining(trainer); err != nil {
+		return err
 	}
 	if *plan {
 		return c.plan(trainer)
@@ -238,7 +241,7 @@ func (c *call) useData(trainer *Trainer, t *Tokenizer, names corpora, file strin
 
 // modelFlags are the flags of the model that is trained, and a function that
 // makes it once they are parsed.
-func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer, error) {
+func (c *call) modelFlags() func(names corpora, out string, seed uint64) (*Model, *Tokenizer, error) {
 	config := DefaultConfig()
 	from := c.flags.String("init", "", "begin with the model in `DIR`")
 	vocabFile := c.flags.String("vocab", "", "vocabulary `FILE` (otherwise one is trained on the corpus)")
@@ -253,9 +256,12 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 	dropout := c.flags.Float64("dropout", config.HiddenDropout, "dropout in training")
 	c.flags.Float64Var(&config.InitializerRange, "initializer-range", config.InitializerRange, "standard deviation of the first weights")
 
-	return func(names corpora, seed uint64) (*Model, *Tokenizer, error) {
+	return func(names corpora, out string, seed uint64) (*Model, *Tokenizer, error) {
 		if *from != "" {
 			m, t, err := c.loadFor(*from, preTraining)
+			if err == nil {
+				err = roomFor(out, &m.Config)
+			}
 			if err == nil && c.given()["dropout"] {
 				m.Config.HiddenDropout, m.Config.AttentionDropout = *dropout, *dropout
 				err = checkFlags(m.Config)
@@ -277,7 +283,14 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 		}
 		config.HiddenDropout, config.AttentionDropout = *dropout, *dropout
 		config.VocabSize = *vocabSize
-		if err := checkFlags(config); err != nil { // before a vocabulary is trained
+		err := checkFlags(config)
+		if err == nil { // before a vocabulary is trained, which takes its time
+			err = mustFit(parametersNeed(&config))
+		}
+		if err == nil {
+			err = roomFor(out, &config)
+		}
+		if err != nil {
 			return nil, nil, err
 		}
 		t, err := c.vocabularyFor(names, *vocabFile, *vocabSize, !*cased)
@@ -285,9 +298,6 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 			return nil, nil, err
 		}
 		config.VocabSize = len(t.Vocabulary)
-		if n := config.Parameters(); n > maxParameters {
-			return nil, nil, usagef("the model would have %d parameters, want at most %d", n, maxParameters)
-		}
 		m, err := NewModel(config, seed)
 		return m, t, err
 	}
@@ -307,9 +317,6 @@ var flagOf = strings.NewReplacer(
 	"num_hidden_layers", "-layers", "hidden_size", "-hidden", "num_attention_heads", "-heads", "intermediate_size", "-intermediate",
 	"max_position_embeddings", "-positions", "vocab_size", "-vocab-size", "hidden_dropout_prob", "-dropout", "initializer_range", "-initializer-range",
 )
-
-// maxParameters is more than fits into any memory today; BERT-Large has 0.3e9.
-const maxParameters = min(100_000_000_000, math.MaxInt)
 
 // vocabularyFor loads the vocabulary or, where there is no file, trains one.
 func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase bool) (*Tokenizer, error) {

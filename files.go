@@ -130,6 +130,20 @@ func hiddenFiles(name string) (hidden []string) {
 	return hidden
 }
 
+// sizeOf is how many bytes the files of eachFile have.
+func sizeOf(name string) (bytes float64) {
+	filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil {
+			return nil
+		}
+		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+			bytes += float64(info.Size())
+		}
+		return nil
+	})
+	return bytes
+}
+
 // maxJSON is the most that a file of settings may have.
 const maxJSON = 1 << 20
 

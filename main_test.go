@@ -151,7 +151,7 @@ func TestErrors(t *testing.T) {
 		{exitUsage, "-dropout is 1, want at least 0 and below 1", []string{"pretrain", "-corpus", corpus, "-out", out, "-dropout", "1"}},
 		{exitUsage, "-dropout is NaN", []string{"pretrain", "-corpus", corpus, "-out", out, "-init", model, "-dropout", "NaN"}},
 		{exitUsage, "-initializer-range is NaN", []string{"pretrain", "-corpus", corpus, "-out", out, "-initializer-range", "NaN"}},
-		{exitUsage, "the model would have", []string{"pretrain", "-corpus", corpus, "-out", out, "-vocab", filepath.Join(model, vocabFile), "-hidden", "65536", "-layers", "1024"}},
+		{exitFailed, "take a smaller model (-size, -layers", []string{"pretrain", "-corpus", corpus, "-out", out, "-vocab", filepath.Join(model, vocabFile), "-hidden", "65536", "-layers", "1024"}},
 		{exitUsage, "-warmup is -5, want 0 to -steps, 2000, or -1 for a tenth", []string{"pretrain", "-corpus", corpus, "-out", out, "-warmup", "-5"}},
 		{exitUsage, "-short-seq-prob is NaN", []string{"pretrain", "-corpus", corpus, "-out", out, "-short-seq-prob", "NaN"}},
 		{exitUsage, "-short-seq-prob is NaN, want 0 to 1", []string{"examples", "-corpus", corpus, "-model", model, "-short-seq-prob", "NaN"}},

@@ -201,6 +201,9 @@ func loadParameters(files *WeightFiles, config Config) (m *Model, fresh []string
 			return nil, nil, fmt.Errorf("%s: tensor %s %w", files.name, p.Name, err)
 		}
 	}
+	if err := mustFit(need{"for its parameters", bytesOfF32 * float64(config.Parameters()), "take a smaller model"}); err != nil {
+		return nil, nil, wrap(files.name, err)
+	}
 	m.Allocate()
 	for i := range m.List {
 		if found[i] == nil {

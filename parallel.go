@@ -13,7 +13,7 @@ import (
 
 // workers is the number of goroutines that share the work: the caller of
 // parallel and its helpers.
-var workers = runtime.GOMAXPROCS(0)
+var workers = processors()
 
 // Grains: how much a worker takes at a time is at least this.
 const (
