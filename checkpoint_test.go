@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
@@ -311,35 +310,6 @@ func TestTwoSoundCheckpointsAreKept(t *testing.T) {
 	save(4, 10, 4, 3)
 	save(10, 10, 4)
 	save(11, 11, 10)
-}
-
-// Ctrl-C ends a run after its step, with a checkpoint, exit status 130 and a line that
-// says how to go on.
-func TestCtrlC(t *testing.T) {
-	dir := t.TempDir()
-	out := filepath.Join(dir, "out")
-	cmd := exec.Command(os.Args[0], smallRun(t, dir, "-out", out, "-steps", "100000", "-log-every", "5")...)
-	cmd.Env = append(os.Environ(), asProgram+"=1")
-	stderr, err := cmd.StderrPipe()
-	check(t, err)
-	check(t, cmd.Start())
-	last := ""
-	for lines := bufio.NewScanner(stderr); lines.Scan(); {
-		if last = lines.Text(); strings.Contains(last, "    20/100000") {
-			check(t, cmd.Process.Signal(os.Interrupt))
-		}
-	}
-	cmd.Wait()
-	if code := cmd.ProcessState.ExitCode(); code != exitInterrupted || !strings.Contains(last, "the same command with -resume") {
-		t.Errorf("exit status %d, %s", code, last)
-	}
-	checkpoints := CheckpointsIn(out)
-	equal(t, len(checkpoints), 1)
-	c, err := loadCheckpoint(checkpoints[0])
-	check(t, err)
-	if c.Step < 20 || c.Step == 100000 {
-		t.Errorf("the checkpoint is of step %d", c.Step)
-	}
 }
 
 // A run is gone on with only with the settings, the data and the vocabulary that it

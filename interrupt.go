@@ -6,6 +6,7 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 )
 
 // The commands, asked to end: by Ctrl-C, by whoever stops programs (SIGTERM), or by a
@@ -29,7 +30,11 @@ func (c *call) obeySignals() (stop func()) {
 			if release := c.releaseFolder.Load(); release != nil {
 				(*release)()
 			}
-			c.note("%s: %v", c.name, errInterrupted)
+			go func() {
+				c.note("%s: %v", c.name, errInterrupted)
+				os.Exit(exitInterrupted)
+			}()
+			time.Sleep(time.Second) // if nobody reads
 			os.Exit(exitInterrupted)
 		}
 	}()
