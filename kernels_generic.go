@@ -6,8 +6,8 @@ import "math"
 // words.go. What is here does what its comment says.)
 //
 // This file defines every inner loop of the program in the plainest Go. It is
-// two things at once: the code that runs on a processor without AVX2, and the
-// specification of kernels_amd64.s, which has to return the same bits. The
+// two things at once: the code that runs on a processor without AVX2 or NEON, and the
+// specification of kernels_amd64.s and kernels_arm64.s, which have to return the same bits. The
 // tests ask for equality, not for a tolerance. Three rules make it possible:
 //
 //   - A sum of products is a chain of fused multiply-adds over ascending k,
@@ -402,13 +402,15 @@ func tileGo(t *tile) {
 	for i := range t.rows {
 		var c [tileColsGo]float32
 		copy(c[:t.cols], t.start[i*t.startRow:])
+		c0, c1, c2, c3 := c[0], c[1], c[2], c[3] // in registers
 		for k := range t.depth {
 			x, b := t.a[i*t.aRow+k*t.aStep], t.b[k*t.bRow:][:tileColsGo]
-			c[0] = fma(x, b[0], c[0])
-			c[1] = fma(x, b[1], c[1])
-			c[2] = fma(x, b[2], c[2])
-			c[3] = fma(x, b[3], c[3])
+			c0 = fma(x, b[0], c0)
+			c1 = fma(x, b[1], c1)
+			c2 = fma(x, b[2], c2)
+			c3 = fma(x, b[3], c3)
 		}
+		c = [...]float32{c0, c1, c2, c3}
 		copy(t.c[i*t.cRow:], c[:t.cols])
 	}
 }
