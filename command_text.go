@@ -31,8 +31,8 @@ func vocab(c *call) error {
 	switch {
 	case *score != "count" && *score != "likelihood":
 		return usagef("-score is %q, want count or likelihood", *score)
-	case settings.Size < 1:
-		return usagef("-size is %d, want 1 or more", settings.Size)
+	case settings.Size < 1 || settings.Size > maxVocabulary:
+		return usagef("-size is %d, want 1 to %d", settings.Size, maxVocabulary)
 	case settings.Alphabet < 1:
 		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
 	case *show < 0:
