@@ -196,10 +196,15 @@ func (m *Model) checkLength(maxSeq int) error {
 	return nil
 }
 
+var errNoText = errors.New("there is no text")
+
 // sequence encodes a text for the model, and says so if it had to be cut.
 func (c *call) sequence(m *Model, t *Tokenizer, a, b string) (ids, segments []int32, err error) {
-	if strings.TrimSpace(a) == "" {
-		return nil, nil, errors.New("there is no text")
+	switch {
+	case strings.TrimSpace(a+b) == "":
+		return nil, nil, errNoText
+	case strings.TrimSpace(a) == "":
+		return nil, nil, errors.New("there is no text before the second")
 	}
 	ids, segments, cut := t.Sequence(a, b, m.Config.MaxPositionEmbeddings)
 	if cut > 0 {

@@ -102,9 +102,12 @@ func readFile(name string, stdin io.Reader, read func(io.Reader) error) error {
 	}
 	decompressed, err := gzip.NewReader(f)
 	if err != nil {
-		return wrap(name, err)
+		return fmt.Errorf("%s is no gzip file, or was cut short (%w)", name, err)
 	}
-	return wrap(name, readText(decompressed))
+	if err = readText(decompressed); err == io.ErrUnexpectedEOF {
+		err = errors.New("it was cut short")
+	}
+	return wrap(name, err)
 }
 
 // eachFile calls read for a file as readFile does or, where name is a folder, for each

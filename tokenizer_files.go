@@ -299,7 +299,7 @@ func readAddedTokens(name string, added map[int32]AddedToken) error {
 // LoadVocabulary reads a vocabulary file: a vocab.txt or a tokenizer.json, which has its
 // own rules.
 func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
-	if filepath.Ext(name) == ".json" {
+	if strings.ToLower(filepath.Ext(name)) == ".json" {
 		file, err := LoadTokenizerJSON(name)
 		if err != nil {
 			return nil, err
