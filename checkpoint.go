@@ -1,12 +1,12 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -300,20 +300,19 @@ func (t *Trainer) ResumeFrom(c *Checkpoint) error {
 // KeepMetrics takes the lines after a step out of metrics.jsonl, since the steps
 // after it will be taken again.
 func KeepMetrics(name string, step int) error {
-	data, err := os.ReadFile(name)
+	data, err := readUpTo(name, math.MaxInt64)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	} else if err != nil {
 		return err
 	}
 	return writeFile(name, func(w io.Writer) error {
-		lines := bufio.NewScanner(bytes.NewReader(data))
-		for lines.Scan() {
+		for line := range bytes.Lines(data) {
 			var r struct{ Step int }
-			if json.Unmarshal(lines.Bytes(), &r) == nil && r.Step <= step {
-				fmt.Fprintln(w, lines.Text())
+			if json.Unmarshal(line, &r) == nil && r.Step <= step {
+				fmt.Fprintf(w, "%s\n", bytes.TrimRight(line, "\r\n"))
 			}
 		}
-		return lines.Err()
+		return nil
 	})
 }

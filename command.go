@@ -45,6 +45,7 @@ type call struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	saidHidden     bool // noteHidden
+	read, counted  int  // bytes of text: so far, and by countWords
 
 	endTraining   atomic.Pointer[context.CancelFunc] // untilInterrupted
 	releaseFolder atomic.Pointer[func()]             // claim
@@ -203,10 +204,15 @@ func (m *Model) checkLength(maxSeq int) error {
 	return nil
 }
 
+var errNoText = errors.New("there is no text")
+
 // sequence encodes a text for the model, and says so if it had to be cut.
 func (c *call) sequence(m *Model, t *Tokenizer, a, b string) (ids, segments []int32, err error) {
-	if strings.TrimSpace(a) == "" {
-		return nil, nil, errors.New("there is no text")
+	switch {
+	case strings.TrimSpace(a+b) == "":
+		return nil, nil, errNoText
+	case strings.TrimSpace(a) == "":
+		return nil, nil, errors.New("there is no text before the second")
 	}
 	ids, segments, cut := t.Sequence(a, b, m.Config.MaxPositionEmbeddings)
 	if cut > 0 {
@@ -306,6 +312,7 @@ func (p *progress) line(r Metrics) string {
 func (c *call) reading(what string) func(bytes int) {
 	p, next := newProgress(c.stderr, 0, 0), 1<<28
 	return func(bytes int) {
+		c.read = bytes
 		switch {
 		case p.terminal:
 			p.redraw("%s: %d MB of text", what, bytes/1_000_000)
@@ -323,6 +330,9 @@ type corpora []string
 func (c *corpora) String() string { return strings.Join(*c, ", ") }
 
 func (c *corpora) Set(name string) error {
+	if name == "-" && slices.Contains(*c, name) {
+		return errors.New("standard input has its text only once")
+	}
 	*c = append(*c, name)
 	return nil
 }
@@ -337,8 +347,12 @@ func (c *call) corpusFlag() *corpora {
 // noteHidden says which files of a corpus are passed over, once.
 func (c *call) noteHidden(names corpora) {
 	for _, name := range names {
-		if hidden := hiddenFiles(name); len(hidden) > 0 && !c.saidHidden {
-			c.note("%s: %d files or folders whose names begin with a dot are passed over, %s first", name, len(hidden), hidden[0])
+		passed := map[string][]string{}
+		walk(name, func(string) error { return nil }, func(path, what string) { passed[what] = append(passed[what], path) })
+		for _, what := range []string{hiddenNames, notFiles} {
+			if paths := passed[what]; len(paths) > 0 && !c.saidHidden {
+				c.note("%s: %d %s are passed over, %s first", name, len(paths), what, paths[0])
+			}
 		}
 	}
 	c.saidHidden = true
@@ -356,6 +370,9 @@ func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
 	}
 	corpus, err := ReadCorpus(names, c.stdin, t, c.reading("tokenizing"))
 	newProgress(c.stderr, 0, 0).clear()
+	if err == nil && c.counted > 0 && c.read != c.counted {
+		err = fmt.Errorf("%s has changed while it was read: it had %d bytes of text for the vocabulary, then %d; begin again, or give -vocab", names.String(), c.counted, c.read)
+	}
 	if err == nil && corpus.Invalid > 0 {
 		c.note("%s: %d bytes are not UTF-8 and were read as U+FFFD", names.String(), corpus.Invalid)
 	}
@@ -393,6 +410,7 @@ func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error)
 		}
 	}
 	newProgress(c.stderr, 0, 0).clear()
+	c.counted = c.read
 	return counts, nil
 }
 

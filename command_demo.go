@@ -5,7 +5,6 @@ import (
 	_ "embed"
 	"encoding/json"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -113,7 +112,7 @@ const demoMark = ".demo"
 // mayHoldDemo returns an error if there is anything in a folder but an older demo.
 func mayHoldDemo(dir string) error {
 	sum, err := fileSum(filepath.Join(dir, modelFile))
-	mark, _ := os.ReadFile(filepath.Join(dir, demoMark))
+	mark, _ := readSmall(filepath.Join(dir, demoMark))
 	if err == nil && sum == string(mark) && len(CheckpointsIn(dir)) == 0 {
 		return nil
 	}

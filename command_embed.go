@@ -68,7 +68,11 @@ func embed(c *call) error {
 	if p.maxSeq > 0 {
 		m.Config.MaxPositionEmbeddings = min(p.maxSeq, m.Config.MaxPositionEmbeddings)
 	}
-	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
+	empty := map[string]any{"embedding": nil}
+	if p.mode == "" {
+		empty = map[string]any{"mean": nil, "pooled": nil}
+	}
+	return c.eachBatch(empty, func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
 		for _, e := range m.Embed(b, *layer) {
 			var result any = e
 			if p.mode != "" {

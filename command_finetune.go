@@ -82,6 +82,8 @@ func (f *tuneFlags) check() error {
 		return usagef("-study goes without -freeze, -scratch and -out: it tries all and writes no model")
 	case !f.study && f.out == "":
 		return usagef("-out is missing")
+	case f.train == "-" && f.eval == "-":
+		return usagef("-train and -eval are both -, and standard input has its text only once")
 	case f.freeze && f.scratch:
 		return usagef("-freeze and -scratch together would train a head on an encoder that knows nothing")
 	case f.epochs < 1:

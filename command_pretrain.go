@@ -328,6 +328,11 @@ func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase boo
 	if len(names) == 0 {
 		return nil, usagef("-examples needs -init or -vocab")
 	}
+	for _, name := range names {
+		if kind := kindOf(name); name != "-" && kind != "" && kind != aFile && kind != aFolder {
+			return nil, fmt.Errorf("%s is %s, and without -vocab a corpus is read twice: give -vocab, a file, or - for standard input", name, kind)
+		}
+	}
 	counts, err := c.countWords(names, lowerCase)
 	if err != nil {
 		return nil, err

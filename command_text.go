@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -31,8 +32,8 @@ func vocab(c *call) error {
 	switch {
 	case *score != "count" && *score != "likelihood":
 		return usagef("-score is %q, want count or likelihood", *score)
-	case settings.Size < 1:
-		return usagef("-size is %d, want 1 or more", settings.Size)
+	case settings.Size < 1 || settings.Size > maxVocabulary:
+		return usagef("-size is %d, want 1 to %d", settings.Size, maxVocabulary)
 	case settings.Alphabet < 1:
 		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
 	case *show < 0:
@@ -87,7 +88,7 @@ func tokenize(c *call) error {
 			out.WriteString(t.Vocabulary[id])
 		}
 	}
-	err = eachPart(c.stdin, func(part string, at int) {
+	err = eachPart(c.stdin, func(part string, at int) error {
 		if *offsets {
 			found, spans := t.EncodeSpans(part)
 			for i, id := range found {
@@ -103,6 +104,8 @@ func tokenize(c *call) error {
 			out.WriteString("\n")
 			separator = ""
 		}
+		_, err := out.Write(nil) // whether it could write all that
+		return err
 	})
 	return errors.Join(err, out.Flush())
 }
@@ -111,7 +114,7 @@ func tokenize(c *call) error {
 // parts that end after a space, so that the tokens are the same, and the memory
 // that is needed grows with the longest word but not with the line. at is where in
 // its line a part begins. The last line need not end.
-func eachPart(r io.Reader, use func(part string, at int)) error {
+func eachPart(r io.Reader, use func(part string, at int) error) error {
 	text, err := asUTF8(r)
 	if err != nil {
 		return wrap("standard input", err)
@@ -120,20 +123,21 @@ func eachPart(r io.Reader, use func(part string, at int)) error {
 	var rest []byte // of the line, not used yet
 	at := 0
 	for {
+		var used error
 		piece, err := in.ReadSlice('\n')
 		space := bytes.LastIndexByte(piece, ' ')
 		cut := len(rest) + space + 1
 		rest = append(rest, piece...)
 		switch {
 		case err == nil || err == io.EOF && at+len(rest) > 0:
-			use(strings.TrimSuffix(string(rest), "\n")+"\n", at)
+			used = use(strings.TrimSuffix(string(rest), "\n")+"\n", at)
 			rest, at = rest[:0], 0
 		case err == bufio.ErrBufferFull && space >= 0:
-			use(string(rest[:cut]), at)
+			used = use(string(rest[:cut]), at)
 			rest, at = append(rest[:0], rest[cut:]...), at+cut
 		}
-		if err != nil && err != bufio.ErrBufferFull {
-			return ignoreEOF(err)
+		if used != nil || err != nil && err != bufio.ErrBufferFull {
+			return cmp.Or(used, ignoreEOF(err))
 		}
 	}
 }

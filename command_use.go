@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,13 +19,15 @@ import (
 // eachInput calls use for the text of the arguments, a pair if there are two, or
 // for each line of standard input, where a tab parts the two of a pair. finish, which may be
 // nil, is called at the end and when somebody may be waiting for what has not come out yet.
-func (c *call) eachInput(use func(out io.Writer, a, b string) error, finish func(out io.Writer) error) error {
+// A line without text has a result, too, for the results to be those of the lines one by one:
+// an empty line or, with -json, empty.
+func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b string) error, finish func(out io.Writer) error) error {
+	if finish == nil {
+		finish = func(io.Writer) error { return nil }
+	}
 	out := bufio.NewWriter(c.stdout)
 	end := func(err error) error {
-		if finish != nil {
-			err = errors.Join(err, finish(out))
-		}
-		return errors.Join(err, out.Flush())
+		return errors.Join(err, finish(out), out.Flush())
 	}
 	switch len(c.args) {
 	case 2:
@@ -44,7 +47,18 @@ func (c *call) eachInput(use func(out io.Writer, a, b string) error, finish func
 			return end(ignoreEOF(err))
 		}
 		a, b, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
-		if err := use(out, a, b); err != nil {
+		err = use(out, a, b)
+		if errors.Is(err, errNoText) {
+			if err = finish(out); c.flags.Lookup("json").Value.String() == "true" {
+				err = cmp.Or(err, json.NewEncoder(out).Encode(empty))
+			} else {
+				fmt.Fprintln(out)
+			}
+		}
+		if err == nil {
+			_, err = out.Write(nil) // whether it could write all that
+		}
+		if err != nil {
 			return end(fmt.Errorf("standard input, line %d: %w", n, err))
 		}
 		if in.Buffered() == 0 {
@@ -57,7 +71,7 @@ func (c *call) eachInput(use func(out io.Writer, a, b string) error, finish func
 
 // eachBatch is eachInput for a model that takes many texts at a time. sequence makes of a
 // text what the model is given, and use gets the batches, in the order of the input.
-func (c *call) eachBatch(sequence func(a, b string) (ids, segments []int32, err error), use func(out io.Writer, b *Batch) error) error {
+func (c *call) eachBatch(empty map[string]any, sequence func(a, b string) (ids, segments []int32, err error), use func(out io.Writer, b *Batch) error) error {
 	var batch Batch
 	batch.Reset()
 	finish := func(out io.Writer) error {
@@ -67,7 +81,7 @@ func (c *call) eachBatch(sequence func(a, b string) (ids, segments []int32, err 
 		defer batch.Reset()
 		return use(out, &batch)
 	}
-	return c.eachInput(func(out io.Writer, a, b string) error {
+	return c.eachInput(empty, func(out io.Writer, a, b string) error {
 		ids, segments, err := sequence(a, b)
 		if err != nil {
 			return err
@@ -93,7 +107,7 @@ func fill(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) {
+	return c.eachBatch(map[string]any{"tokens": []int{}, "masks": []int{}}, func(a, b string) (ids, segments []int32, err error) {
 		ids, segments, err = c.sequence(m, t, a, b)
 		if err == nil && !slices.Contains(ids, t.mask) {
 			err = errors.New("there is no [MASK] in the text")
@@ -142,8 +156,8 @@ func next(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) {
-		if strings.TrimSpace(a) == "" || strings.TrimSpace(b) == "" {
+	return c.eachBatch(map[string]any{"is_next": nil, "not_next": nil}, func(a, b string) (ids, segments []int32, err error) {
+		if strings.TrimSpace(a+b) != "" && (strings.TrimSpace(a) == "" || strings.TrimSpace(b) == "") {
 			return nil, nil, errors.New("want two sentences, neither of them empty (in a line, with a tab between them)")
 		}
 		return c.sequence(m, t, a, b)
@@ -184,7 +198,7 @@ func classify(c *call) error {
 	if m.Config.ProblemType == "" && m.Config.Task() == aNumber {
 		c.note("%s has one label and no problem_type: its numbers are the logits, as they are", *model)
 	}
-	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
+	return c.eachBatch(noLabels(&m.Config), func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
 		for _, p := range m.Classify(b) {
 			if err := writeLabels(out, &m.Config, p, *asJSON); err != nil {
 				return err
@@ -192,6 +206,20 @@ func classify(c *call) error {
 		}
 		return nil
 	})
+}
+
+// noLabels is what writeLabels writes as JSON, for no text.
+func noLabels(config *Config) map[string]any {
+	switch config.Task() {
+	case aNumber:
+		if len(config.Labels()) > 1 {
+			return map[string]any{"numbers": map[string]any{}}
+		}
+		return map[string]any{"number": nil}
+	case severalLabels:
+		return map[string]any{"labels": []string{}, "probabilities": map[string]any{}}
+	}
+	return map[string]any{"label": nil, "probability": nil, "probabilities": map[string]any{}}
 }
 
 // writeLabels writes how probable each label is, the best first; where several may be right
@@ -256,13 +284,13 @@ func tag(c *call) error {
 		return err
 	}
 	var waiting []*Passage
-	return c.eachBatch(func(a, b string) (ids, segments []int32, err error) {
+	return c.eachBatch(map[string]any{"found": []Found{}}, func(a, b string) (ids, segments []int32, err error) {
 		if b != "" {
 			a += "\t" + b // a tab parts nothing here
 		}
 		passage := NewPassage(t, a)
 		if len(passage.ids) == 0 {
-			return nil, nil, errors.New("there is no text")
+			return nil, nil, errNoText
 		}
 		room := m.Config.MaxPositionEmbeddings - 2
 		if cut := len(passage.ids) - room; cut > 0 {
@@ -320,10 +348,11 @@ func answer(c *call) error {
 	if len(passage.ids) == 0 {
 		return fmt.Errorf("%s: there is no text in it", *file)
 	}
-	return c.eachInput(func(out io.Writer, a, b string) error {
+	empty := map[string]any{"answer": nil, "start": nil, "end": nil, "score": nil, "no_answer": nil}
+	return c.eachInput(empty, func(out io.Writer, a, b string) error {
 		q := &Question{Passage: passage, ids: t.Encode(a + " " + b)}
 		if len(q.ids) == 0 {
-			return errors.New("there is no question")
+			return fmt.Errorf("%w, want a question", errNoText)
 		}
 		if cut := len(q.ids) - l.Question(); cut > 0 {
 			c.note("the question has %d tokens, of which the last %d were cut off", len(q.ids), cut)

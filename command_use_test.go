@@ -330,7 +330,7 @@ func TestManyAtOnce(t *testing.T) {
 		equal(t, status, exitDone, stderr)
 		equal(t, strings.Count(stdout, "\n"), len(texts))
 		equal(t, strings.HasPrefix(stdout, want), true, args[0])
-		status, stdout, stderr = runHere(strings.Join(texts[:40], "\n")+"\n\n"+texts[0], args...)
+		status, stdout, stderr = runHere(strings.Join(texts[:40], "\n")+"\n\tB\n"+texts[0], args...)
 		equal(t, status, exitFailed)
 		equal(t, stdout, want)
 		equal(t, strings.Contains(stderr, "standard input, line 41: "), true, stderr)
@@ -412,8 +412,8 @@ func TestErrorsAtWork(t *testing.T) {
 		{exitFailed, "is a BertForQuestionAnswering", "", []string{"eval", "-model", answerer, "-corpus", empty}},
 		{exitFailed, "is a BertForQuestionAnswering", "", []string{"pretrain", "-init", answerer, "-corpus", labelled, "-out", out}},
 		{exitFailed, empty + ": there is no text in it", "", []string{"answer", "-model", answerer, "-context", empty, "Who?"}},
-		{exitFailed, "standard input, line 1: there is no question", "\n", []string{"answer", "-model", answerer, "-context", labelled}},
-		{exitFailed, "standard input, line 1: there is no text", "\n", []string{"classify", "-model", classifier}},
+		{exitFailed, "there is no text, want a question", "", []string{"answer", "-model", answerer, "-context", labelled, " "}},
+		{exitFailed, "standard input, line 1: there is no text before the second", "\tB\n", []string{"classify", "-model", classifier}},
 		{exitFailed, "standard input, line 1: want two sentences", "A\n", []string{"next", "-model", model}},
 		{exitFailed, "standard input, line 1: there is no [MASK]", "A\n", []string{"fill", "-model", model}},
 		{exitUsage, "-layer is 2, want -2 to 1", "", []string{"embed", "-model", model, "-layer", "2", "A"}},

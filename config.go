@@ -203,6 +203,9 @@ func (c *Config) HeadDropout() *float64 {
 	return &c.HiddenDropout
 }
 
+// maxVocabulary is as many words as there may be: LaBSE, for 109 languages, has 501,153.
+const maxVocabulary = 1 << 20
+
 // Check returns an error that names the first field with an impossible value.
 func (c *Config) Check() error {
 	if c.ModelType != "" && c.ModelType != "bert" {
@@ -212,7 +215,7 @@ func (c *Config) Check() error {
 		name       string
 		value, max int
 	}{
-		{"vocab_size", c.VocabSize, 1 << 24},
+		{"vocab_size", c.VocabSize, maxVocabulary},
 		{"hidden_size", c.HiddenSize, 1 << 16},
 		{"num_hidden_layers", c.NumHiddenLayers, 1 << 10},
 		{"num_attention_heads", c.NumAttentionHeads, 1 << 12},

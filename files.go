@@ -2,13 +2,16 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -47,10 +50,25 @@ func exists(name string) bool {
 	return err == nil
 }
 
-// isFile tells whether there is a regular file of this name, or a link to one.
-func isFile(name string) bool {
+const aFile, aFolder = "a file", "a folder"
+
+// kindOf says what there is of this name, or where a link of this name leads; "" is nothing.
+func kindOf(name string) string {
 	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
+	if err != nil {
+		return ""
+	}
+	kinds := map[fs.FileMode]string{0: aFile, fs.ModeDir: aFolder, fs.ModeNamedPipe: "a pipe", fs.ModeSocket: "a socket"}
+	return cmp.Or(kinds[info.Mode().Type()], "a device")
+}
+
+// openFile opens what has to be a file: a pipe may keep us waiting for ever, and a device may
+// have no end.
+func openFile(name string) (*os.File, error) {
+	if kind := kindOf(name); kind != "" && kind != aFile {
+		return nil, fmt.Errorf("%s is %s, want a file", name, kind)
+	}
+	return os.Open(name)
 }
 
 // mustNotExist returns an error if there is a file or folder of this name.
@@ -84,63 +102,64 @@ func readFile(name string, stdin io.Reader, read func(io.Reader) error) error {
 	}
 	decompressed, err := gzip.NewReader(f)
 	if err != nil {
-		return wrap(name, err)
+		return fmt.Errorf("%s is no gzip file, or was cut short (%w)", name, err)
 	}
-	return wrap(name, readText(decompressed))
+	if err = readText(decompressed); err == io.ErrUnexpectedEOF {
+		err = errors.New("it was cut short")
+	}
+	return wrap(name, err)
 }
 
 // eachFile calls read for a file as readFile does or, where name is a folder, for each
-// file in it and in the folders below but those whose names begin with a dot.
+// file in it and in the folders below but those that are passed over.
 func eachFile(name string, stdin io.Reader, read func(io.Reader) error) error {
-	if name == "-" {
+	if name == "-" || kindOf(name) != aFolder {
 		return readFile(name, stdin, read)
 	}
-	return filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
+	return walk(name, func(path string) error { return readFile(path, stdin, read) }, func(string, string) {})
+}
+
+// What walk passes over.
+const (
+	hiddenNames = "files or folders whose names begin with a dot"
+	notFiles    = "links to folders or to nothing, pipes, sockets or devices"
+)
+
+// walk calls use for each file in a folder and in the folders below, and pass for what it
+// passes over, with what that is. Links to folders might lead round in a circle.
+func walk(folder string, use func(path string) error, pass func(path, what string)) error {
+	root := folder + string(filepath.Separator) // where a link to a folder leads
+	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
-		case err != nil:
+		case err != nil || path == root:
 			return err
-		case path != name && isHidden(entry):
-			return skip(entry)
-		case entry.IsDir():
-			return nil
+		case strings.HasPrefix(entry.Name(), "."):
+			pass(path, hiddenNames)
+			if entry.IsDir() {
+				return fs.SkipDir
+			}
+		case kindOf(path) == aFile:
+			return use(path)
+		case !entry.IsDir():
+			pass(path, notFiles)
 		}
-		return readFile(path, stdin, read)
+		return nil
 	})
-}
-
-func isHidden(entry fs.DirEntry) bool { return strings.HasPrefix(entry.Name(), ".") }
-
-// skip passes a file or a whole folder over.
-func skip(entry fs.DirEntry) error {
-	if entry.IsDir() {
-		return fs.SkipDir
-	}
-	return nil
-}
-
-// hiddenFiles are the files and folders in a folder that eachFile passes over.
-func hiddenFiles(name string) (hidden []string) {
-	filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil || path == name || !isHidden(entry) {
-			return nil
-		}
-		hidden = append(hidden, path)
-		return skip(entry)
-	})
-	return hidden
 }
 
 // sizeOf is how many bytes the files of eachFile have.
 func sizeOf(name string) (bytes float64) {
-	filepath.WalkDir(name, func(path string, entry fs.DirEntry, err error) error {
-		if err != nil {
-			return nil
-		}
-		if info, err := entry.Info(); err == nil && info.Mode().IsRegular() {
+	add := func(path string) error {
+		if info, err := os.Stat(path); err == nil {
 			bytes += float64(info.Size())
 		}
 		return nil
-	})
+	}
+	if kindOf(name) == aFile {
+		add(name)
+	} else {
+		walk(name, add, func(string, string) {})
+	}
 	return bytes
 }
 
@@ -148,15 +167,22 @@ func sizeOf(name string) (bytes float64) {
 const maxJSON = 1 << 20
 
 // readSmall reads a file of settings.
-func readSmall(name string) ([]byte, error) {
-	f, err := os.Open(name)
+func readSmall(name string) ([]byte, error) { return readUpTo(name, maxJSON) }
+
+// readUpTo reads a file that has at most so many bytes.
+func readUpTo(name string, most int64) ([]byte, error) {
+	f, err := openFile(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxJSON+1))
-	if err == nil && len(data) > maxJSON {
-		err = fmt.Errorf("it has more than %d bytes", maxJSON)
+	var data []byte
+	info, err := f.Stat()
+	if err == nil && info.Size() > most {
+		err = fmt.Errorf("it has %d bytes, want at most %d", info.Size(), most)
+	} else if err == nil {
+		data = make([]byte, info.Size())
+		_, err = io.ReadFull(f, data)
 	}
 	return data, wrap(name, err)
 }
@@ -169,7 +195,19 @@ var disk = struct {
 	write  func(f *os.File, p []byte) (int, error)
 	sync   func(f *os.File) error // of a file or a folder to the disk
 	rename func(from, to string) error
-}{os.CreateTemp, os.Mkdir, (*os.File).Write, (*os.File).Sync, os.Rename}
+}{createTemp, os.Mkdir, (*os.File).Write, (*os.File).Sync, os.Rename}
+
+// createTemp is os.CreateTemp, but for who may read the file: that is for the umask to say, as
+// of any file that is made.
+func createTemp(dir, pattern string) (*os.File, error) {
+	for {
+		name := strings.Replace(pattern, "*", strconv.Itoa(int(rand.Int32())), 1)
+		f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
+		if !errors.Is(err, fs.ErrExist) {
+			return f, err
+		}
+	}
+}
 
 // diskWriter writes to a file through disk.
 type diskWriter struct{ f *os.File }
@@ -200,7 +238,7 @@ func replaceFile(name string, write func(io.Writer) error) error {
 	lock(f)
 	buffered := bufio.NewWriterSize(diskWriter{f}, 1<<16)
 	err = write(buffered)
-	for _, finish := range []func() error{buffered.Flush, func() error { return f.Chmod(0o644) }, func() error { return disk.sync(f) }} {
+	for _, finish := range []func() error{buffered.Flush, func() error { return disk.sync(f) }} {
 		if err == nil {
 			err = finish()
 		}
@@ -282,7 +320,7 @@ func sumOf(data []byte) string {
 
 // fileSum is that of a file.
 func fileSum(name string) (string, error) {
-	f, err := os.Open(name)
+	f, err := openFile(name)
 	if err != nil {
 		return "", err
 	}

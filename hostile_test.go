@@ -14,49 +14,69 @@ func safetensorsWith(header string, numbers int) string {
 	return string(binary.LittleEndian.AppendUint64(nil, uint64(len(header)))) + header + strings.Repeat("\x00", numbers)
 }
 
+// manyNames are the entries of a JSON object of n names, each with this value.
+func manyNames(n int, value string) string {
+	var all strings.Builder
+	for i := range n {
+		fmt.Fprintf(&all, `"%d":%s,`, i, value)
+	}
+	return strings.TrimSuffix(all.String(), ",")
+}
+
 // hostileFiles are files that ask for what cannot be, by the file of a model folder
 // in whose place they are put, with what the error says.
 // If size is given, the file goes on with zeros to there.
-var hostileFiles = []struct {
+func hostileFiles() []hostileFile { // no variable, which the program would have in its memory, too
+	return []hostileFile{
+		{modelFile, "\xff\xff\xff\xff\xff\xff\xff\x7f{}", "9223372036854775807 bytes", 0},
+		{modelFile, "\x00\xe1\xf5\x05\x00\x00\x00\x00{", "100000000 bytes, in a file of 9", 0},
+		{modelFile, "\x00\xe1\xf5\x05\x00\x00\x00\x00{\"", "the header has 100000000 bytes, want at most 16777216", 1 << 30},
+		{modelFile, "\x00\x00\x00\x01\x00\x00\x00\x00{\"", "invalid character", 1 << 30},
+		{modelFile, safetensorsWith("{"+manyNames(200_000, `{"dtype":"U8","shape":[0],"data_offsets":[0,0]}`)+"}", 0), "more names than 100000", 0},
+		{modelFile, safetensorsWith(`{"__metadata__":{`+manyNames(1_000_000, `""`)+"}}", 0), "more names than 100000", 0},
+		{modelFile, safetensorsWith(`{"a":{"shape":[`+strings.Repeat("1,", 5_000_000)+"1]}}", 0), "more numbers than 8", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[9223372036854775807],"data_offsets":[0,4]}}`, 4), "too large", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}`, 4), "too large", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8), `"a" stands there twice`, 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","dtype":"F16","shape":[1],"data_offsets":[0,4]}}`, 4), `"dtype" stands there twice`, 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, 4), "a beginning and an end", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,9223372036854775807]}}`, 4), "cut short", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,9223372036854775808]}}`, 4), "want a whole number", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8), "begin at 4, want 0", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4), "begin at 0, want 4", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 5), "end at byte 4 of the numbers, the file has 5", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}}`, 4), `dtype is "F31"`, 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}}`, 4), "found 1.5", 0},
+		{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1]}}`, 4), "a field is missing", 0},
+		{modelFile, safetensorsWith(`{"a":`+strings.Repeat("[", 100_000), 0), "found [, want {", 0},
+		{modelFile, safetensorsWith(`{"__metadata__":{"a":`+strings.Repeat(`{"a":`, 100_000), 0), "want a string", 0},
+		{modelFile, safetensorsWith(`{} {}`, 0), "follows its end", 0},
+		{modelFile, safetensorsWith("{\"\xff\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4), "is not UTF-8", 0},
+		{modelFile, safetensorsWith(`{"../../a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4), "is missing", 0},
+		{configFile, `{"vocab_size":37,"hidden_size":1000000000000,"num_hidden_layers":2,"num_attention_heads":4,"intermediate_size":28}`, "hidden_size is 1000000000000", 0},
+		{configFile, `{"vocab_size":37,"hidden_size":20,"num_hidden_layers":2,"num_attention_heads":0,"intermediate_size":28}`, "num_attention_heads is 0", 0},
+		{configFile, `{"vocab_size":1048576,"hidden_size":65536,"num_hidden_layers":1024,"num_attention_heads":4,"intermediate_size":262144}`, "has shape [37 20], want [1048576 65536]", 0},
+		{configFile, `{"vocab_size":37,"hidden_size":1e400}`, "cannot unmarshal number", 0},
+		{configFile, strings.Repeat("[", 1<<20), "exceeded max depth", 0},
+		{configFile, "{", "it has 209715200 bytes, want at most 1048576", 200 << 20},
+		{tokenizerConfigFile, strings.Repeat(`{"a":`, 200_000), "exceeded max depth", 0},
+		{vocabFile, strings.Repeat("a", 1<<20), "line 1 has 1048576 bytes, want a word", 0},
+		{vocabFile, strings.Repeat("a\n", 5_000_000), "more words than 1048576", 0},
+		{vocabFile, "a", "it has 209715200 bytes, want at most 33554432", 200 << 20},
+		{tokenizerFile, "{", "it has 314572800 bytes, want at most 33554432", 300 << 20},
+	}
+}
+
+type hostileFile struct {
 	file, content, want string
 	size                int64
-}{
-	{modelFile, "\xff\xff\xff\xff\xff\xff\xff\x7f{}", "9223372036854775807 bytes", 0},
-	{modelFile, "\x00\xe1\xf5\x05\x00\x00\x00\x00{", "100000000 bytes, in a file of 9", 0},
-	{modelFile, "\x00\xe1\xf5\x05\x00\x00\x00\x00{\"", "invalid character", 1 << 30},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[9223372036854775807],"data_offsets":[0,4]}}`, 4), "too large", 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}`, 4), "too large", 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8), `"a" stands there twice`, 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","dtype":"F16","shape":[1],"data_offsets":[0,4]}}`, 4), `"dtype" stands there twice`, 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,0]}}`, 4), "a beginning and an end", 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,9223372036854775807]}}`, 4), "cut short", 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,9223372036854775808]}}`, 4), "want a whole number", 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8), "begin at 4, want 0", 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4), "begin at 0, want 4", 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 5), "end at byte 4 of the numbers, the file has 5", 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F31","shape":[1],"data_offsets":[0,4]}}`, 4), `dtype is "F31"`, 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1.5],"data_offsets":[0,4]}}`, 4), "found 1.5", 0},
-	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1]}}`, 4), "a field is missing", 0},
-	{modelFile, safetensorsWith(`{"a":`+strings.Repeat("[", 100_000), 0), "found [, want {", 0},
-	{modelFile, safetensorsWith(`{"__metadata__":{"a":`+strings.Repeat(`{"a":`, 100_000), 0), "want a string", 0},
-	{modelFile, safetensorsWith(`{} {}`, 0), "follows its end", 0},
-	{modelFile, safetensorsWith("{\"\xff\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]}}", 4), "is not UTF-8", 0},
-	{modelFile, safetensorsWith(`{"../../a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`, 4), "is missing", 0},
-	{configFile, `{"vocab_size":37,"hidden_size":1000000000000,"num_hidden_layers":2,"num_attention_heads":4,"intermediate_size":28}`, "hidden_size is 1000000000000", 0},
-	{configFile, `{"vocab_size":37,"hidden_size":20,"num_hidden_layers":2,"num_attention_heads":0,"intermediate_size":28}`, "num_attention_heads is 0", 0},
-	{configFile, `{"vocab_size":16777216,"hidden_size":65536,"num_hidden_layers":1024,"num_attention_heads":4,"intermediate_size":262144}`, "has shape [37 20], want [16777216 65536]", 0},
-	{configFile, `{"vocab_size":37,"hidden_size":1e400}`, "cannot unmarshal number", 0},
-	{configFile, strings.Repeat("[", 1<<20), "exceeded max depth", 0},
-	{configFile, "{", "more than 1048576 bytes", 200 << 20},
-	{tokenizerConfigFile, strings.Repeat(`{"a":`, 200_000), "exceeded max depth", 0},
-	{vocabFile, strings.Repeat("a", 1<<20), "token too long", 0},
 }
 
 // No file makes the program fail otherwise than it should: exit status 1 and a line
 // that names the file, with at most 100 MB of memory.
 func TestHostileFiles(t *testing.T) {
 	most, what := uint64(0), ""
-	for _, c := range hostileFiles {
+	for _, c := range hostileFiles() {
 		dir, _ := savedModel(t)
 		name := filepath.Join(dir, c.file)
 		check(t, os.WriteFile(name, []byte(c.content), 0o666))

@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 )
 
@@ -35,9 +36,24 @@ func main() {
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
+// An output is standard output. It keeps the first error, whether or not anybody asks for it,
+// and then writes nothing more.
+type output struct {
+	to  io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (n int, err error) {
+	if o.err == nil {
+		n, err = o.to.Write(p)
+		o.err = wrap("standard output", err)
+	}
+	return n, o.err
+}
+
 // run runs the command that args name and returns the exit status.
 func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	name := "demo"
+	name, out := "demo", &output{to: stdout}
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") {
 		name, args = args[0], args[1:]
 	} else if len(args) > 0 && (args[0] == "-h" || args[0] == "-help" || args[0] == "--help") {
@@ -48,16 +64,21 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		if command.name != name {
 			continue
 		}
-		c := &call{command: command, flags: flag.NewFlagSet(name, flag.ContinueOnError), args: args, stdin: stdin, stdout: stdout, stderr: stderr}
+		c := &call{command: command, flags: flag.NewFlagSet(name, flag.ContinueOnError), args: args, stdin: stdin, stdout: out, stderr: stderr}
 		c.flags.SetOutput(io.Discard)
 		defer c.obeySignals()()
 		err := command.run(c)
+		if errors.Is(err, flag.ErrHelp) {
+			c.printHelp()
+			err = nil
+		}
+		// A reader that has gone is no failure of those that do not ask, such as a training.
+		if out.err != nil && (err == nil && !errors.Is(out.err, syscall.EPIPE) || errors.Is(err, out.err)) {
+			err = out.err // once
+		}
 		var usage usageError
 		switch {
 		case err == nil:
-			return exitDone
-		case errors.Is(err, flag.ErrHelp):
-			c.printHelp()
 			return exitDone
 		case errors.Is(err, errInterrupted):
 			fmt.Fprintf(stderr, "%s: %v\n", name, err)

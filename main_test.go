@@ -155,7 +155,7 @@ func TestErrors(t *testing.T) {
 		{exitUsage, "-warmup is -5, want 0 to -steps, 2000, or -1 for a tenth", []string{"pretrain", "-corpus", corpus, "-out", out, "-warmup", "-5"}},
 		{exitUsage, "-short-seq-prob is NaN", []string{"pretrain", "-corpus", corpus, "-out", out, "-short-seq-prob", "NaN"}},
 		{exitUsage, "-short-seq-prob is NaN, want 0 to 1", []string{"examples", "-corpus", corpus, "-model", model, "-short-seq-prob", "NaN"}},
-		{exitUsage, "-size is 0, want 1 or more", []string{"vocab", "-corpus", corpus, "-out", out, "-size", "0"}},
+		{exitUsage, "-size is 0, want 1 to 1048576", []string{"vocab", "-corpus", corpus, "-out", out, "-size", "0"}},
 		{exitUsage, "-best is 0, want 1 or more", []string{"fill", "-model", model, "-best", "0", "The [MASK]."}},
 		{exitUsage, "-best is -3, want 1 or more", []string{"fill", "-model", model, "-best", "-3", "The [MASK]."}},
 		{exitUsage, "-max-seq is 65, want 5 to the model's 64 positions", []string{"pretrain", "-corpus", corpus, "-out", out, "-init", model, "-max-seq", "65"}},

@@ -37,7 +37,9 @@ type Tensor struct {
 
 const (
 	metadataKey      = "__metadata__"
-	maxHeaderLength  = 100_000_000 // as in the safetensors library
+	maxHeaderLength  = 1 << 24
+	maxNames         = 100_000 // of tensors; BERT-Large has 400, in a header of 40 kB
+	maxShape         = 8
 	headerLengthSize = 8
 	bytesOfF32       = 4
 )
@@ -96,6 +98,9 @@ func readSafetensorsHeader(r io.ReaderAt, size int64) (map[string]Tensor, error)
 		return nil, fmt.Errorf("the file has %d bytes, too few for a safetensors file", size)
 	}
 	n := binary.LittleEndian.Uint64(length[:])
+	if n > maxHeaderLength && n <= uint64(size) {
+		return nil, fmt.Errorf("the header has %d bytes, want at most %d", n, maxHeaderLength)
+	}
 	if n > maxHeaderLength || int64(n) > size-headerLengthSize {
 		return nil, fmt.Errorf("the header is said to have %d bytes, in a file of %d: the file was cut short, or is no safetensors file", n, size)
 	}
@@ -166,6 +171,9 @@ func (h headerReader) object(value func(name string) error) error {
 		if err != nil {
 			return err
 		}
+		if len(seen) == maxNames {
+			return fmt.Errorf("it has more names than %d", maxNames)
+		}
 		if seen[name] {
 			return fmt.Errorf("%q stands there twice", name)
 		}
@@ -226,7 +234,9 @@ func (h headerReader) numbers() ([]int64, error) {
 		if err != nil || n < 0 {
 			return nil, fmt.Errorf("found %v, want a whole number from 0 to 2⁶³−1", number)
 		}
-		list = append(list, n)
+		if list = append(list, n); len(list) > maxShape {
+			return nil, fmt.Errorf("it has more numbers than %d", maxShape)
+		}
 	}
 	return list, h.delim(']')
 }
@@ -353,7 +363,7 @@ func float16(bits uint16) float32 {
 
 // OpenSafetensors opens a file and reads its header.
 func OpenSafetensors(name string) (*os.File, map[string]Tensor, error) {
-	f, err := os.Open(name)
+	f, err := openFile(name)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -125,18 +124,15 @@ func (rules Rules) settings() (lowerCase, stripAccents, chineseChars *bool) {
 }
 
 // ReadVocabulary reads vocab.txt: a word a line.
-func ReadVocabulary(r io.Reader) ([]string, error) {
-	var words []string
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		word := strings.TrimRight(lines.Text(), "\r")
-		if len(words) == 0 {
-			word = strings.TrimPrefix(word, "\ufeff") // a byte order mark
+func ReadVocabulary(text string) (words []string, err error) {
+	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) { // a byte order mark
+		switch {
+		case len(words) == maxVocabulary:
+			return nil, fmt.Errorf("it has more words than %d", maxVocabulary)
+		case len(line) > 1<<12:
+			return nil, fmt.Errorf("line %d has %d bytes, want a word", len(words)+1, len(line))
 		}
-		words = append(words, word)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", len(words)+1, err)
+		words = append(words, strings.TrimRight(line, "\r\n"))
 	}
 	return words, nil
 }
@@ -160,7 +156,7 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	} else if errors.Is(err, os.ErrNotExist) {
 		err = nil // a vocabulary alone is taken for an uncased one
 	}
-	if err == nil && isFile(fileName) {
+	if err == nil && exists(fileName) {
 		file, err = LoadTokenizerJSON(fileName)
 	}
 	if err != nil {
@@ -168,7 +164,7 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	}
 	var words []string
 	name := vocabName
-	if isFile(vocabName) || file == nil {
+	if exists(vocabName) || file == nil {
 		words, err = loadWords(vocabName)
 		for word, id := range file.VocabularyIDs() {
 			if err == nil && (id < 0 || id >= len(words) || words[id] != word) {
@@ -303,7 +299,7 @@ func readAddedTokens(name string, added map[int32]AddedToken) error {
 // LoadVocabulary reads a vocabulary file: a vocab.txt or a tokenizer.json, which has its
 // own rules.
 func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
-	if filepath.Ext(name) == ".json" {
+	if strings.ToLower(filepath.Ext(name)) == ".json" {
 		file, err := LoadTokenizerJSON(name)
 		if err != nil {
 			return nil, err
@@ -328,13 +324,12 @@ func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
 
 // loadWords reads a vocab.txt.
 func loadWords(name string) (words []string, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
+	text, err := readUpTo(name, maxVocabularyFile)
+	if err == nil {
+		words, err = ReadVocabulary(string(text))
+		err = wrap(name, err)
 	}
-	defer f.Close()
-	words, err = ReadVocabulary(f)
-	return words, wrap(name, err)
+	return words, err
 }
 
 // TokenizerFiles are the files of a tokenizer, for a model with a number of positions.

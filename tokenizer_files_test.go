@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -14,7 +13,7 @@ import (
 func FuzzVocabulary(f *testing.F) {
 	f.Add([]byte("[PAD]\n[UNK]\n[CLS]\n[SEP]\n[MASK]\na\n##b\n"))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		words, err := ReadVocabulary(bytes.NewReader(data))
+		words, err := ReadVocabulary(string(data))
 		if err != nil {
 			return
 		}

@@ -4,13 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 )
 
 // Step 7 of the lesson, tokenizer.json: a tokenizer in one file, as Hugging Face's fast
 // tokenizers have it. What is not a BERT tokenizer's is refused by name.
 
 const tokenizerFile = "tokenizer.json"
+
+// maxVocabularyFile is as many bytes as a vocabulary may have, in vocab.txt or tokenizer.json.
+const maxVocabularyFile = 1 << 25
 
 // TokenizerJSON is tokenizer.json.
 type TokenizerJSON struct {
@@ -78,13 +80,12 @@ func (f *TokenizerJSON) check() error {
 
 // LoadTokenizerJSON reads a tokenizer.json.
 func LoadTokenizerJSON(name string) (*TokenizerJSON, error) {
-	f, err := os.Open(name)
+	data, err := readUpTo(name, maxVocabularyFile)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
 	file := &TokenizerJSON{}
-	if err := json.NewDecoder(f).Decode(file); err != nil {
+	if err := json.Unmarshal(data, file); err != nil {
 		return nil, wrap(name, err)
 	}
 	return file, wrap(name, file.check())
