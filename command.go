@@ -79,7 +79,7 @@ func (c *call) parse(arguments int, required ...string) error {
 // parseUpTo is parse for a command that reads standard input if it has no
 // arguments.
 func (c *call) parseUpTo(arguments int, required ...string) error {
-	if err := c.flags.Parse(c.args); errors.Is(err, flag.ErrHelp) {
+	if err := parseFlags(c.flags, c.args); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
 		return usageError(err.Error())
@@ -225,8 +225,11 @@ func (c *call) limitFlags() func(m *Model, maxSeq int) (Limits, error) {
 		if given.MaxAnswer != 0 {
 			l.MaxAnswer = given.MaxAnswer
 		}
-		if l.MaxAnswer < 1 || given.Overlap < -1 {
-			return l, usagef("-max-answer is %d and -overlap %d, want more", given.MaxAnswer, given.Overlap)
+		if given.MaxAnswer < 0 || l.MaxAnswer > 1<<20 {
+			return l, usagef("-max-answer is %d, want 1 to %d, or 0 for 30", given.MaxAnswer, 1<<20)
+		}
+		if given.Overlap < -1 || l.Overlap >= l.MaxSeq {
+			return l, usagef("-overlap is %d, want less than -max-seq, %d, or -1 for a third", given.Overlap, l.MaxSeq)
 		}
 		return l, m.checkLength(l.MaxSeq)
 	}
@@ -254,7 +257,7 @@ func newProgress(w io.Writer, first, steps int) *progress {
 
 // tick is called after each step.
 func (p *progress) tick(r Metrics) {
-	left := time.Since(p.begun) * time.Duration(p.steps-r.Step) / time.Duration(max(r.Step-p.first, 1))
+	left := time.Duration(min(float64(time.Since(p.begun))*float64(p.steps-r.Step)/float64(max(r.Step-p.first, 1)), 1<<62))
 	p.redraw("%s  %s left", p.line(r), left.Round(time.Second))
 }
 
@@ -408,8 +411,6 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 		switch {
 		case (*model == "") == (*vocab == ""):
 			return nil, usagef("want either -model or -vocab")
-		case *model != "" && *cased:
-			return nil, usagef("-cased goes with -vocab: a model folder has its own rules")
 		case *model != "":
 			t, err := LoadTokenizer(*model)
 			c.noteRepeated(t)

@@ -32,11 +32,8 @@ func embed(c *call) error {
 	if err := c.parseUpTo(1, "model"); err != nil {
 		return err
 	}
-	switch {
-	case p.mode != "" && p.mode != "mean" && p.mode != "cls" && p.mode != "pooled":
+	if p.mode != "" && p.mode != "mean" && p.mode != "cls" && p.mode != "pooled" {
 		return usagef("-pool is %q, want mean, cls or pooled", p.mode)
-	case p.mode == "" && p.normalize:
-		return usagef("-normalize goes with -pool")
 	}
 	m, t, fresh, err := LoadModel(*model)
 	if err == nil {

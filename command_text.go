@@ -33,6 +33,8 @@ func vocab(c *call) error {
 		return usagef("-score is %q, want count or likelihood", *score)
 	case settings.Size < 1:
 		return usagef("-size is %d, want 1 or more", settings.Size)
+	case settings.MinFrequency < 1:
+		return usagef("-min-frequency is %d, want 1 or more", settings.MinFrequency)
 	case settings.Alphabet < 1:
 		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
 	case *show < 0:
