@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -124,7 +125,7 @@ func readInput[T any](c *call, name string, parse func(io.Reader) (T, error)) (v
 func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) {
 	m, t, fresh, err := LoadModel(dir)
 	c.noteFresh(dir, fresh)
-	c.noteRepeated(t)
+	c.noteVocabulary(m, t)
 	return m, t, checkpointsInstead(dir, err)
 }
 
@@ -161,7 +162,7 @@ func (c *call) loadFor(dir, wanted string, parts ...string) (*Model, *Tokenizer,
 		}
 	}
 	c.noteFresh(dir, fresh)
-	c.noteRepeated(t)
+	c.noteVocabulary(m, t)
 	return m, t, m.canTakePairs(dir)
 }
 
@@ -170,6 +171,21 @@ func (c *call) noteRepeated(t *Tokenizer) {
 	if t != nil && t.repeated != "" {
 		c.note("the vocabulary: %s", t.repeated)
 	}
+}
+
+// noteVocabulary says that, and that there are fewer words than the model has room for.
+func (c *call) noteVocabulary(m *Model, t *Tokenizer) {
+	c.noteRepeated(t)
+	if m != nil && len(t.Vocabulary) < m.Config.VocabSize {
+		c.note("the vocabulary has %d words, the model room for %d: the rest is never guessed", len(t.Vocabulary), m.Config.VocabSize)
+	}
+}
+
+// sound returns an error if a result of a model has a number that is none, for which JSON has
+// no word: weights that are too large make such.
+func sound(result any) error {
+	_, err := json.Marshal(result)
+	return err
 }
 
 // noteFresh says what was not in a model folder.

@@ -45,7 +45,7 @@ func embed(c *call) error {
 	if err != nil {
 		return checkpointsInstead(*model, err)
 	}
-	c.noteRepeated(t)
+	c.noteVocabulary(m, t)
 	if slices.Contains(fresh, thePooler) {
 		m.pooler = nil
 		if p.mode == "" {
@@ -165,13 +165,4 @@ func poolingMode(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s: pooling_mode is %q, want mean or cls; -pool says what to do instead", name, modes)
-}
-
-// readJSON reads a small JSON file.
-func readJSON(name string, into any) error {
-	data, err := readSmall(name)
-	if err == nil {
-		err = wrap(name, json.Unmarshal(data, into))
-	}
-	return err
 }

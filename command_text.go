@@ -64,6 +64,9 @@ func vocab(c *call) error {
 			return err
 		}
 	}
+	if joins == 0 {
+		c.note("%s: no two pieces are joined: none stand side by side %d times, or -size is too small", *corpus, settings.MinFrequency)
+	}
 	return table.Flush()
 }
 

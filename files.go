@@ -2,16 +2,20 @@ package main
 
 import (
 	"bufio"
+	"compress/flate"
 	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -33,6 +37,91 @@ func wrap(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
+// readable is an error in one line, and in words that need no Go: what the packages that read
+// JSON, gzip and lines say becomes what was found, where, and what was wanted.
+func readable(err error) string {
+	var kind *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	var corrupt flate.CorruptInputError
+	var none *json.UnsupportedValueError
+	said, words := "", ""
+	switch {
+	case errors.As(err, &kind):
+		path, place := strings.Split(kind.Field, "."), ""
+		if kind.Offset > 1 { // of the whole, of which it is the first byte
+			place = fmt.Sprint(" at byte ", kind.Offset)
+		}
+		path = slices.DeleteFunc(path, func(name string) bool { return name == "" || len(path) > 1 && name[0] < 'a' }) // "" or Go's
+		said, words = kind.Error(), strings.Join(append(path, ""), ": ")+strings.Replace("found "+kind.Value, "array", "list", 1)+place+", want "+wantedOf(kind.Type)
+	case errors.As(err, &syntax) && strings.HasPrefix(syntax.Error(), "unexpected end"):
+		said, words = syntax.Error(), fmt.Sprintf("it ends at byte %d, want whole JSON", syntax.Offset)
+	case errors.As(err, &syntax):
+		said, words = syntax.Error(), fmt.Sprintf("at byte %d it is not JSON: %s", syntax.Offset, jsonInWords.Replace(syntax.Error()))
+	case errors.As(err, &none): // in what is written
+		said, words = none.Error(), fmt.Sprintf("the numbers of the model (-model) overflow: a result is %s, want a number", none.Str)
+	case errors.As(err, &corrupt):
+		said, words = corrupt.Error(), fmt.Sprintf("it is damaged: from byte %d on it is not as gzip compresses", int64(corrupt))
+	}
+	for _, e := range []struct {
+		is    error
+		words string
+	}{
+		{io.EOF, "it is empty"},
+		{io.ErrUnexpectedEOF, "it ends in the middle, want all of it: it was cut short"},
+		{gzip.ErrHeader, "it does not begin as gzip does, want that of a .gz"},
+		{gzip.ErrChecksum, "it is damaged: its checksum is not the one that gzip has noted"},
+		{bufio.ErrTooLong, fmt.Sprintf("it has more than %d bytes, want one word", bufio.MaxScanTokenSize)},
+	} {
+		if errors.Is(err, e.is) {
+			said, words = e.is.Error(), e.words
+		}
+	}
+	text := err.Error()
+	if at := strings.LastIndex(text, said); at >= 0 && said != "" {
+		text = text[:at] + words + text[at+len(said):]
+	}
+	return strings.ReplaceAll(text, "\n", "; ")
+}
+
+// jsonInWords says what encoding/json has against a character.
+var jsonInWords = strings.NewReplacer("invalid character", "found", " looking for beginning of value", ", want a value", " looking for beginning of object key string", ", want a name in quotes",
+	" after top-level value", " after its end, want nothing there", " exceeded max depth", ", too deeply nested")
+
+// wantedOf says what a value in JSON has to be to become one of a type.
+func wantedOf(t reflect.Type) string {
+	switch t.Kind() {
+	case reflect.String:
+		return "a text"
+	case reflect.Bool:
+		return "true or false"
+	case reflect.Float64:
+		return "a number"
+	case reflect.Slice, reflect.Array:
+		return "a list"
+	case reflect.Struct, reflect.Map:
+		return "an object"
+	}
+	return "a whole number"
+}
+
+// decodeJSON reads one value, after which nothing may come.
+func decodeJSON(r io.Reader, into any) error {
+	decoder := json.NewDecoder(r)
+	err := decoder.Decode(into)
+	if err == nil {
+		err = endOfJSON(decoder)
+	}
+	return err
+}
+
+// endOfJSON returns an error if anything follows.
+func endOfJSON(decoder *json.Decoder) error {
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("there is more after its end, at byte %d, want nothing there", decoder.InputOffset())
+	}
+	return nil
+}
+
 // ignoreEOF is err, but nil at the end of a file.
 func ignoreEOF(err error) error {
 	if err == io.EOF {
@@ -41,16 +130,18 @@ func ignoreEOF(err error) error {
 	return err
 }
 
+// noEOF is err, but io.ErrUnexpectedEOF at the end of a file: there should be more.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
+	}
+	return err
+}
+
 // exists tells whether there is a file or folder of this name.
 func exists(name string) bool {
 	_, err := os.Lstat(name)
 	return err == nil
-}
-
-// isFile tells whether there is a regular file of this name, or a link to one.
-func isFile(name string) bool {
-	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
 }
 
 // mustNotExist returns an error if there is a file or folder of this name.
@@ -145,6 +236,15 @@ func readSmall(name string) ([]byte, error) {
 		err = fmt.Errorf("it has more than %d bytes", maxJSON)
 	}
 	return data, wrap(name, err)
+}
+
+// readJSON reads a file of settings in JSON.
+func readJSON(name string, into any) error {
+	data, err := readSmall(name)
+	if err == nil {
+		err = wrap(name, json.Unmarshal(data, into))
+	}
+	return err
 }
 
 // disk is what saving asks of the operating system. Tests put in its place what

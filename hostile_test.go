@@ -23,7 +23,7 @@ var hostileFiles = []struct {
 }{
 	{modelFile, "\xff\xff\xff\xff\xff\xff\xff\x7f{}", "9223372036854775807 bytes", 0},
 	{modelFile, "\x00\xe1\xf5\x05\x00\x00\x00\x00{", "100000000 bytes, in a file of 9", 0},
-	{modelFile, "\x00\xe1\xf5\x05\x00\x00\x00\x00{\"", "invalid character", 1 << 30},
+	{modelFile, "\x00\xe1\xf5\x05\x00\x00\x00\x00{\"", "at byte 2 it is not JSON", 1 << 30},
 	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[9223372036854775807],"data_offsets":[0,4]}}`, 4), "too large", 0},
 	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,4]}}`, 4), "too large", 0},
 	{modelFile, safetensorsWith(`{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, 8), `"a" stands there twice`, 0},
@@ -45,11 +45,11 @@ var hostileFiles = []struct {
 	{configFile, `{"vocab_size":37,"hidden_size":1000000000000,"num_hidden_layers":2,"num_attention_heads":4,"intermediate_size":28}`, "hidden_size is 1000000000000", 0},
 	{configFile, `{"vocab_size":37,"hidden_size":20,"num_hidden_layers":2,"num_attention_heads":0,"intermediate_size":28}`, "num_attention_heads is 0", 0},
 	{configFile, `{"vocab_size":16777216,"hidden_size":65536,"num_hidden_layers":1024,"num_attention_heads":4,"intermediate_size":262144}`, "has shape [37 20], want [16777216 65536]", 0},
-	{configFile, `{"vocab_size":37,"hidden_size":1e400}`, "cannot unmarshal number", 0},
-	{configFile, strings.Repeat("[", 1<<20), "exceeded max depth", 0},
+	{configFile, `{"vocab_size":37,"hidden_size":1e400}`, "hidden_size: found number 1e400 at byte 36, want a whole number", 0},
+	{configFile, strings.Repeat("[", 1<<20), "too deeply nested", 0},
 	{configFile, "{", "more than 1048576 bytes", 200 << 20},
-	{tokenizerConfigFile, strings.Repeat(`{"a":`, 200_000), "exceeded max depth", 0},
-	{vocabFile, strings.Repeat("a", 1<<20), "token too long", 0},
+	{tokenizerConfigFile, strings.Repeat(`{"a":`, 200_000), "too deeply nested", 0},
+	{vocabFile, strings.Repeat("a", 1<<20), "line 1: it has more than 65536 bytes, want one word", 0},
 }
 
 // No file makes the program fail otherwise than it should: exit status 1 and a line

@@ -135,10 +135,11 @@ func ReadVocabulary(r io.Reader) ([]string, error) {
 		}
 		words = append(words, word)
 	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("line %d: %w", len(words)+1, err)
+	err := lines.Err()
+	if err == bufio.ErrTooLong {
+		err = fmt.Errorf("line %d: %w", len(words)+1, err)
 	}
-	return words, nil
+	return words, err
 }
 
 // WriteVocabulary writes vocab.txt.
@@ -147,20 +148,25 @@ func WriteVocabulary(w io.Writer, words []string) error {
 	return err
 }
 
+// loadSettings reads and checks settings, if there are any. (A vocabulary alone is taken for an
+// uncased one.)
+func loadSettings(name string, settings *tokenizerSettings) error {
+	err := readJSON(name, settings)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return cmp.Or(err, wrap(name, settings.check()))
+}
+
 // LoadTokenizer reads the tokenizer of the model folder dir.
 func LoadTokenizer(dir string) (*Tokenizer, error) {
 	settings, file := tokenizerSettings{}, (*TokenizerJSON)(nil)
 	configName, fileName, vocabName := filepath.Join(dir, tokenizerConfigFile), filepath.Join(dir, tokenizerFile), filepath.Join(dir, vocabFile)
-	data, err := readSmall(configName)
-	if err == nil {
-		if err = json.Unmarshal(data, &settings); err == nil {
-			err = settings.check()
-		}
-		err = wrap(configName, err)
-	} else if errors.Is(err, os.ErrNotExist) {
-		err = nil // a vocabulary alone is taken for an uncased one
+	err := loadSettings(configName, &settings)
+	if err == nil { // an older file, with the names of the special tokens
+		err = loadSettings(filepath.Join(dir, "special_tokens_map.json"), &tokenizerSettings{})
 	}
-	if err == nil && isFile(fileName) {
+	if err == nil && exists(fileName) {
 		file, err = LoadTokenizerJSON(fileName)
 	}
 	if err != nil {
@@ -168,7 +174,7 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	}
 	var words []string
 	name := vocabName
-	if isFile(vocabName) || file == nil {
+	if exists(vocabName) || file == nil {
 		words, err = loadWords(vocabName)
 		for word, id := range file.VocabularyIDs() {
 			if err == nil && (id < 0 || id >= len(words) || words[id] != word) {
@@ -282,13 +288,10 @@ func addedTokens(configName string, settings *tokenizerSettings, file *Tokenizer
 // readAddedTokens adds those of added_tokens.json, if there is one. Older versions wrote it:
 // contents and their ids.
 func readAddedTokens(name string, added map[int32]AddedToken) error {
-	data, err := readSmall(name)
+	var ids map[string]int32
+	err := readJSON(name, &ids)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
-	}
-	var ids map[string]int32
-	if err == nil {
-		err = wrap(name, json.Unmarshal(data, &ids))
 	}
 	for content, id := range ids {
 		if before, ok := added[id]; !ok {
