@@ -241,13 +241,16 @@ func (c *call) limitFlags() func(m *Model, maxSeq int) (Limits, error) {
 		if given.MaxAnswer != 0 {
 			l.MaxAnswer = given.MaxAnswer
 		}
+		if err := m.checkLength(l.MaxSeq); err != nil {
+			return l, err
+		}
 		if given.MaxAnswer < 0 || l.MaxAnswer > 1<<20 {
 			return l, usagef("-max-answer is %d, want 1 to %d, or 0 for 30", given.MaxAnswer, 1<<20)
 		}
 		if given.Overlap < -1 || l.Overlap >= l.MaxSeq {
 			return l, usagef("-overlap is %d, want less than -max-seq, %d, or -1 for a third", given.Overlap, l.MaxSeq)
 		}
-		return l, m.checkLength(l.MaxSeq)
+		return l, nil
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"compress/flate"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -44,21 +45,29 @@ func readable(err error) string {
 	var syntax *json.SyntaxError
 	var corrupt flate.CorruptInputError
 	var none *json.UnsupportedValueError
+	var row *csv.ParseError
+	var path *os.PathError
 	said, words := "", ""
 	switch {
 	case errors.As(err, &kind):
-		path, place := strings.Split(kind.Field, "."), ""
+		names, place := strings.Split(kind.Field, "."), ""
 		if kind.Offset > 1 { // of the whole, of which it is the first byte
 			place = fmt.Sprint(" at byte ", kind.Offset)
 		}
-		path = slices.DeleteFunc(path, func(name string) bool { return name == "" || len(path) > 1 && name[0] < 'a' }) // "" or Go's
-		said, words = kind.Error(), strings.Join(append(path, ""), ": ")+strings.Replace("found "+kind.Value, "array", "list", 1)+place+", want "+wantedOf(kind.Type)
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "" || len(names) > 1 && name[0] < 'a' }) // "" or Go's
+		said, words = kind.Error(), strings.Join(append(names, ""), ": ")+strings.Replace("found "+kind.Value, "array", "list", 1)+place+", want "+wantedOf(kind.Type)
 	case errors.As(err, &syntax) && strings.HasPrefix(syntax.Error(), "unexpected end"):
 		said, words = syntax.Error(), fmt.Sprintf("it ends at byte %d, want whole JSON", syntax.Offset)
 	case errors.As(err, &syntax):
 		said, words = syntax.Error(), fmt.Sprintf("at byte %d it is not JSON: %s", syntax.Offset, jsonInWords.Replace(syntax.Error()))
 	case errors.As(err, &none): // in what is written
 		said, words = none.Error(), fmt.Sprintf("the numbers of the model (-model) overflow: a result is %s, want a number", none.Str)
+	case errors.As(err, &row):
+		said, words = row.Error(), fmt.Sprintf("line %d: %v, want quotes around a field, and those in it doubled", row.Line, row.Err)
+	case errors.As(err, &path) && path.Op == "read": // what is read is named already
+		said, words = path.Error(), path.Err.Error()
+	case errors.As(err, &path):
+		said, words = path.Error(), path.Path+": "+path.Err.Error()
 	case errors.As(err, &corrupt):
 		said, words = corrupt.Error(), fmt.Sprintf("it is damaged: from byte %d on it is not as gzip compresses", int64(corrupt))
 	}
@@ -79,6 +88,11 @@ func readable(err error) string {
 	text := err.Error()
 	if at := strings.LastIndex(text, said); at >= 0 && said != "" {
 		text = text[:at] + words + text[at+len(said):]
+	}
+	if strings.HasSuffix(text, "is a directory") {
+		text += ", want a file"
+	} else if strings.HasSuffix(text, "not a directory") {
+		text += ", want a folder"
 	}
 	return strings.ReplaceAll(text, "\n", "; ")
 }

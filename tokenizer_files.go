@@ -292,6 +292,8 @@ func readAddedTokens(name string, added map[int32]AddedToken) error {
 	err := readJSON(name, &ids)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
+	} else if err != nil {
+		return err
 	}
 	for content, id := range ids {
 		if before, ok := added[id]; !ok {
@@ -300,7 +302,7 @@ func readAddedTokens(name string, added map[int32]AddedToken) error {
 			return fmt.Errorf("%s: %q is %d, which is %q elsewhere", name, content, id, before.Content)
 		}
 	}
-	return err
+	return nil
 }
 
 // LoadVocabulary reads a vocabulary file: a vocab.txt or a tokenizer.json, which has its
@@ -331,13 +333,11 @@ func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
 
 // loadWords reads a vocab.txt.
 func loadWords(name string) (words []string, err error) {
-	f, err := os.Open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	words, err = ReadVocabulary(f)
-	return words, wrap(name, err)
+	err = readFile(name, strings.NewReader(""), func(r io.Reader) (err error) {
+		words, err = ReadVocabulary(r)
+		return err
+	})
+	return words, err
 }
 
 // TokenizerFiles are the files of a tokenizer, for a model with a number of positions.
