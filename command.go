@@ -337,6 +337,9 @@ type corpora []string
 func (c *corpora) String() string { return strings.Join(*c, ", ") }
 
 func (c *corpora) Set(name string) error {
+	if name == "" {
+		return errors.New("want the name of a file or a folder")
+	}
 	*c = append(*c, name)
 	return nil
 }

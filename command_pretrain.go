@@ -273,7 +273,7 @@ func (c *call) modelFlags() func(names corpora, seed uint64) (*Model, *Tokenizer
 			return nil, nil, usagef("-size is %q, want tiny, mini, small, medium, base or large", *size)
 		}
 		for i, n := range []int{*layers, *hidden, *heads} {
-			if n != 0 {
+			if c.given()[[]string{"layers", "hidden", "heads"}[i]] {
 				numbers[i] = n
 			}
 		}

@@ -138,7 +138,7 @@ func eachPart(r io.Reader, use func(part string, at int)) error {
 			rest, at = append(rest[:0], rest[cut:]...), at+cut
 		}
 		if err != nil && err != bufio.ErrBufferFull {
-			return ignoreEOF(err)
+			return wrap("standard input", ignoreEOF(err))
 		}
 	}
 }

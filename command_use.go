@@ -41,7 +41,7 @@ func (c *call) eachInput(use func(out io.Writer, a, b string) error, finish func
 	for n := 1; ; n++ {
 		line, err := in.ReadString('\n')
 		if err != nil && err != io.EOF || line == "" {
-			return end(ignoreEOF(err))
+			return end(wrap("standard input", ignoreEOF(err)))
 		}
 		a, b, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
 		if err := use(out, a, b); err != nil {

@@ -275,3 +275,35 @@ func TestModelErrorsOfAllCommands(t *testing.T) {
 		t.Error(fmt.Sprint("a command that failed has left ", filepath.Join(b.dir, "out")))
 	}
 }
+
+// What else people mistake is said as well: sizes of 0, no name, text of another encoding on
+// standard input, and fields of examples and questions.
+func TestOtherErrors(t *testing.T) {
+	b := newBench(t)
+	write := func(name, text string) string {
+		name = filepath.Join(b.dir, name)
+		check(t, os.WriteFile(name, []byte(text), 0o666))
+		return name
+	}
+	for _, size := range []string{"layers", "hidden", "heads"} {
+		fails(t, exitUsage, b.with("pretrain", size, "0"), "-"+size+" is 0, want 1 to")
+	}
+	fails(t, exitUsage, b.with("pretrain", "corpus", ""), `"" for flag -corpus: want the name of a file or a folder`)
+	examples := slices.DeleteFunc(b.with("eval", "examples", write("example.jsonl", `{"input_ids":[2,99999999999,3]}`), "corpus"), func(arg string) bool { return arg == "-max-seq=48" })
+	fails(t, exitFailed, examples, "example.jsonl: example 1: input_ids: found number 99999999999 at byte 27, want a whole number of 32 bits")
+	squad := `{"data":[{"paragraphs":[{"context":"Nora","qas":[{"question":"Who?","answers":[{"text":"Nora","answer_start":"0"}]}]}]}]}`
+	questions := append(b.with("finetune", "train", write("questions.json", squad), "task"), "-task", "answer")
+	fails(t, exitFailed, questions, "questions.json: this is not SQuAD's JSON: data.paragraphs.qas.answers.answer_start: found string at byte ", ", want a whole number")
+	quotes := b.with("finetune", "train", write("quotes.csv", "label,text\na,\"one\nb,two\n"))
+	fails(t, exitFailed, quotes, "quotes.csv: line 3: extraneous or missing", "want quotes around a field")
+	for _, command := range []string{"tokenize", "fill", "next", "embed", "classify", "tag", "answer"} {
+		status, stdout, stderr := runHere("\xff\xfea", b.with(command, "", "")...)
+		if status != exitFailed || stdout != "" || stderr != command+": standard input: it is UTF-16 with an odd number of bytes, want an even one: it was cut short\n" {
+			t.Errorf("%s: exit status %d, %q, %q", command, status, stdout, stderr)
+		}
+	}
+	status, stdout, stderr := runHere("", b.with("vocab", "show", "3", "out")...)
+	equal(t, status == exitDone && strings.Count(stdout, "\n") == 3 && stderr == "", true, stderr)
+	status, stdout, stderr = runHere("", append(b.with("vocab", "show", "3", "out"), "-min-frequency", "9999999")...)
+	equal(t, status == exitDone && stdout == "" && strings.Contains(stderr, "no two pieces are joined: none stand side by side 9999999 times"), true, stderr)
+}

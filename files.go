@@ -55,7 +55,10 @@ func readable(err error) string {
 			place = fmt.Sprint(" at byte ", kind.Offset)
 		}
 		names = slices.DeleteFunc(names, func(name string) bool { return name == "" || len(names) > 1 && name[0] < 'a' }) // "" or Go's
-		said, words = kind.Error(), strings.Join(append(names, ""), ": ")+strings.Replace("found "+kind.Value, "array", "list", 1)+place+", want "+wantedOf(kind.Type)
+		said, words = kind.Error(), strings.Replace("found "+kind.Value, "array", "list", 1)+place+", want "+wantedOf(kind.Type)
+		if len(names) > 0 {
+			words = strings.Join(names, ".") + ": " + words
+		}
 	case errors.As(err, &syntax) && strings.HasPrefix(syntax.Error(), "unexpected end"):
 		said, words = syntax.Error(), fmt.Sprintf("it ends at byte %d, want whole JSON", syntax.Offset)
 	case errors.As(err, &syntax):
@@ -112,10 +115,10 @@ func wantedOf(t reflect.Type) string {
 		return "a number"
 	case reflect.Slice, reflect.Array:
 		return "a list"
-	case reflect.Struct, reflect.Map:
-		return "an object"
+	case reflect.Int, reflect.Int32, reflect.Int64:
+		return fmt.Sprintf("a whole number of %d bits", t.Bits())
 	}
-	return "a whole number"
+	return "an object"
 }
 
 // decodeJSON reads one value, after which nothing may come.
