@@ -55,7 +55,7 @@ func readable(err error) string {
 			place = fmt.Sprint(" at byte ", kind.Offset)
 		}
 		names = slices.DeleteFunc(names, func(name string) bool { return name == "" || len(names) > 1 && name[0] < 'a' }) // "" or Go's
-		said, words = kind.Error(), strings.Replace("found "+kind.Value, "array", "list", 1)+place+", want "+wantedOf(kind.Type)
+		said, words = kind.Error(), strings.Replace("found "+kind.Value, "array", "list", 1)+place+", want "+wantedOf[kind.Type.Kind()]
 		if len(names) > 0 {
 			words = strings.Join(names, ".") + ": " + words
 		}
@@ -105,20 +105,9 @@ var jsonInWords = strings.NewReplacer("invalid character", "found", " looking fo
 	" after top-level value", " after its end, want nothing there", " exceeded max depth", ", too deeply nested")
 
 // wantedOf says what a value in JSON has to be to become one of a type.
-func wantedOf(t reflect.Type) string {
-	switch t.Kind() {
-	case reflect.String:
-		return "a text"
-	case reflect.Bool:
-		return "true or false"
-	case reflect.Float64:
-		return "a number"
-	case reflect.Slice, reflect.Array:
-		return "a list"
-	case reflect.Int, reflect.Int32, reflect.Int64:
-		return fmt.Sprintf("a whole number of %d bits", t.Bits())
-	}
-	return "an object"
+var wantedOf = map[reflect.Kind]string{
+	reflect.String: "a text", reflect.Bool: "true or false", reflect.Slice: "a list", reflect.Map: "an object", reflect.Struct: "an object",
+	reflect.Float64: "a number", reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.Int32: "a whole number of 32 bits",
 }
 
 // decodeJSON reads one value, after which nothing may come.

@@ -1,11 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"flag"
 	"fmt"
 	"path/filepath"
-	"strconv"
 	"strings"
 )
 
@@ -98,23 +98,13 @@ type number struct{ flag.Getter }
 
 // Set sets the flag.
 func (n number) Set(text string) error {
-	switch n.Get().(type) {
-	case int:
-		v, err := strconv.Atoi(text)
-		if err != nil {
-			return errors.New("want a whole number in decimal digits, and not too long")
-		}
-		text = strconv.Itoa(v)
-	case uint64:
-		v, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			return errors.New("want a whole number in decimal digits, 0 or more")
-		}
-		text = strconv.FormatUint(v, 10)
-	default:
-		if v, err := strconv.ParseFloat(text, 64); err != nil || !finite(v) || strings.ContainsAny(text, "xX_") {
-			return errors.New("want a number in decimal digits")
-		}
+	digits, want := strings.TrimLeft(text, "+-0"), "a number"
+	if _, ok := n.Get().(float64); !ok {
+		want = "a whole number"
 	}
-	return n.Getter.Set(text)
+	sign := text[:len(text)-len(strings.TrimLeft(text, "+-"))]
+	if strings.Trim(text, "+-.0123456789eE") != "" || text == "" || n.Getter.Set(sign+cmp.Or(digits, "0")) != nil {
+		return fmt.Errorf("want %s in decimal digits", want)
+	}
+	return nil
 }
