@@ -124,8 +124,7 @@ func (v *LooseValue) UnmarshalJSON(data []byte) error {
 // ReadSQuAD reads questions in the format of SQuAD 1.1 or 2.0.
 func ReadSQuAD(r io.Reader, t *Tokenizer) ([]Question, error) {
 	var file squadFile
-	decoder := json.NewDecoder(r)
-	if err := decoder.Decode(&file); err != nil {
+	if err := decodeJSON(r, &file); err != nil {
 		return nil, fmt.Errorf("this is not SQuAD's JSON: %w", err)
 	}
 	var all []Question

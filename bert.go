@@ -74,6 +74,7 @@
 // The commands:
 //
 //	claim.go              a run has its folder for itself
+//	flags.go              flags that mean something
 //	command.go            what all commands share
 //	interrupt.go          asked to end
 //	command_text.go       vocab, tokenize, examples

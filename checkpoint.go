@@ -246,7 +246,10 @@ func loadOptimizer(name string, ps *Parameters) (*AdamW, error) {
 		}
 		found[i] = &t
 	}
-	return a, ReadTensors(list, found)
+	if err = ReadTensors(list, found); err == nil && len(a.second) > 0 && slices.Min(a.second) < 0 {
+		err = fmt.Errorf("%s: a second moment is %v, want 0 or more, as a mean of squares is", name, slices.Min(a.second))
+	}
+	return a, err
 }
 
 // sumLine is the first line of training.json, for a sum.

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -81,7 +82,7 @@ func (c *call) parse(arguments int, required ...string) error {
 // parseUpTo is parse for a command that reads standard input if it has no
 // arguments.
 func (c *call) parseUpTo(arguments int, required ...string) error {
-	if err := c.flags.Parse(c.args); errors.Is(err, flag.ErrHelp) {
+	if err := parseFlags(c.flags, c.args); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
 		return usageError(err.Error())
@@ -133,7 +134,7 @@ func readInput[T any](c *call, name string, parse func(io.Reader) (T, error)) (v
 func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) {
 	m, t, fresh, err := LoadModel(dir)
 	c.noteFresh(dir, fresh)
-	c.noteRepeated(t)
+	c.noteVocabulary(m, t)
 	return m, t, checkpointsInstead(dir, err)
 }
 
@@ -170,7 +171,7 @@ func (c *call) loadFor(dir, wanted string, parts ...string) (*Model, *Tokenizer,
 		}
 	}
 	c.noteFresh(dir, fresh)
-	c.noteRepeated(t)
+	c.noteVocabulary(m, t)
 	return m, t, m.canTakePairs(dir)
 }
 
@@ -179,6 +180,21 @@ func (c *call) noteRepeated(t *Tokenizer) {
 	if t != nil && t.repeated != "" {
 		c.note("the vocabulary: %s", t.repeated)
 	}
+}
+
+// noteVocabulary says that, and that there are fewer words than the model has room for.
+func (c *call) noteVocabulary(m *Model, t *Tokenizer) {
+	c.noteRepeated(t)
+	if m != nil && len(t.Vocabulary) < m.Config.VocabSize {
+		c.note("the vocabulary has %d words, the model room for %d: the rest is never guessed", len(t.Vocabulary), m.Config.VocabSize)
+	}
+}
+
+// sound returns an error if a result of a model has a number that is none, for which JSON has
+// no word: weights that are too large make such.
+func sound(result any) error {
+	_, err := json.Marshal(result)
+	return err
 }
 
 // noteFresh says what was not in a model folder.
@@ -239,10 +255,16 @@ func (c *call) limitFlags() func(m *Model, maxSeq int) (Limits, error) {
 		if given.MaxAnswer != 0 {
 			l.MaxAnswer = given.MaxAnswer
 		}
-		if l.MaxAnswer < 1 || given.Overlap < -1 {
-			return l, usagef("-max-answer is %d and -overlap %d, want more", given.MaxAnswer, given.Overlap)
+		if err := m.checkLength(l.MaxSeq); err != nil {
+			return l, err
 		}
-		return l, m.checkLength(l.MaxSeq)
+		if given.MaxAnswer < 0 || l.MaxAnswer > 1<<20 {
+			return l, usagef("-max-answer is %d, want 1 to %d, or 0 for 30", given.MaxAnswer, 1<<20)
+		}
+		if given.Overlap < -1 || l.Overlap >= l.MaxSeq {
+			return l, usagef("-overlap is %d, want less than -max-seq, %d, or -1 for a third", given.Overlap, l.MaxSeq)
+		}
+		return l, nil
 	}
 }
 
@@ -268,7 +290,7 @@ func newProgress(w io.Writer, first, steps int) *progress {
 
 // tick is called after each step.
 func (p *progress) tick(r Metrics) {
-	left := time.Since(p.begun) * time.Duration(p.steps-r.Step) / time.Duration(max(r.Step-p.first, 1))
+	left := time.Duration(min(float64(time.Since(p.begun))*float64(p.steps-r.Step)/float64(max(r.Step-p.first, 1)), 1<<62))
 	p.redraw("%s  %s left", p.line(r), left.Round(time.Second))
 }
 
@@ -330,7 +352,10 @@ type corpora []string
 func (c *corpora) String() string { return strings.Join(*c, ", ") }
 
 func (c *corpora) Set(name string) error {
-	if name == "-" && slices.Contains(*c, name) {
+	switch {
+	case name == "":
+		return errors.New("want the name of a file or a folder")
+	case name == "-" && slices.Contains(*c, name):
 		return errors.New("standard input has its text only once")
 	}
 	*c = append(*c, name)
@@ -441,8 +466,6 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 		switch {
 		case (*model == "") == (*vocab == ""):
 			return nil, usagef("want either -model or -vocab")
-		case *model != "" && *cased:
-			return nil, usagef("-cased goes with -vocab: a model folder has its own rules")
 		case *model != "":
 			t, err := LoadTokenizer(*model)
 			c.noteRepeated(t)

@@ -32,11 +32,8 @@ func embed(c *call) error {
 	if err := c.parseUpTo(1, "model"); err != nil {
 		return err
 	}
-	switch {
-	case p.mode != "" && p.mode != "mean" && p.mode != "cls" && p.mode != "pooled":
+	if p.mode != "" && p.mode != "mean" && p.mode != "cls" && p.mode != "pooled" {
 		return usagef("-pool is %q, want mean, cls or pooled", p.mode)
-	case p.mode == "" && p.normalize:
-		return usagef("-normalize goes with -pool")
 	}
 	m, t, fresh, err := LoadModel(*model)
 	if err == nil {
@@ -48,7 +45,7 @@ func embed(c *call) error {
 	if err != nil {
 		return checkpointsInstead(*model, err)
 	}
-	c.noteRepeated(t)
+	c.noteVocabulary(m, t)
 	if slices.Contains(fresh, thePooler) {
 		m.pooler = nil
 		if p.mode == "" {
@@ -172,13 +169,4 @@ func poolingMode(name string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s: pooling_mode is %q, want mean or cls; -pool says what to do instead", name, modes)
-}
-
-// readJSON reads a small JSON file.
-func readJSON(name string, into any) error {
-	data, err := readSmall(name)
-	if err == nil {
-		err = wrap(name, json.Unmarshal(data, into))
-	}
-	return err
 }

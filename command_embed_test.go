@@ -63,7 +63,7 @@ func TestPooling(t *testing.T) {
 		{"modules.json", strings.Replace(modules, `"1_Pooling"`, `"../1_Pooling"`, 1), `in "../1_Pooling", which is not known`},
 		{"config_sentence_transformers.json", `{"default_prompt_name": "query"}`, `default_prompt_name is "query"`},
 		{"sentence_bert_config.json", `{"max_seq_length": 3}`, "max_seq_length is 3, want 5 or more"},
-		{"modules.json", `{`, "modules.json: unexpected end"},
+		{"modules.json", `{`, "modules.json: it ends at byte 1"},
 	} {
 		before, _ := os.ReadFile(filepath.Join(model, c.file))
 		write(c.file, c.text)

@@ -42,6 +42,9 @@ func eval(c *call) error {
 			*EvalMetrics
 		}{e.NSPCount, e.MLMCount, report.MLMLoss, report.MLMAccuracy, report.NSPLoss, report.NSPAccuracy, report.EvalMetrics})
 	}
+	if err := sound(report); err != nil {
+		return err
+	}
 	return e.write(c.stdout, report)
 }
 

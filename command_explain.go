@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"slices"
 	"text/tabwriter"
@@ -36,13 +37,23 @@ func explain(c *call) error {
 	if err != nil {
 		return err
 	}
+	if c.flags.Lookup("vocab").Value.String() != "" {
+		c.note("the model is new: its vectors are random, and its guesses mean nothing")
+	}
 	out := bufio.NewWriter(c.stdout)
 	s := &story{Writer: out, t: t, m: m}
-	m.EncodeOne(ids, segments)
+	var masks []Guesses
+	var isNext float32
+	if m.mlm != nil {
+		masks, isNext = m.Fill(t, BatchOf(ids, segments), 5)[0], m.IsNext(BatchOf(ids, segments))[0]
+	}
+	if err := cmp.Or(sound(m.EncodeOne(ids, segments)), sound(masks), sound(isNext)); err != nil {
+		return err
+	}
 	s.explainInput()
 	s.explainAttention(*layer, *head)
 	if m.mlm != nil {
-		s.explainGuesses(ids, segments)
+		s.explainGuesses(masks, isNext, slices.Contains(segments, 1))
 	}
 	return out.Flush()
 }
@@ -50,7 +61,7 @@ func explain(c *call) error {
 // modelToExplain loads the model or, where there is a vocabulary alone, makes a small one
 // that has learnt nothing.
 func (c *call) modelToExplain(tokenizer func() (*Tokenizer, error)) (*Model, *Tokenizer, error) {
-	if dir := c.flags.Lookup("model").Value.String(); dir != "" && c.flags.Lookup("vocab").Value.String() == "" && !c.given()["cased"] {
+	if dir := c.flags.Lookup("model").Value.String(); dir != "" && c.flags.Lookup("vocab").Value.String() == "" {
 		m, t, err := c.loadModel(dir)
 		if err == nil {
 			err = m.canTakePairs(dir)
@@ -64,7 +75,6 @@ func (c *call) modelToExplain(tokenizer func() (*Tokenizer, error)) (*Model, *To
 	config := DefaultConfig()
 	config.VocabSize = len(t.Vocabulary)
 	config.SetSize(sizes["tiny"])
-	c.note("the model is new: its vectors are random, and its guesses mean nothing")
 	m, err := NewModel(config, 1)
 	return m, t, err
 }
@@ -156,8 +166,7 @@ func (s *story) heads(a *Attention) {
 }
 
 // explainGuesses is step 4: what the two heads of pre-training make of it.
-func (s *story) explainGuesses(ids, segments []int32) {
-	masks, pair := s.m.Fill(s.t, BatchOf(ids, segments), 5)[0], slices.Contains(segments, 1)
+func (s *story) explainGuesses(masks []Guesses, isNext float32, pair bool) {
 	if len(masks) == 0 && !pair {
 		s.say("\n4. There is nothing to guess: no [MASK], and no sentence B.")
 		return
@@ -168,6 +177,6 @@ func (s *story) explainGuesses(ids, segments []int32) {
 		guesses.print(s, "   ")
 	}
 	if pair {
-		s.say("\n   From [CLS] 0, whether B is the next sentence:\n\n   %s", verdict(s.m.IsNext(BatchOf(ids, segments))[0]))
+		s.say("\n   From [CLS] 0, whether B is the next sentence:\n\n   %s", verdict(isNext))
 	}
 }

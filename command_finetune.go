@@ -25,6 +25,9 @@ multilabel  several labels, with commas between them, or a column of 1 and 0 for
 tag         a label for each word: word label a line, an empty line after each sentence; or a .jsonl
 answer      answers to questions: SQuAD's JSON`
 
+// maxEpochs times as many steps as there may be batches can still be counted.
+const maxEpochs = 1 << 20
+
 // tuneFlags are the flags of finetune.
 type tuneFlags struct {
 	model, task, train, eval, out  string
@@ -70,24 +73,18 @@ func (f *tuneFlags) check() error {
 	switch {
 	case tuneTasks[f.task] == "":
 		return usagef("-task is %q, want classify, regress, multilabel, tag or answer", f.task)
-	case f.task == "answer" && f.format != (LabelledFormat{}):
-		return usagef("-label-column, -text-column, -pair-column and -header are not for -task answer")
-	case f.task == "tag" && (f.format.Pair != "" || f.format.Header != ""):
-		return usagef("-pair-column and -header are not for -task tag")
 	case f.format.Header != "" && f.format.Header != "yes" && f.format.Header != "no":
 		return usagef("-header is %q, want yes or no", f.format.Header)
-	case f.study && f.task == "answer":
-		return usagef("-study is not for -task answer")
-	case f.study && (f.freeze || f.scratch || f.out != ""):
-		return usagef("-study goes without -freeze, -scratch and -out: it tries all and writes no model")
+	case f.format.Header != "" && FormatOf(f.train) == "json":
+		return usagef("-header is %q, but %s is JSON, which has no line of names", f.format.Header, f.train)
 	case !f.study && f.out == "":
 		return usagef("-out is missing")
 	case f.train == "-" && f.eval == "-":
 		return usagef("-train and -eval are both -, and standard input has its text only once")
 	case f.freeze && f.scratch:
 		return usagef("-freeze and -scratch together would train a head on an encoder that knows nothing")
-	case f.epochs < 1:
-		return usagef("-epochs is %d, want 1 or more", f.epochs)
+	case f.epochs < 1 || f.epochs > maxEpochs:
+		return usagef("-epochs is %d, want 1 to %d", f.epochs, maxEpochs)
 	case f.seeds < 1:
 		return usagef("-seeds is %d, want 1 or more", f.seeds)
 	case !(f.dropout >= 0 && f.dropout < 1):

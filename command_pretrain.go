@@ -57,7 +57,7 @@ func pretrain(c *call) error {
 	var from *Checkpoint
 	var err error
 	if *out != "" {
-		from, err = c.checkpoint(k, *resume)
+		from, err = c.checkpoint(k, *resume, &s)
 	}
 	if err == nil {
 		err = c.useRecipe(*recipe)
@@ -178,9 +178,9 @@ func (c *call) settings() map[string]string {
 	return settings
 }
 
-// checkpoint is the checkpoint to go on from, nil for none. A flag that is given
-// has to be as it was; the others are taken from the checkpoint.
-func (c *call) checkpoint(k *Checkpoints, resume bool) (*Checkpoint, error) {
+// checkpoint is the checkpoint to go on from, nil for none. A flag that is given has to mean
+// what it did; the others are taken from the checkpoint.
+func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint, error) {
 	var from *Checkpoint
 	var err error
 	if resume {
@@ -200,11 +200,17 @@ func (c *call) checkpoint(k *Checkpoints, resume bool) (*Checkpoint, error) {
 		if f == nil || mayChange[flag] {
 			return nil, fmt.Errorf("%s: there is no setting %q", name, flag)
 		}
-		if now := f.Value.String(); given[flag] && now != value {
-			return nil, fmt.Errorf("-%s is %s, but %s was made with %s", flag, now, from.dir, value)
+		if given[flag] {
+			continue
 		}
 		if err := c.flags.Set(flag, value); err != nil {
 			return nil, fmt.Errorf("%s: setting %s: %w", name, flag, err)
+		}
+	}
+	s.Complete() // as what is in the checkpoint was
+	for _, flag := range slices.Sorted(maps.Keys(from.Settings)) {
+		if now, value := c.flags.Lookup(flag).Value.String(), from.Settings[flag]; now != value {
+			return nil, fmt.Errorf("-%s is %s, but %s was made with %s", flag, now, from.dir, value)
 		}
 	}
 	if file := c.flags.Lookup("vocab").Value.String(); file != "" {
@@ -273,7 +279,7 @@ func (c *call) modelFlags() func(names corpora, out string, seed uint64) (*Model
 			return nil, nil, usagef("-size is %q, want tiny, mini, small, medium, base or large", *size)
 		}
 		for i, n := range []int{*layers, *hidden, *heads} {
-			if n != 0 {
+			if c.given()[[]string{"layers", "hidden", "heads"}[i]] {
 				numbers[i] = n
 			}
 		}

@@ -34,6 +34,8 @@ func vocab(c *call) error {
 		return usagef("-score is %q, want count or likelihood", *score)
 	case settings.Size < 1 || settings.Size > maxVocabulary:
 		return usagef("-size is %d, want 1 to %d", settings.Size, maxVocabulary)
+	case settings.MinFrequency < 1:
+		return usagef("-min-frequency is %d, want 1 or more", settings.MinFrequency)
 	case settings.Alphabet < 1:
 		return usagef("-alphabet is %d, want 1 or more", settings.Alphabet)
 	case *show < 0:
@@ -62,6 +64,9 @@ func vocab(c *call) error {
 		if err := writeFile(*out, func(w io.Writer) error { return WriteVocabulary(w, words) }); err != nil {
 			return err
 		}
+	}
+	if joins == 0 {
+		c.note("%s: no two pieces are joined: none stand side by side %d times, or -size is too small", *corpus, settings.MinFrequency)
 	}
 	return table.Flush()
 }
@@ -137,7 +142,7 @@ func eachPart(r io.Reader, use func(part string, at int) error) error {
 			rest, at = append(rest[:0], rest[cut:]...), at+cut
 		}
 		if used != nil || err != nil && err != bufio.ErrBufferFull {
-			return cmp.Or(used, ignoreEOF(err))
+			return cmp.Or(used, wrap("standard input", ignoreEOF(err)))
 		}
 	}
 }

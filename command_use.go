@@ -44,7 +44,7 @@ func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b stri
 	for n := 1; ; n++ {
 		line, err := in.ReadString('\n')
 		if err != nil && err != io.EOF || line == "" {
-			return end(ignoreEOF(err))
+			return end(wrap("standard input", ignoreEOF(err)))
 		}
 		a, b, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
 		err = use(out, a, b)
@@ -125,6 +125,9 @@ func fill(c *call) error {
 				}
 				continue
 			}
+			if err := sound(masks); err != nil {
+				return err
+			}
 			if len(c.args) == 0 {
 				fmt.Fprintln(out, t.Text(ids))
 			}
@@ -165,7 +168,7 @@ func next(c *call) error {
 		for _, isNext := range m.IsNext(b) {
 			if *asJSON {
 				err = json.NewEncoder(out).Encode(map[string]any{"is_next": isNext, "not_next": 1 - isNext})
-			} else {
+			} else if err = sound(isNext); err == nil {
 				_, err = fmt.Fprintln(out, verdict(isNext))
 			}
 			if err != nil {
@@ -225,6 +228,9 @@ func noLabels(config *Config) map[string]any {
 // writeLabels writes how probable each label is, the best first; where several may be right
 // the right ones first, and of numbers the number.
 func writeLabels(out io.Writer, config *Config, p []float32, asJSON bool) error {
+	if err := sound(p); err != nil {
+		return err
+	}
 	labels, best, all := config.Labels(), argmax(p), map[string]float32{}
 	for i, label := range labels {
 		all[label] = p[i]
@@ -302,7 +308,11 @@ func tag(c *call) error {
 	}, func(out io.Writer, b *Batch) error {
 		passages := waiting
 		waiting = nil
-		for i, found := range m.Tag(t, b, passages) {
+		all := m.Tag(t, b, passages)
+		if x := m.encoder[len(m.encoder)-1].output.norm.y; !finite(float64(kernels.dot(x, x))) { // a word may be nothing, and not said
+			return sound(kernels.dot(x, x))
+		}
+		for i, found := range all {
 			if *asJSON {
 				if err := json.NewEncoder(out).Encode(map[string]any{"found": append([]Found{}, found...)}); err != nil {
 					return err
@@ -360,6 +370,9 @@ func answer(c *call) error {
 		answer := m.Answer(t, q, l, *threshold)
 		if *asJSON {
 			return json.NewEncoder(out).Encode(answer)
+		}
+		if err := sound(answer); err != nil {
+			return err
 		}
 		if answer.Text == "" {
 			_, err = fmt.Fprintf(out, "no answer\t\t%.1f%%\n", 100*answer.Score)

@@ -89,7 +89,7 @@ func (r *utf16Reader) unit() (rune, error) {
 		return 0, r.err
 	}
 	if _, err := io.ReadFull(r.in, two[:]); err == io.ErrUnexpectedEOF {
-		return 0, errors.New("it is UTF-16 with an odd number of bytes")
+		return 0, errors.New("it is UTF-16 with an odd number of bytes, want an even one: it was cut short")
 	} else if err != nil {
 		return 0, err
 	}

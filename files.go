@@ -3,8 +3,10 @@ package main
 import (
 	"bufio"
 	"cmp"
+	"compress/flate"
 	"compress/gzip"
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -14,7 +16,9 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -36,10 +40,108 @@ func wrap(name string, err error) error {
 	return fmt.Errorf("%s: %w", name, err)
 }
 
+// readable is an error in one line, and in words that need no Go: what the packages that read
+// JSON, gzip and lines say becomes what was found, where, and what was wanted.
+func readable(err error) string {
+	var kind *json.UnmarshalTypeError
+	var syntax *json.SyntaxError
+	var corrupt flate.CorruptInputError
+	var none *json.UnsupportedValueError
+	var row *csv.ParseError
+	var path *os.PathError
+	said, words := "", ""
+	switch {
+	case errors.As(err, &kind):
+		names, place := strings.Split(kind.Field, "."), ""
+		if kind.Offset > 1 { // of the whole, of which it is the first byte
+			place = fmt.Sprint(" at byte ", kind.Offset)
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return name == "" || len(names) > 1 && name[0] < 'a' }) // "" or Go's
+		said, words = kind.Error(), strings.Replace("found "+kind.Value, "array", "list", 1)+place+", want "+wantedOf[kind.Type.Kind()]
+		if len(names) > 0 {
+			words = strings.Join(names, ".") + ": " + words
+		}
+	case errors.As(err, &syntax) && strings.HasPrefix(syntax.Error(), "unexpected end"):
+		said, words = syntax.Error(), fmt.Sprintf("it ends at byte %d, want whole JSON", syntax.Offset)
+	case errors.As(err, &syntax):
+		said, words = syntax.Error(), fmt.Sprintf("at byte %d it is not JSON: %s", syntax.Offset, jsonInWords.Replace(syntax.Error()))
+	case errors.As(err, &none): // in what is written
+		said, words = none.Error(), fmt.Sprintf("the numbers of the model (-model) overflow: a result is %s, want a number", none.Str)
+	case errors.As(err, &row):
+		said, words = row.Error(), fmt.Sprintf("line %d: %v, want quotes around a field, and those in it doubled", row.Line, row.Err)
+	case errors.As(err, &path) && path.Op == "read": // what is read is named already
+		said, words = path.Error(), path.Err.Error()
+	case errors.As(err, &path):
+		said, words = path.Error(), path.Path+": "+path.Err.Error()
+	case errors.As(err, &corrupt):
+		said, words = corrupt.Error(), fmt.Sprintf("it is damaged: from byte %d on it is not as gzip compresses", int64(corrupt))
+	}
+	for _, e := range []struct {
+		is    error
+		words string
+	}{
+		{io.EOF, "it is empty"},
+		{io.ErrUnexpectedEOF, "it ends in the middle, want all of it: it was cut short"},
+		{gzip.ErrHeader, "it does not begin as gzip does, want that of a .gz"},
+		{gzip.ErrChecksum, "it is damaged: its checksum is not the one that gzip has noted"},
+		{bufio.ErrTooLong, fmt.Sprintf("it has more than %d bytes, want one word", bufio.MaxScanTokenSize)},
+	} {
+		if errors.Is(err, e.is) {
+			said, words = e.is.Error(), e.words
+		}
+	}
+	text := err.Error()
+	if at := strings.LastIndex(text, said); at >= 0 && said != "" {
+		text = text[:at] + words + text[at+len(said):]
+	}
+	if strings.HasSuffix(text, "is a directory") {
+		text += ", want a file"
+	} else if strings.HasSuffix(text, "not a directory") {
+		text += ", want a folder"
+	}
+	return strings.ReplaceAll(text, "\n", "; ")
+}
+
+// jsonInWords says what encoding/json has against a character.
+var jsonInWords = strings.NewReplacer("invalid character", "found", " looking for beginning of value", ", want a value", " looking for beginning of object key string", ", want a name in quotes",
+	" after top-level value", " after its end, want nothing there", " exceeded max depth", ", too deeply nested")
+
+// wantedOf says what a value in JSON has to be to become one of a type.
+var wantedOf = map[reflect.Kind]string{
+	reflect.String: "a text", reflect.Bool: "true or false", reflect.Slice: "a list", reflect.Map: "an object", reflect.Struct: "an object",
+	reflect.Float64: "a number", reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.Int32: "a whole number of 32 bits",
+}
+
+// decodeJSON reads one value, after which nothing may come.
+func decodeJSON(r io.Reader, into any) error {
+	decoder := json.NewDecoder(r)
+	err := decoder.Decode(into)
+	if err == nil {
+		err = endOfJSON(decoder)
+	}
+	return err
+}
+
+// endOfJSON returns an error if anything follows.
+func endOfJSON(decoder *json.Decoder) error {
+	if _, err := decoder.Token(); err != io.EOF {
+		return fmt.Errorf("there is more after its end, at byte %d, want nothing there", decoder.InputOffset())
+	}
+	return nil
+}
+
 // ignoreEOF is err, but nil at the end of a file.
 func ignoreEOF(err error) error {
 	if err == io.EOF {
 		return nil
+	}
+	return err
+}
+
+// noEOF is err, but io.ErrUnexpectedEOF at the end of a file: there should be more.
+func noEOF(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
 	}
 	return err
 }
@@ -92,6 +194,9 @@ func readFile(name string, stdin io.Reader, read func(io.Reader) error) error {
 	if name == "-" {
 		return wrap("standard input", readText(stdin))
 	}
+	if kindOf(name) == aFolder {
+		return fmt.Errorf("%s is a folder, want a file", name)
+	}
 	f, err := os.Open(name)
 	if err != nil {
 		return err
@@ -102,12 +207,9 @@ func readFile(name string, stdin io.Reader, read func(io.Reader) error) error {
 	}
 	decompressed, err := gzip.NewReader(f)
 	if err != nil {
-		return fmt.Errorf("%s is no gzip file, or was cut short (%w)", name, err)
+		return wrap(name, err)
 	}
-	if err = readText(decompressed); err == io.ErrUnexpectedEOF {
-		err = errors.New("it was cut short")
-	}
-	return wrap(name, err)
+	return wrap(name, readText(decompressed))
 }
 
 // eachFile calls read for a file as readFile does or, where name is a folder, for each
@@ -185,6 +287,15 @@ func readUpTo(name string, most int64) ([]byte, error) {
 		_, err = io.ReadFull(f, data)
 	}
 	return data, wrap(name, err)
+}
+
+// readJSON reads a file of settings in JSON.
+func readJSON(name string, into any) error {
+	data, err := readSmall(name)
+	if err == nil {
+		err = wrap(name, json.Unmarshal(data, into))
+	}
+	return err
 }
 
 // disk is what saving asks of the operating system. Tests put in its place what

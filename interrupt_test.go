@@ -337,7 +337,7 @@ func TestUnreadableFolder(t *testing.T) {
 	cmd.Path = binary
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	said, _ := cmd.CombinedOutput()
-	if want := "pretrain: open " + out + ": permission denied\n"; cmd.ProcessState.ExitCode() != exitFailed || string(said) != want {
+	if want := "pretrain: " + out + ": permission denied\n"; cmd.ProcessState.ExitCode() != exitFailed || string(said) != want {
 		t.Errorf("exit status %d, %q, want %q", cmd.ProcessState.ExitCode(), said, want)
 	}
 }

@@ -81,13 +81,13 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		case err == nil:
 			return exitDone
 		case errors.Is(err, errInterrupted):
-			fmt.Fprintf(stderr, "%s: %v\n", name, err)
+			fmt.Fprintf(stderr, "%s: %s\n", name, readable(err))
 			return exitInterrupted
 		case errors.As(err, &usage):
-			fmt.Fprintf(stderr, "%s: %v (go run . %s -h tells more)\n", name, err, name)
+			fmt.Fprintf(stderr, "%s: %s (go run . %s -h tells more)\n", name, readable(err), name)
 			return exitUsage
 		default:
-			fmt.Fprintf(stderr, "%s: %v\n", name, err)
+			fmt.Fprintf(stderr, "%s: %s\n", name, readable(err))
 			return exitFailed
 		}
 	}

@@ -126,15 +126,12 @@ func loadConfig(name string) (Config, error) {
 		Quantization          map[string]any  `json:"quantization_config"`
 	}{Config: DefaultConfig(), PositionEmbeddingType: "absolute"}
 	config.Architectures = nil
-	data, err := readSmall(name)
-	if err != nil {
+	if err := readJSON(name, &config); err != nil {
 		return config.Config, err
 	}
-	if err := json.Unmarshal(data, &config); err != nil {
-		return config.Config, wrap(name, err)
-	}
 	config.SetIDs()
-	switch err = config.Check(); {
+	err := config.Check()
+	switch {
 	case err != nil:
 	case config.PositionEmbeddingType != "absolute":
 		err = fmt.Errorf("position_embedding_type is %q, want \"absolute\"", config.PositionEmbeddingType)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
-	"errors"
 	"io"
 	"os"
 	"path/filepath"
@@ -155,14 +154,14 @@ func TestKindsOfFiles(t *testing.T) {
 		data []byte
 		want string
 	}{
-		{nil, " is no gzip file, or was cut short (EOF)"}, {corpusText[:100], " is no gzip file, or was cut short (gzip: invalid header)"},
-		{compressed.Bytes()[:5], " is no gzip file, or was cut short (unexpected EOF)"}, {compressed.Bytes()[:500], ": it was cut short"}, {compressed.Bytes(), ""},
+		{nil, "it is empty"}, {corpusText[:100], "it does not begin as gzip does, want that of a .gz"},
+		{compressed.Bytes()[:5], "it ends in the middle"}, {compressed.Bytes()[:500], "it ends in the middle"}, {compressed.Bytes(), ""},
 	} {
 		name := filepath.Join(t.TempDir(), "text.txt.GZ")
 		check(t, os.WriteFile(name, c.data, 0o666))
 		err := eachFile(name, nil, func(r io.Reader) error { _, _, err := ReadBlocks(r, func([]Block, int) {}); return err })
-		if want := errors.New(name + c.want); (err == nil) != (c.want == "") || err != nil && err.Error() != want.Error() {
-			t.Errorf("the error is %v, want %v", err, want)
+		if want := name + ": " + c.want; (err == nil) != (c.want == "") || err != nil && !strings.HasPrefix(readable(err), want) {
+			t.Errorf("the error is %v, want %v", readable(err), want)
 		}
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -104,7 +105,7 @@ func csvRows(r io.Reader) func() (Row, error) {
 // jsonRows is the same for JSON objects. The first row has the names, which are those of the
 // first object; line is the number of the object.
 func jsonRows(in *bufio.Reader) func() (Row, error) {
-	decoder, line := json.NewDecoder(in), 0
+	objects, line := Objects{decoder: json.NewDecoder(in)}, 0
 	var names, first []string
 	return func() (Row, error) {
 		if first != nil {
@@ -112,7 +113,7 @@ func jsonRows(in *bufio.Reader) func() (Row, error) {
 			return Row{first, line}, nil
 		}
 		line++
-		keys, values, err := NextObject(decoder, line)
+		keys, values, err := objects.Next()
 		if err != nil {
 			return Row{}, err
 		}
@@ -157,20 +158,29 @@ func textOf(value json.RawMessage) (string, error) {
 	return string(value), nil
 }
 
-// NextObject reads one of some JSON objects, which stand one after the other or in a list; n is
-// its number, from 1. Its fields come in their order. After the last it returns io.EOF.
-func NextObject(decoder *json.Decoder, n int) (keys []string, values []json.RawMessage, err error) {
-	if n > 1 && !decoder.More() {
-		return nil, nil, io.EOF
+// Objects are JSON objects, which stand one after the other or in a list.
+type Objects struct {
+	decoder *json.Decoder
+	n       int // how many have been read
+	list    bool
+}
+
+// Next reads the next one. Its fields come in their order. After the last it returns io.EOF.
+func (o *Objects) Next() (keys []string, values []json.RawMessage, err error) {
+	decoder := o.decoder
+	if o.n > 0 && !decoder.More() {
+		return nil, nil, o.end()
 	}
+	o.n++
 	begin, err := decoder.Token()
-	if n == 1 && err == io.EOF {
+	if o.n == 1 && err == io.EOF {
 		return nil, nil, err
 	}
-	if n == 1 && begin == json.Delim('[') {
-		if begin, err = decoder.Token(); begin == json.Delim(']') {
-			return nil, nil, io.EOF
+	if o.n == 1 && begin == json.Delim('[') {
+		if o.list = true; !decoder.More() {
+			return nil, nil, o.end()
 		}
+		begin, err = decoder.Token()
 	}
 	if err == nil && begin != json.Delim('{') {
 		err = fmt.Errorf("it has %v, want an object with a label and a text", begin)
@@ -189,11 +199,18 @@ func NextObject(decoder *json.Decoder, n int) (keys []string, values []json.RawM
 	if err == nil {
 		_, err = decoder.Token() // }
 	}
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("object %d: %w", n, err)
+		return nil, nil, fmt.Errorf("object %d: %w", o.n, noEOF(err))
 	}
 	return keys, values, nil
+}
+
+// end is io.EOF if nothing follows but the end of the list.
+func (o *Objects) end() error {
+	if o.list {
+		if token, err := o.decoder.Token(); token != json.Delim(']') {
+			return fmt.Errorf("after object %d: %w", o.n, noEOF(err))
+		}
+	}
+	return cmp.Or(endOfJSON(o.decoder), io.EOF)
 }

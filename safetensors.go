@@ -94,7 +94,9 @@ func WriteSafetensors(w io.Writer, list []*Param) error {
 // memory than the file has bytes of header.
 func readSafetensorsHeader(r io.ReaderAt, size int64) (map[string]Tensor, error) {
 	var length [headerLengthSize]byte
-	if _, err := r.ReadAt(length[:], 0); err != nil {
+	if _, err := r.ReadAt(length[:], 0); err != nil && err != io.EOF { // of a folder
+		return nil, err
+	} else if err != nil {
 		return nil, fmt.Errorf("the file has %d bytes, too few for a safetensors file", size)
 	}
 	n := binary.LittleEndian.Uint64(length[:])
@@ -191,13 +193,6 @@ func (h headerReader) delim(want json.Delim) error {
 		err = fmt.Errorf("found %v, want %v", token, want)
 	}
 	return noEOF(err)
-}
-
-func noEOF(err error) error {
-	if err == io.EOF {
-		return io.ErrUnexpectedEOF
-	}
-	return err
 }
 
 // string reads a string, in which whatever is not UTF-8 arrives as U+FFFD.

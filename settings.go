@@ -71,14 +71,14 @@ func (s *Settings) Complete() {
 	}
 }
 
-// maxBatch is more sequences than any published batch has.
-const maxBatch = 1 << 20
+// maxSteps and maxBatch are more than any published training has.
+const maxSteps, maxBatch = 1 << 30, 1 << 20
 
 // Check returns an error that names the first setting with an impossible value.
 func (s *Settings) Check() error {
 	switch {
-	case s.Steps < 1:
-		return fmt.Errorf("-steps is %d, want 1 or more", s.Steps)
+	case s.Steps < 1 || s.Steps > maxSteps:
+		return fmt.Errorf("-steps is %d, want 1 to %d", s.Steps, maxSteps)
 	case s.Batch < 1 || s.Batch > maxBatch:
 		return fmt.Errorf("-batch is %d, want 1 to %d", s.Batch, maxBatch)
 	case s.MaxSeq < minSeq:

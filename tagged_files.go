@@ -136,10 +136,10 @@ func (f LabelledFormat) taggedColumns(width int) (word, label int, err error) {
 
 // readTaggedJSON reads JSON objects, one after the other or in a list.
 func (f LabelledFormat) readTaggedJSON(in *bufio.Reader) (list []Tagged, found string, err error) {
-	decoder := json.NewDecoder(in)
+	objects := Objects{decoder: json.NewDecoder(in)}
 	word, label := f.Text, f.Label
 	for n := 1; ; n++ {
-		keys, values, err := NextObject(decoder, n)
+		keys, values, err := objects.Next()
 		if err == io.EOF {
 			return list, fmt.Sprintf("words: %q, labels: %q", word, label), nil
 		} else if err != nil {

@@ -85,7 +85,7 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 	for i, id := range []*int32{&t.pad, &t.unk, &t.cls, &t.sep, &t.mask} {
 		var ok bool
 		if *id, ok = t.ids[specialTokens[i]]; !ok {
-			return nil, fmt.Errorf("%s is missing", specialTokens[i])
+			return nil, fmt.Errorf("%s is missing, want all of %s", specialTokens[i], strings.Join(specialTokens, " "))
 		}
 	}
 	if len(words) == len(specialTokens) {

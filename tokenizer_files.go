@@ -134,7 +134,7 @@ func ReadVocabulary(text string) (words []string, err error) {
 		}
 		words = append(words, strings.TrimRight(line, "\r\n"))
 	}
-	return words, nil
+	return words, err
 }
 
 // WriteVocabulary writes vocab.txt.
@@ -143,18 +143,23 @@ func WriteVocabulary(w io.Writer, words []string) error {
 	return err
 }
 
+// loadSettings reads and checks settings, if there are any. (A vocabulary alone is taken for an
+// uncased one.)
+func loadSettings(name string, settings *tokenizerSettings) error {
+	err := readJSON(name, settings)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return cmp.Or(err, wrap(name, settings.check()))
+}
+
 // LoadTokenizer reads the tokenizer of the model folder dir.
 func LoadTokenizer(dir string) (*Tokenizer, error) {
 	settings, file := tokenizerSettings{}, (*TokenizerJSON)(nil)
 	configName, fileName, vocabName := filepath.Join(dir, tokenizerConfigFile), filepath.Join(dir, tokenizerFile), filepath.Join(dir, vocabFile)
-	data, err := readSmall(configName)
-	if err == nil {
-		if err = json.Unmarshal(data, &settings); err == nil {
-			err = settings.check()
-		}
-		err = wrap(configName, err)
-	} else if errors.Is(err, os.ErrNotExist) {
-		err = nil // a vocabulary alone is taken for an uncased one
+	err := loadSettings(configName, &settings)
+	if err == nil { // an older file, with the names of the special tokens
+		err = loadSettings(filepath.Join(dir, "special_tokens_map.json"), &tokenizerSettings{})
 	}
 	if err == nil && exists(fileName) {
 		file, err = LoadTokenizerJSON(fileName)
@@ -278,13 +283,12 @@ func addedTokens(configName string, settings *tokenizerSettings, file *Tokenizer
 // readAddedTokens adds those of added_tokens.json, if there is one. Older versions wrote it:
 // contents and their ids.
 func readAddedTokens(name string, added map[int32]AddedToken) error {
-	data, err := readSmall(name)
+	var ids map[string]int32
+	err := readJSON(name, &ids)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
-	}
-	var ids map[string]int32
-	if err == nil {
-		err = wrap(name, json.Unmarshal(data, &ids))
+	} else if err != nil {
+		return err
 	}
 	for content, id := range ids {
 		if before, ok := added[id]; !ok {
@@ -293,7 +297,7 @@ func readAddedTokens(name string, added map[int32]AddedToken) error {
 			return fmt.Errorf("%s: %q is %d, which is %q elsewhere", name, content, id, before.Content)
 		}
 	}
-	return err
+	return nil
 }
 
 // LoadVocabulary reads a vocabulary file: a vocab.txt or a tokenizer.json, which has its
@@ -324,11 +328,21 @@ func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
 
 // loadWords reads a vocab.txt.
 func loadWords(name string) (words []string, err error) {
-	text, err := readUpTo(name, maxVocabularyFile)
-	if err == nil {
-		words, err = ReadVocabulary(string(text))
-		err = wrap(name, err)
+	if f, err := openFile(name); err != nil {
+		return nil, err
+	} else {
+		f.Close()
 	}
+	err = readFile(name, nil, func(r io.Reader) error {
+		text, err := io.ReadAll(io.LimitReader(r, maxVocabularyFile+1))
+		if err == nil && len(text) > maxVocabularyFile {
+			err = fmt.Errorf("it has more than %d bytes, want a vocabulary", maxVocabularyFile)
+		}
+		if err == nil {
+			words, err = ReadVocabulary(string(text))
+		}
+		return err
+	})
 	return words, err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -72,7 +73,14 @@ func (f *TokenizerJSON) check() error {
 	case f.PreTokenizer.Type != "BertPreTokenizer":
 		return fmt.Errorf("the pre_tokenizer is %q, want \"BertPreTokenizer\"", f.PreTokenizer.Type)
 	}
-	if kind := f.PostProcessor["type"]; kind != nil && kind != "TemplateProcessing" && kind != "BertProcessing" {
+	kind, ours := f.PostProcessor["type"], PairTemplate(&Tokenizer{})
+	for _, template := range []string{"single", "pair"} {
+		found, _ := json.Marshal(f.PostProcessor[template])
+		if want, _ := json.Marshal(ours[template]); kind == "TemplateProcessing" && !bytes.Equal(found, want) {
+			return fmt.Errorf("the post_processor's %s is %.200s, want %s", template, found, want)
+		}
+	}
+	if kind != nil && kind != "TemplateProcessing" && kind != "BertProcessing" {
 		return fmt.Errorf("the post_processor is %q, want one that makes [CLS] A [SEP] B [SEP]", kind)
 	}
 	return nil
@@ -85,7 +93,7 @@ func LoadTokenizerJSON(name string) (*TokenizerJSON, error) {
 		return nil, err
 	}
 	file := &TokenizerJSON{}
-	if err := json.Unmarshal(data, file); err != nil {
+	if err := decodeJSON(bytes.NewReader(data), file); err != nil {
 		return nil, wrap(name, err)
 	}
 	return file, wrap(name, file.check())

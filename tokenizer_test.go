@@ -52,7 +52,7 @@ func TestUnknownWords(t *testing.T) {
 // A vocabulary without a special token, or with nothing else, is refused, with the reason.
 func TestBadVocabularies(t *testing.T) {
 	for text, want := range map[string]string{
-		"[PAD] [UNK] [CLS] [SEP] a":      "[MASK] is missing",
+		"[PAD] [UNK] [CLS] [SEP] a":      "[MASK] is missing, want all of [PAD] [UNK] [CLS] [SEP] [MASK]",
 		"[PAD] [UNK] [CLS] [SEP] [MASK]": "there is no token but the special ones",
 	} {
 		if _, err := NewTokenizer(strings.Fields(text), true); err == nil || err.Error() != want {

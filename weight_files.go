@@ -56,18 +56,14 @@ func OpenWeights(dir string) (*WeightFiles, error) {
 // openShards opens the files that an index names. Each tensor has to be where the index
 // says, once, and there may be no other.
 func (f *WeightFiles) openShards(dir string) error {
-	data, err := readSmall(f.name)
-	if err != nil {
-		return err
-	}
 	var index struct {
 		Metadata struct {
 			Size json.Number `json:"total_size"`
 		} `json:"metadata"`
 		Files map[string]string `json:"weight_map"`
 	}
-	if err := json.Unmarshal(data, &index); err != nil {
-		return wrap(f.name, err)
+	if err := readJSON(f.name, &index); err != nil {
+		return err
 	}
 	f.tensors = map[string]Tensor{}
 	size, shards := int64(0), map[string]bool{}
