@@ -25,6 +25,7 @@
 //	random.go             chance, as a function
 //	numbers.go            small functions of numbers
 //	encodings.go          text in other encodings, and what is no text
+//	messages.go           what went wrong, in words
 //	files.go              reading with care; writing wholly or not at all
 //	files_unix.go         the lock for it
 //
@@ -75,6 +76,7 @@
 //
 //	claim.go              a run has its folder for itself
 //	flags.go              flags that mean something
+//	progress.go           how it goes, while it does
 //	command.go            what all commands share
 //	interrupt.go          asked to end
 //	command_text.go       vocab, tokenize, examples

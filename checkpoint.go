@@ -74,7 +74,7 @@ func (c *Checkpoints) Save() error {
 	}
 	if i := slices.Index(c.unsound, name); err == nil && i >= 0 { // makes place for a sound one
 		c.unsound = slices.Delete(c.unsound, i, i+1)
-		err = os.RemoveAll(name)
+		err = removeAll(name)
 	}
 	if err == nil {
 		err = wrap(name, disk.rename(aside, name))
@@ -83,7 +83,7 @@ func (c *Checkpoints) Save() error {
 		err = wrap(c.dir, syncFolder(c.dir))
 	}
 	if err != nil {
-		os.RemoveAll(aside)
+		removeAll(aside)
 		return err
 	}
 	return c.removeOld()
@@ -128,7 +128,7 @@ func (c *Checkpoints) removeOld() error {
 		if err := disk.rename(name, aside); err != nil {
 			return wrap(name, err)
 		}
-		if err := os.RemoveAll(aside); err != nil {
+		if err := removeAll(aside); err != nil {
 			return wrap(name, err)
 		}
 	}
@@ -173,7 +173,7 @@ func RemoveAside(dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, e := range entries {
 		if name, hidden := strings.CutPrefix(e.Name(), "."); hidden && checkpointStep(name) >= 0 {
-			os.RemoveAll(filepath.Join(dir, e.Name()))
+			removeAll(filepath.Join(dir, e.Name()))
 		}
 	}
 }

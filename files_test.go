@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -90,4 +91,23 @@ func TestLongMetrics(t *testing.T) {
 	data, err := os.ReadFile(name)
 	check(t, err)
 	equal(t, string(data), "{\"step\":1}\n"+long)
+}
+
+// While another program has a file open, Windows lets nobody rename it: the program tries again
+// for a while, and only for that reason.
+func TestPatiently(t *testing.T) {
+	defer func(before bool) { onWindows = before }(onWindows)
+	onWindows = true
+	tries := 0
+	check(t, patiently(func() error {
+		if tries++; tries < 3 {
+			return &os.LinkError{Op: "rename", Err: syscall.Errno(32)}
+		}
+		return nil
+	}))
+	equal(t, tries, 3)
+	tries = 0
+	if err := patiently(func() error { tries++; return syscall.ENOSPC }); err != syscall.ENOSPC || tries != 1 {
+		t.Errorf("%v after %d tries", err, tries)
+	}
 }

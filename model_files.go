@@ -34,7 +34,7 @@ const savingFolder = ".saving"
 // way to the new one: if nothing but the parameters is new, at once, in one renaming.
 func SaveModel(dir string, m *Model, t *Tokenizer) error {
 	aside, files := filepath.Join(dir, savingFolder), ModelFiles(m, t)
-	err := cmp.Or(os.MkdirAll(dir, 0o777), os.RemoveAll(aside))
+	err := cmp.Or(os.MkdirAll(dir, 0o777), removeAll(aside))
 	if err == nil {
 		err = wrap(dir, disk.mkdir(aside, 0o777))
 	}
@@ -76,7 +76,7 @@ func UndoSaving(dir string) {
 			}
 		}
 	}
-	os.RemoveAll(aside)
+	removeAll(aside)
 }
 
 // ModelFiles are the files of a model folder. (It puts the tokenizer's [PAD] into Config.)
