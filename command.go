@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -321,6 +322,14 @@ func (c *call) noteHidden(names corpora) {
 	c.saidHidden = true
 }
 
+// littleGarbage lets less garbage lie, for commands that hold a corpus: tokens and
+// parameters hold no pointers, so that collecting costs little, and memory is better spent on
+// them. It returns a function that ends this.
+func littleGarbage() (end func()) {
+	before := debug.SetGCPercent(30)
+	return func() { debug.SetGCPercent(before) }
+}
+
 // readTokens reads and encodes a corpus, on all cores.
 func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
 	c.noteHidden(names)
@@ -342,27 +351,30 @@ func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
 	return corpus, err
 }
 
-// maxCounted is how many words are counted at most. Words that have come once until
-// then are forgotten.
+// maxCounted is how many words are counted at most, a long one as several. Words that have
+// come once until then are forgotten.
 const maxCounted = 1 << 20
+
+// counted is what a word counts for there.
+func counted(word string) int { return 1 + len(word)/64 }
 
 // countWords counts the words of a corpus, on all cores. Standard input is kept for
 // the second reading.
 func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error) {
 	c.noteHidden(names)
 	if slices.Contains(names, "-") {
-		data, err := io.ReadAll(c.stdin)
+		kept, err := readParts(c.stdin)
 		if err != nil {
 			return nil, wrap("standard input", err)
 		}
-		c.stdin = bytes.NewReader(data)
-		defer func() { c.stdin = bytes.NewReader(data) }()
+		c.stdin = kept()
+		defer func() { c.stdin = kept() }()
 	}
-	counts, sum, progress := map[string]int{}, 0, c.reading("counting words")
+	counts, size, sum, progress := map[string]int{}, 0, 0, c.reading("counting words")
 	for _, name := range names {
 		err := eachFile(name, c.stdin, func(r io.Reader) error {
 			read, _, err := ReadBlocks(r, func(blocks []Block, read int) {
-				addCounts(counts, blocks, lowerCase)
+				size = addCounts(counts, size, blocks, lowerCase)
 				progress(sum + read)
 			})
 			sum += read
@@ -377,22 +389,48 @@ func (c *call) countWords(names corpora, lowerCase bool) (map[string]int, error)
 	return counts, nil
 }
 
-// addCounts adds the words of some blocks to counts.
-func addCounts(counts map[string]int, blocks []Block, lowerCase bool) {
+// readParts reads all of r into parts, which are not copied as they become more, and returns
+// a function that makes a reader of them.
+func readParts(r io.Reader) (kept func() io.Reader, err error) {
+	var parts [][]byte
+	for err == nil {
+		part, n := make([]byte, 1<<20), 0
+		n, err = io.ReadFull(r, part)
+		parts = append(parts, part[:n])
+	}
+	if err == io.ErrUnexpectedEOF || err == io.EOF {
+		err = nil
+	}
+	return func() io.Reader {
+		var readers []io.Reader
+		for _, part := range parts {
+			readers = append(readers, bytes.NewReader(part))
+		}
+		return io.MultiReader(readers...)
+	}, err
+}
+
+// addCounts adds the words of some blocks to counts, and returns what all count for then.
+func addCounts(counts map[string]int, size int, blocks []Block, lowerCase bool) int {
 	var lines []string
 	for _, b := range blocks {
 		lines = append(lines, b.lines...)
 	}
 	for word, n := range CountWords(lines, lowerCase) {
+		if counts[word] == 0 {
+			size += counted(word)
+		}
 		counts[word] += n
 	}
-	for rare := 1; len(counts) > maxCounted; rare++ {
+	for rare := 1; size > maxCounted; rare++ {
 		for word, n := range counts {
 			if n <= rare {
+				size -= counted(word)
 				delete(counts, word)
 			}
 		}
 	}
+	return size
 }
 
 // tokenizerFlags are -model and -vocab, one of which a command needs.

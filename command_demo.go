@@ -233,7 +233,7 @@ func (s *story) train(c *call, out string) error {
 	s.say("\n6. Training: %d steps. Now and then the model is tried on documents that it\n   never trains on. (Always to guess %q would be right %.0f%% of the time.)\n", steps, commonest, 100*count)
 	s.say("                  masked tokens     next sentence")
 	s.say("  step   tokens   loss accuracy     loss accuracy")
-	before := Evaluate(s.m, s.trainer.HeldOut, s.t.mask, nil)
+	before := Evaluate(s.m, slices.Values(s.trainer.HeldOut), s.t.mask, nil)
 	s.report(before.Metrics(0, 0))
 	s.tellGuesses()
 	var metrics bytes.Buffer

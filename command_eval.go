@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"iter"
+	"slices"
 )
 
 // The command eval: how well a model does on a text that it has not been trained on.
 
 func eval(c *call) error {
+	defer littleGarbage()()
 	model := c.flags.String("model", "", "model folder `DIR`")
 	names := c.corpusFlag()
 	file := c.flags.String("examples", "", "examples `FILE` instead")
@@ -68,9 +71,10 @@ func (e *Evaluation) write(w io.Writer, r Metrics) error {
 }
 
 // evalExamples are those of a file, or one epoch of a corpus.
-func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, maxSeq int, seed uint64) ([]Example, error) {
+func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, maxSeq int, seed uint64) (iter.Seq[Example], error) {
 	if file != "" {
-		return LoadExamples(file, m)
+		list, err := LoadExamples(file, m)
+		return slices.Values(list), err
 	}
 	if err := m.checkLength(maxSeq); err != nil {
 		return nil, err
@@ -79,5 +83,5 @@ func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, 
 	if err != nil {
 		return nil, err
 	}
-	return NewStream(text, t, text.AllDocuments(), maxSeq, seed).Epoch(), nil
+	return NewStream(text, t, text.AllDocuments(), maxSeq, seed).Epoch(1), nil
 }

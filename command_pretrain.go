@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime/debug"
 	"slices"
 	"strings"
 )
@@ -17,9 +16,7 @@ import (
 // while it trains, lines tell how it goes. (The demo trains with the end of this file.)
 
 func pretrain(c *call) error {
-	// Tokens and parameters hold no pointers, so that collecting garbage costs
-	// little, and memory is better spent on them than on garbage.
-	defer debug.SetGCPercent(debug.SetGCPercent(30))
+	defer littleGarbage()()
 	s := DefaultSettings()
 	names := c.corpusFlag()
 	file := c.flags.String("examples", "", "examples `FILE` instead, used in its order")

@@ -16,6 +16,7 @@ import (
 // the pre-training examples.
 
 func vocab(c *call) error {
+	defer littleGarbage()()
 	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
 	settings := DefaultVocabularySettings(8000)
 	c.flags.IntVar(&settings.Size, "size", settings.Size, "most words in the vocabulary")
@@ -148,6 +149,7 @@ func eachPart(r io.Reader, use func(part string, at int) error) error {
 }
 
 func examples(c *call) error {
+	defer littleGarbage()()
 	names := c.corpusFlag()
 	tokenizer := c.tokenizerFlags()
 	maxSeq := c.flags.Int("max-seq", 128, "most tokens of an example")
@@ -191,5 +193,5 @@ func examples(c *call) error {
 	stream := NewStream(text, t, documents, *maxSeq, *seed)
 	stream.ShortSeqProb, stream.WholeWords = *shortSeqProb, *wholeWords
 	out := bufio.NewWriter(c.stdout)
-	return errors.Join(WriteExamples(out, stream.Epoch(), t, *labels), out.Flush())
+	return errors.Join(WriteExamples(out, stream.Epoch(1), t, *labels), out.Flush())
 }

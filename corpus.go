@@ -6,6 +6,8 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"math"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -19,7 +21,7 @@ import (
 type Corpus struct {
 	low, high long[uint16] // halves of the tokens; high is empty where it would be zeros
 	wide      bool
-	sentences long[int]
+	sentences beginnings
 	documents []int
 
 	Invalid int // bytes that were not UTF-8 and were read as U+FFFD
@@ -55,6 +57,41 @@ func (l *long[T]) Len() int {
 	}
 	return last<<chunkBits + len(l.chunks[last])
 }
+
+// beginnings are where sentences begin, the next where the one before ends: numbers that rise by
+// at most longestSentence. They take two bytes each and a little, since a text may have a
+// sentence for every two or three of its own.
+type beginnings struct {
+	last  int
+	rises long[uint16]
+	noted long[int] // one of noteEvery
+}
+
+const (
+	longestSentence = math.MaxUint16 // tokens; more of them are several sentences
+	noteEvery       = 16
+)
+
+func (b *beginnings) append(n int) {
+	if b.Len()%noteEvery == 0 {
+		b.noted.append(n)
+	}
+	b.rises.append(uint16(n - b.last))
+	b.last = n
+}
+
+// At is number i.
+func (b *beginnings) At(i int) int {
+	at := i / noteEvery
+	n := b.noted.At(at)
+	for at = at*noteEvery + 1; at <= i; at++ {
+		n += int(b.rises.At(at))
+	}
+	return n
+}
+
+// Len is how many there are.
+func (b *beginnings) Len() int { return b.rises.Len() }
 
 // NewCorpus is a corpus that has no text yet, for the ids of this tokenizer.
 func NewCorpus(t *Tokenizer) *Corpus {
@@ -99,8 +136,9 @@ func (c *Corpus) ReadFile(r io.Reader, t *Tokenizer, progress func(bytes int)) (
 // then ends with it.
 func (c *Corpus) add(t *Tokenizer, n int, sentences func(i int) []string, ends func(i, sentences int) bool) {
 	type part struct {
-		encoded [][]int32
-		count   int
+		ids   []int32
+		ends  []int // of sentences
+		count int
 	}
 	parts := make([]part, n)
 	parallel(n, 1, func(lo, hi int) {
@@ -108,14 +146,19 @@ func (c *Corpus) add(t *Tokenizer, n int, sentences func(i int) []string, ends f
 			for _, s := range sentences(i) {
 				parts[i].count++
 				if ids := t.Encode(s); len(ids) > 0 {
-					parts[i].encoded = append(parts[i].encoded, ids)
+					parts[i].ids = append(parts[i].ids, ids...)
+					parts[i].ends = append(parts[i].ends, len(parts[i].ids))
 				}
 			}
 		}
 	})
 	for i, p := range parts {
-		for _, ids := range p.encoded {
-			c.appendSentence(ids, t)
+		begin := 0
+		for _, end := range p.ends {
+			for sentence := range slices.Chunk(p.ids[begin:end], longestSentence) {
+				c.appendSentence(sentence, t)
+			}
+			begin = end
 		}
 		if c.open += p.count; ends(i, c.open) {
 			c.endDocument()
@@ -169,10 +212,9 @@ func (c *Corpus) Check() error {
 // Size is the number of tokens of the sentences lo to hi.
 func (c *Corpus) Size(lo, hi int) int { return c.sentences.At(hi) - c.sentences.At(lo) }
 
-// Span is their tokens.
-func (c *Corpus) Span(lo, hi int) []int32 {
-	from := c.sentences.At(lo)
-	ids := make([]int32, c.Size(lo, hi))
+// Span is the tokens from up to to.
+func (c *Corpus) Span(from, to int) []int32 {
+	ids := make([]int32, to-from)
 	for i := range ids {
 		ids[i] = c.Token(from + i)
 	}
@@ -202,10 +244,8 @@ func (c *Corpus) Sum() string {
 			binary.Write(h, binary.LittleEndian, chunk)
 		}
 	}
-	for _, chunk := range c.sentences.chunks {
-		for _, n := range chunk {
-			binary.Write(h, binary.LittleEndian, int64(n))
-		}
+	for i := range c.sentences.Len() {
+		binary.Write(h, binary.LittleEndian, int64(c.sentences.At(i)))
 	}
 	for _, n := range c.documents {
 		binary.Write(h, binary.LittleEndian, int64(n))

@@ -2,6 +2,7 @@ package main
 
 import (
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -64,7 +65,7 @@ func TestMemoryIsKnown(t *testing.T) {
 			_, _, err := trainer.Step(0)
 			check(t, err)
 		}
-		Evaluate(m, trainer.HeldOut, trainer.mask, nil)
+		Evaluate(m, slices.Values(trainer.HeldOut), trainer.mask, nil)
 		needed := memory() - old
 		said := 4 * max(CostOf(&m.Config, &trainer.Settings, trainer.Source).Floats, costOfHeldOut(trainer).Floats)
 		t.Logf("in %d parts: said %.2f MB, needed %.2f", parts, said/1e6, needed/1e6)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"iter"
 	"math"
 )
 
@@ -79,7 +80,8 @@ func newUnigram(counts []int) *Unigram {
 func (c *Corpus) Unigram(documents []int, vocabSize int) *Unigram {
 	counts := make([]int, vocabSize)
 	for _, d := range documents {
-		for i := c.sentences.At(c.documents[d]); i < c.sentences.At(c.documents[d+1]); i++ {
+		end := c.sentences.At(c.documents[d+1])
+		for i := c.sentences.At(c.documents[d]); i < end; i++ {
 			counts[c.Token(i)]++
 		}
 	}
@@ -87,9 +89,9 @@ func (c *Corpus) Unigram(documents []int, vocabSize int) *Unigram {
 }
 
 // UnigramOf is that of examples, with what was hidden in its place.
-func UnigramOf(examples []Example, vocabSize int) *Unigram {
+func UnigramOf(examples iter.Seq[Example], vocabSize int) *Unigram {
 	counts := make([]int, vocabSize)
-	for _, e := range examples {
+	for e := range examples {
 		for _, id := range e.Tokens {
 			counts[id]++
 		}
@@ -126,20 +128,26 @@ const evaluationBatch = 32
 
 // Evaluate returns how well the model does on examples, without dropout. mask is the id
 // of [MASK]; u may be nil.
-func Evaluate(m *Model, examples []Example, mask int32, u *Unigram) Evaluation {
+func Evaluate(m *Model, examples iter.Seq[Example], mask int32, u *Unigram) Evaluation {
 	m.NoDropout()
 	var sum Evaluation
 	var b Batch
-	for at := 0; at < len(examples); at += evaluationBatch {
-		b.Reset()
-		for _, e := range examples[at:min(at+evaluationBatch, len(examples))] {
-			b.AddExample(e)
-		}
+	b.Reset()
+	try := func() {
 		m.Forward(&b)
 		sum.countTop5(m.mlmLogits, b.Labels) // before Loss, which overwrites the logits
 		sum.Add(m.Loss(&b))
 		sum.count(&b, m.mlmLoss.best, m.nspLoss.best, mask)
 		sum.addUnigram(b.Labels, u)
+		b.Reset()
+	}
+	for e := range examples {
+		if b.AddExample(e); len(b.NextLabels) == evaluationBatch {
+			try()
+		}
+	}
+	if len(b.NextLabels) > 0 {
+		try()
 	}
 	return sum
 }

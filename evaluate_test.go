@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -21,7 +22,7 @@ func TestInterval(t *testing.T) {
 // guessing by frequency is as surprised as the text is unpredictable.
 func TestEvaluate(t *testing.T) {
 	trainer := smallTrainer(t)
-	e := Evaluate(trainer.Model, trainer.HeldOut, trainer.mask, trainer.unigram)
+	e := Evaluate(trainer.Model, slices.Values(trainer.HeldOut), trainer.mask, trainer.unigram)
 	count, correct := 0, 0
 	for _, k := range e.Kinds {
 		count, correct = count+k.count, correct+k.correct

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"slices"
 )
 
@@ -128,18 +129,20 @@ func (e *Example) check(vocabSize int) error {
 
 // WriteExamples writes examples, one JSON object a line, with Google's names or, dense, with
 // Hugging Face's.
-func WriteExamples(w io.Writer, examples []Example, t *Tokenizer, dense bool) (err error) {
+func WriteExamples(w io.Writer, examples iter.Seq[Example], t *Tokenizer, dense bool) (err error) {
 	encoder := json.NewEncoder(w)
-	for i := 0; i < len(examples) && err == nil; i++ {
-		e := examples[i]
+	for e := range examples {
 		if dense {
 			err = encoder.Encode(e.dense())
 		} else {
 			e.Strings = t.Tokens(e.Tokens)
 			err = encoder.Encode(e)
 		}
+		if err != nil {
+			return err
+		}
 	}
-	return err
+	return nil
 }
 
 // LoadExamples reads a file of examples for a model.

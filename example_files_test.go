@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -11,13 +12,13 @@ import (
 func TestReadExamples(t *testing.T) {
 	corpus, tokenizer := smallCorpus(t)
 	s := NewStream(corpus, tokenizer, corpus.AllDocuments(), 20, 1)
-	examples := s.Epoch()
+	examples := slices.Collect(s.Epoch(1))
 	var file bytes.Buffer
-	check(t, WriteExamples(&file, examples, tokenizer, true))
+	check(t, WriteExamples(&file, slices.Values(examples), tokenizer, true))
 	got, err := ReadExamples(&file, len(tokenizer.Vocabulary))
 	check(t, err)
 	equal(t, got, examples)
-	check(t, WriteExamples(&file, examples, tokenizer, false))
+	check(t, WriteExamples(&file, slices.Values(examples), tokenizer, false))
 	got, err = ReadExamples(&file, len(tokenizer.Vocabulary))
 	check(t, err)
 	for i := range got {

@@ -201,10 +201,9 @@ const minSeq = 5
 // Example makes the example of a pair, at most maxTokens long, with new masks, of
 // whole words if that is asked for. What is too long becomes an excerpt.
 func (c *Corpus) Example(p SentencePair, t *Tokenizer, maxTokens int, wholeWords bool, r *rand.Rand) Example {
-	a, b := c.Span(p.a[0], p.a[1]), c.Span(p.b[0], p.b[1])
-	keepA, keepB := LongestFirst(len(a), len(b), maxTokens-pairSpecials)
+	keepA, keepB := LongestFirst(c.Size(p.a[0], p.a[1]), c.Size(p.b[0], p.b[1]), maxTokens-pairSpecials)
 	var e Example
-	e.Tokens, e.Segments = t.Pair(excerpt(a, keepA, r), excerpt(b, keepB, r))
+	e.Tokens, e.Segments = t.Pair(c.excerpt(p.a, keepA, r), c.excerpt(p.b, keepB, r))
 	if !p.isNext {
 		e.NextLabel = 1
 	}
@@ -212,21 +211,25 @@ func (c *Corpus) Example(p SentencePair, t *Tokenizer, maxTokens int, wholeWords
 	return e
 }
 
-// excerpt is keep tokens in a row, from anywhere. In create_pretraining_data.py a
+// excerpt is keep tokens in a row of some sentences, from anywhere (excerptAt).
+func (c *Corpus) excerpt(sentences [2]int, keep int, r *rand.Rand) []int32 {
+	at := c.sentences.At(sentences[0]) + excerptAt(c.Size(sentences[0], sentences[1]), keep, r)
+	return c.Span(at, at+keep)
+}
+
+// excerptAt is where an excerpt of keep of n tokens begins. In create_pretraining_data.py a
 // coin decides for each token that is too much whether the first or the last one goes.
 // What stays is the middle, and of a long sentence the ends never come up. Here the
 // excerpt is put anywhere where it has at least one of the n tokens, and is moved inside
 // where it sticks out. So each token is in it with a probability of keep/(n+keep−1) or
 // more. (If all beginnings were equally probable, the first token would be in just one of
 // n−keep+1 excerpts.)
-func excerpt(tokens []int32, keep int, r *rand.Rand) []int32 {
-	n := len(tokens)
+func excerptAt(n, keep int, r *rand.Rand) int {
 	if n == keep {
-		return tokens
+		return 0
 	}
 	at := r.IntN(n+keep-1) - (keep - 1)
-	at = min(max(at, 0), n-keep)
-	return tokens[at : at+keep]
+	return min(max(at, 0), n-keep)
 }
 
 // AddExample appends an example.

@@ -56,7 +56,7 @@ func TestExamplesAreAFunctionOfTheSeed(t *testing.T) {
 	}
 	epochs := func(seed uint64) (first, second []Example) {
 		s := stream(seed)
-		return s.Epoch(), s.Epoch()
+		return slices.Collect(s.Epoch(1)), slices.Collect(s.Epoch(2))
 	}
 	first, second := epochs(1)
 	again, _ := epochs(1)
@@ -191,8 +191,8 @@ func TestEveryTokenComesUp(t *testing.T) {
 		s := NewStream(corpus, tokenizer, corpus.AllDocuments(), maxTokens, 1)
 		s.ShortSeqProb = 0.1
 		seen := make([]int, len(words))
-		for range epochs {
-			for _, e := range s.Epoch() {
+		for epoch := range uint64(epochs) {
+			for e := range s.Epoch(epoch + 1) {
 				if len(e.Tokens) > maxTokens {
 					t.Fatalf("an example has %d tokens, want at most %d", len(e.Tokens), maxTokens)
 				}
@@ -227,7 +227,8 @@ func TestExcerpt(t *testing.T) {
 		for keep := 1; keep <= n; keep++ {
 			seen := make([]int, n)
 			for range draws {
-				part := excerpt(tokens[:n], keep, r)
+				at := excerptAt(n, keep, r)
+				part := tokens[at : at+keep]
 				if len(part) != keep || part[keep-1]-part[0] != int32(keep-1) {
 					t.Fatalf("an excerpt of %d of %d tokens is %v", keep, n, part)
 				}

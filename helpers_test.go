@@ -107,7 +107,9 @@ func readText(r io.Reader) (*plainText, error) {
 }
 
 // totalsOf is how well a model does on examples.
-func totalsOf(m *Model, examples []Example) Totals { return Evaluate(m, examples, -1, nil).Totals }
+func totalsOf(m *Model, examples []Example) Totals {
+	return Evaluate(m, slices.Values(examples), -1, nil).Totals
+}
 
 // lines are the sentences of all documents.
 func (text *plainText) lines() []string { return slices.Concat(text.Documents...) }

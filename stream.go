@@ -1,5 +1,7 @@
 package main
 
+import "iter"
+
 // Step 6 of the lesson, what is trained on: examples of a corpus without end, or those of a
 // list, batch by batch.
 
@@ -66,12 +68,20 @@ func (s *Stream) First(n, epochs int) (examples []Example) {
 	return examples
 }
 
-// Epoch makes the examples of the next epoch.
-func (s *Stream) Epoch() []Example {
-	s.Load(s.epoch + 1)
-	examples := make([]Example, len(s.pairs))
-	s.fill(examples, 0)
-	return examples
+// Epoch makes the examples of an epoch, some at a time, so that there are never many.
+func (s *Stream) Epoch(epoch uint64) iter.Seq[Example] {
+	return func(yield func(Example) bool) {
+		s.Load(epoch)
+		for at, some := 0, 1024; at < len(s.pairs); at += some {
+			examples := make([]Example, min(some, len(s.pairs)-at))
+			s.fill(examples, at)
+			for _, e := range examples {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
 }
 
 // A Source has the examples to train on. Fill puts the next n into the batch,

@@ -28,6 +28,11 @@ const (
 	layoutSample = 1 << 20 // how much of a file decides whether it is prose
 	blockSize    = 1 << 20 // how much of a block is kept together
 	lineSize     = 1 << 20 // how much of a line
+
+	// In prose a block goes on to the end of a sentence, but where none comes it is cut
+	// after this much, between two lines, so that memory is bounded whatever the text.
+	longestBlock = 4 * blockSize
+	lineCost     = 16 // what a line takes beside its bytes
 )
 
 // A scanner reads text block by block.
@@ -95,7 +100,8 @@ func (s *scanner) line(line string) {
 	if n := len(s.block.lines); n > 0 {
 		last = s.block.lines[n-1]
 	}
-	if s.size >= blockSize && endsSentence(last) {
+	held := s.size + lineCost*len(s.block.lines)
+	if s.size >= blockSize && endsSentence(last) || held >= blockSize && s.known && !s.prose || held >= longestBlock {
 		s.endBlock(true)
 	}
 	if !s.known {
@@ -157,6 +163,7 @@ func ReadBlocks(r io.Reader, work func(blocks []Block, read int)) (read, invalid
 	type section struct {
 		blocks []Block
 		read   int
+		lines  int
 	}
 	sections := make(chan section, 1)
 	var s scanner
@@ -164,13 +171,14 @@ func ReadBlocks(r io.Reader, work func(blocks []Block, read int)) (read, invalid
 		var next section
 		s.emit = func(b Block) {
 			next.blocks = append(next.blocks, b)
-			if s.read-next.read >= sectionSize {
-				sections <- section{next.blocks, s.read}
-				next = section{nil, s.read}
+			next.lines += len(b.lines)
+			if s.read-next.read >= sectionSize || lineCost*next.lines >= sectionSize {
+				sections <- section{blocks: next.blocks, read: s.read}
+				next = section{read: s.read}
 			}
 		}
 		err = s.scan(r)
-		sections <- section{next.blocks, s.read}
+		sections <- section{blocks: next.blocks, read: s.read}
 		close(sections)
 	}()
 	for x := range sections {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -174,7 +175,7 @@ func (t *Trainer) report() error {
 	err := on(t.metrics())
 	if err == nil && len(t.HeldOut) > 0 {
 		var e Evaluation
-		if leavable(t.interrupted, func() { e = Evaluate(t.Model, t.HeldOut, t.mask, t.unigram) }) {
+		if leavable(t.interrupted, func() { e = Evaluate(t.Model, slices.Values(t.HeldOut), t.mask, t.unigram) }) {
 			return errInterrupted
 		}
 		err = on(e.Metrics(t.state.Step, t.state.Tokens))

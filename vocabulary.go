@@ -56,7 +56,7 @@ func DefaultVocabularySettings(size int) VocabularySettings {
 
 // longestCounted is how much of a word is counted, in characters. No vocabulary
 // can spell more than maxWordLength, but Hugging Face's trainer counts long words too.
-const longestCounted = 100 * maxWordLength
+const longestCounted = 10 * maxWordLength
 
 // CountWords counts how often each word of some lines of text occurs.
 func CountWords(lines []string, lowerCase bool) map[string]int {

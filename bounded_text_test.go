@@ -1,0 +1,162 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+	"time"
+)
+
+// mostHeap is the most memory that was in use while work ran, beyond what was before.
+func mostHeap(work func()) (most int) {
+	now := func() int {
+		var m runtime.MemStats
+		runtime.ReadMemStats(&m)
+		return int(m.HeapAlloc)
+	}
+	defer littleGarbage()()
+	runtime.GC()
+	runtime.GC()
+	before, done, stopped := now(), make(chan bool), make(chan bool)
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-done:
+				return
+			case <-time.After(time.Millisecond):
+				most = max(most, now()-before)
+			}
+		}
+	}()
+	work()
+	close(done)
+	<-stopped
+	return most
+}
+
+// oddTexts are texts without what bounds the parts of others.
+var oddTexts = map[string]string{
+	"one line":                    "many words and never an end of a sentence ",
+	"one line without a space":    "abcdefghij",
+	"short lines in prose":        "word\nmore\n",
+	"short lines":                 "A\n1\n",
+	"lines without sentence ends": "Many words and never an end of a sentence\n",
+	"empty lines":                 "\n",
+	"sentences of one word":       "Words! ",
+}
+
+// Whatever the text, the corpus that it becomes takes little more than two bytes a token
+// while it is read, and its words little while they are counted; and an example of it
+// takes no longer than it is, however long the sentences are.
+func TestOddTextIsRead(t *testing.T) {
+	const size, constant = 16 << 20, 80 << 20
+	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], strings.Fields("many words and never an end of a sentence word more 1 - / , !")...), true)
+	check(t, err)
+	for name, piece := range oddTexts {
+		text := strings.Repeat(piece, size/len(piece))
+		file := filepath.Join(t.TempDir(), "text")
+		check(t, os.WriteFile(file, []byte(text+"\n"), 0o666))
+		other := filepath.Join(t.TempDir(), "other")
+		check(t, os.WriteFile(other, []byte("Another.\n\nAnd one.\n"), 0o666))
+		var corpus *Corpus
+		if used := mostHeap(func() {
+			corpus, err = ReadCorpus([]string{file, other}, nil, tokenizer, func(int) {})
+		}); err != nil || used > 2*len(text)+constant {
+			t.Errorf("%s: %d MB to read %d MB of text, %v", name, used>>20, len(text)>>20, err)
+		} else {
+			t.Logf("%s: %d MB to read", name, used>>20)
+		}
+		c := &call{stderr: &bytes.Buffer{}}
+		if used := mostHeap(func() { _, err = c.countWords(corpora{file}, true) }); err != nil || used > constant {
+			t.Errorf("%s: %d MB to count the words of %d MB of text, %v", name, used>>20, len(text)>>20, err)
+		} else {
+			t.Logf("%s: %d MB to count", name, used>>20)
+		}
+		var before, after runtime.MemStats
+		s := NewStream(corpus, tokenizer, corpus.AllDocuments(), 128, 1)
+		s.Load(1)
+		list := make([]Example, min(len(s.pairs), 1000))
+		runtime.ReadMemStats(&before)
+		s.fill(list, 0)
+		runtime.ReadMemStats(&after)
+		if used := after.TotalAlloc - before.TotalAlloc; used > uint64(8<<10*len(list)+1<<20) {
+			t.Errorf("%s: %d bytes to make %d examples", name, used, len(list))
+		}
+	}
+}
+
+// Text that is odd is cut where it is too long, and no word is lost or cut.
+func TestOddTextIsWhole(t *testing.T) {
+	var text strings.Builder
+	for i := range 1 << 20 {
+		fmt.Fprintf(&text, "w%d\n", i)
+	}
+	lines, sentences := 0, 0
+	_, _, err := ReadBlocks(strings.NewReader(text.String()), func(blocks []Block, _ int) {
+		for _, b := range blocks {
+			if n := len(b.lines); n > longestBlock/lineCost {
+				t.Errorf("a block has %d lines", n)
+			}
+			lines += len(b.lines)
+			for _, s := range b.Sentences() {
+				sentences++
+				for range strings.Fields(s) {
+					lines--
+				}
+			}
+		}
+	})
+	check(t, err)
+	equal(t, lines, 0)
+	if sentences > 20 {
+		t.Errorf("prose became %d sentences", sentences)
+	}
+}
+
+// A sentence of more tokens than have a place in two bytes is several, with the same tokens.
+func TestVeryLongSentence(t *testing.T) {
+	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], "a", "b"), true)
+	check(t, err)
+	const n = 3*longestSentence + 4
+	corpus, err := corpusOf(&plainText{Documents: [][]string{{strings.Repeat("a b ", n/2) + "b"}, {"a"}, {"b", "a b"}}}, tokenizer)
+	check(t, err)
+	equal(t, corpus.documents, []int{0, 4, 5, 7})
+	equal(t, []int{corpus.sentences.At(1), corpus.sentences.At(3), corpus.sentences.At(4), corpus.sentences.At(7)}, []int{longestSentence, 3 * longestSentence, n, n + 4})
+	equal(t, tokenizer.Tokens(corpus.Span(longestSentence-1, longestSentence+2)), []string{"a", "b", "a"})
+}
+
+// Numbers that rise are found again, whatever they rise by.
+func TestEnds(t *testing.T) {
+	var e beginnings
+	r, want, n := random(1, forMasks), []int{}, 0
+	for range 200_000 {
+		want = append(want, n)
+		e.append(n)
+		n += r.IntN(longestSentence+1) >> r.IntN(17)
+	}
+	equal(t, e.Len(), len(want))
+	for i, n := range want {
+		if got := e.At(i); got != n {
+			t.Fatalf("number %d is %d, want %d", i, got, n)
+		}
+	}
+}
+
+// Standard input is there for the second reading as for the first.
+func TestReadParts(t *testing.T) {
+	text := strings.Repeat("0123456789", 1<<18) + "end"
+	kept, err := readParts(strings.NewReader(text))
+	check(t, err)
+	for range 2 {
+		var got bytes.Buffer
+		got.ReadFrom(kept())
+		if got.String() != text {
+			t.Errorf("%d bytes are not the %d that were read", got.Len(), len(text))
+		}
+	}
+}
