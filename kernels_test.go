@@ -7,6 +7,7 @@ import (
 	"math/big"
 	"math/rand/v2"
 	"slices"
+	"sort"
 	"testing"
 )
 
@@ -160,6 +161,22 @@ func TestSumsOfNothingAreZero(t *testing.T) {
 			compareBits(t, fmt.Sprintf("%s: length %d", table.name, n), []float32{dot, squares, table.sum(small(n, float32(math.Copysign(0, -1))))}, []float32{0, 0, 0})
 			if (sum < 0) != (n > 0) {
 				t.Errorf("%s: length %d: the sum is %v", table.name, n, sum)
+			}
+		}
+	}
+}
+
+// A coin that is exactly the threshold is kept, and dropped at the next one.
+func TestDropoutAtTheThreshold(t *testing.T) {
+	x, y := slices.Repeat([]float32{1}, 40), make([]float32, 40)
+	for i := range x {
+		threshold := uint32(sort.Search(1<<31-1, func(n int) bool { dropoutGo(y, x, 7, 5, uint32(n)+1, 1); return y[i] == 0 }))
+		for _, table := range kernelTables {
+			table.dropout(y, x, 7, 5, threshold, 1)
+			kept := y[i]
+			table.dropout(y, x, 7, 5, threshold+1, 1)
+			if kept != 1 || y[i] != 0 {
+				t.Errorf("%s: element %d, at threshold %d: %v, and %v at the next", table.name, i, threshold, kept, y[i])
 			}
 		}
 	}
