@@ -18,6 +18,7 @@
 //	kernels_generic.go    the inner loops, in the plainest Go
 //	kernels_amd64.go      the same in assembly (kernels_amd64.s), to the same bits
 //	kernels_arm64.go      the same for arm64 (kernels_arm64.s)
+//	kernels_numbers.go    the numbers that both read
 //	limits.go             what there is of processors, memory and room
 //	limits_unix.go        what only Unix tells of it
 //	parallel.go           how work is shared out

@@ -2,11 +2,7 @@
 
 package main
 
-import (
-	"math"
-
-	"golang.org/x/sys/cpu"
-)
+import "golang.org/x/sys/cpu"
 
 // The kernels in assembly. Each returns the bits of its namesake in
 // kernels_generic.go, where it is explained.
@@ -90,21 +86,6 @@ func transposeAVX2(dst []float32, dstRow int, src []float32, srcRow, rows, cols 
 		transposeGo(dst[c*dstRow:], dstRow, src[c:], srcRow, r, cols-c)
 	}
 }
-
-// constants are the numbers that the assembly reads, by their index here.
-var constants = [...]float32{
-	log2E, -ln2High, -ln2Low, exp6, exp5, exp4, exp3, exp2, 1, expLowest, // 0 to 9
-	-0.5, tailScale, tail6, tail5, tail4, tail3, tail2, tail1, inverseSqrt2Pi, // 10 to 18
-	float32(math.Inf(-1)), math.Float32frombits(1<<31 - 1), // 19, 20: −∞, and all bits but the sign
-}
-
-// places are the places of 16 floats in a block, the size of a block, and the
-// factors of dropout's hash.
-var places = [...]uint32{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, hashFactor1, hashFactor2}
-
-// tailMask is 16 words of ones and 16 of zeros: from word 16−n on it is a mask for
-// n floats.
-var tailMask = [32]int32{-1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1}
 
 // init adds the tables of kernels in assembly that this processor can run, and takes
 // the last one into use. GODEBUG=cpu.avx512f=off hides AVX-512 from it,

@@ -385,7 +385,7 @@ done:
 	VBROADCASTSS constant, Y13        \
 	BOTH(op, ONE(Y13), y, z)
 
-// CONSTANT(i) is constants[i] of kernels_amd64.go.
+// CONSTANT(i) is constants[i].
 #define CONSTANT(i) ·constants+(4*i)(SB)
 
 // HORNER: p = p·x + constant i.

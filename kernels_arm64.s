@@ -4,17 +4,20 @@
 #include "textflag.h"
 
 // The inner loops with NEON. What each computes, and in which order, stands in
-// kernels_generic.go; here it is done 16 floats at a time, to the same bits, and in the
-// order and with the macros of kernels_amd64.s where they do the same.
+// kernels_generic.go; here it is done 16 floats at a time, to the same bits, in the order of
+// kernels_amd64.s and with the names of its macros.
 //
 // A register has four floats. Go's assembler (that of the oldest Go which go.mod allows)
-// lacks most of NEON's arithmetic, so here it is, by its encodings. Operands are numbers
-// of registers, from sources to destination as everywhere in Go's assembler:
+// lacks most of NEON's arithmetic with floats. So it is here by its encodings, with the rest
+// that the blocks below need. Operands are numbers of registers, from sources to
+// destination as everywhere in Go's assembler (STRQ's d is what is stored):
 //
 //	FSUB(b, a, c)           c = a − b
 //	FDIV(b, a, c)           c = a/b
-//	FMLA(a, b, c)           c = a·b + c, fused; FMLS: c = −a·b + c
-//	FMLAE(e, b, c)          the same with the first float of e for all of a
+//	FMLA(a, b, c)           c = a·b + c, fused
+//	FMULE(e, b, c)          c = e·b, where e is the first float of its register
+//	FMLAE(e, b, c)          c = e·b + c, fused
+//	FMLSE(e, b, c)          c = −e·b + c, fused
 //	FCMGT(b, a, c)          c = a > b, all ones or all zeros; CMHI: of integers ≥ 0
 //	BIC(b, a, c)            c = a and not b
 //	BIT(m, a, c)            c = m ? a : c
@@ -66,7 +69,8 @@
 	op(x(THIRD), y(THIRD))                \
 	op(x(FOURTH), y(FOURTH))
 
-// So B4(SECOND) is 5, ONE(31)(SECOND) is 31, and B4(LIST) is what loads and stores want.
+// So B4(SECOND) is 5, ONE(31)(SECOND) is 31, be it V31 or the number 31, and B4(LIST) is what
+// VLD1 and VST1 want.
 #define FIRST(a, b, c, d, v, w, x, y) a
 #define SECOND(a, b, c, d, v, w, x, y) b
 #define THIRD(a, b, c, d, v, w, x, y) c
@@ -83,7 +87,7 @@
 #define ONE(r) r DROP
 #define DROP(part)
 
-// The moves of a block, R8 bytes behind the beginning of a slice.
+// The moves of a block, R8 bytes after the beginning of a slice. They use R10.
 #define LOAD(slice, block)            \
 	ADD  R8, slice, R10               \
 	VLD1 (R10), block(LIST)
@@ -91,95 +95,67 @@
 	ADD  R8, slice, R10               \
 	VST1 block(LIST), (R10)
 
-// The same for the first R9 floats of a block, by way of the 64 bytes at R11; others are
-// not touched, and read as 0.
+// The same for the first R9 floats of a block, by way of the 64 bytes at R11, which are 0
+// before the first load; others are not touched, and read as 0. They use R12 to R14 and R16.
 #define LOADMASKED(slice, block)      \
-	ADD  R8, slice, R10               \
-	CALL fromSlice<>(SB)              \
+	ADD  R8, slice, R12               \
+	MOVD R11, R13                     \
+	CALL copy<>(SB)                   \
 	VLD1 (R11), block(LIST)
 #define STOREMASKED(slice, block)     \
-	ADD  R8, slice, R10               \
 	VST1 block(LIST), (R11)           \
-	CALL toSlice<>(SB)
+	MOVD R11, R12                     \
+	ADD  R8, slice, R13               \
+	CALL copy<>(SB)
 
-TEXT fromSlice<>(SB), NOSPLIT, $0
-	STP  (ZR, ZR), (R11)
-	STP  (ZR, ZR), 16(R11)
-	STP  (ZR, ZR), 32(R11)
-	STP  (ZR, ZR), 48(R11)
-	MOVD R11, R12
-	MOVD R9, R13
+// copy copies R9 floats, at least one, from R12 to R13.
+TEXT copy<>(SB), NOSPLIT, $0
+	MOVD R9, R14
 
 one:
-	MOVWU.P 4(R10), R14
-	MOVW.P  R14, 4(R12)
-	SUBS    $1, R13
+	MOVWU.P 4(R12), R16
+	MOVW.P  R16, 4(R13)
+	SUBS    $1, R14
 	BNE     one
 	RET
 
-TEXT toSlice<>(SB), NOSPLIT, $0
-	MOVD R11, R12
-	MOVD R9, R13
-
-one:
-	MOVWU.P 4(R12), R14
-	MOVW.P  R14, 4(R10)
-	SUBS    $1, R13
-	BNE     one
-	RET
-
-// The tile of the matrix product (t *tile):
+// The tile of the matrix product (t *tile), as in kernels_amd64.s, with these differences.
 //
-//	for i, j { c[i·cRow + j] = start[i·startRow + j] }
-//	for k := 0; k < depth; k++ {
-//		for i, j { c[i·cRow + j] = fma(a[i·aRow + k·aStep], b[k·bRow + j], c[i·cRow + j]) }
-//	}
+// Registers hold the whole tile, four to a row. Each step loads four registers of b and,
+// for each row, one element of a that all four are multiplied with: FMLAE takes it as it
+// lies, where filling a register with it would cost a turn of the units that multiply.
 //
-// Registers hold the whole tile, four to a row, while k runs. Each step loads four
-// registers of b and, for each row, one element of a that all four are multiplied with:
-// FMLAE takes it as it lies, where filling a register with it would cost a turn of the
-// units that multiply.
+// Nothing is masked: columns come in groups of four, and where there are fewer than 16 the
+// groups overlap as those of rows do. b is left to the hardware's own prefetching.
 //
-// Rows come in groups of three, whose first rows are t.group, and columns in groups of
-// four; where there are fewer than a whole tile has, the groups overlap, and some of the
-// tile is computed more than once.
-//
-// Memory is idle meanwhile, so the tile fetches what later ones will need: rows of the
-// c after this one, and of t.next, one each every few steps of k. b, whose rows lie side
-// by side, is left to the hardware's own prefetching.
-//
-// t: R0. depth: R16. b: R6, its step R7. a: R1 and R2 are its groups, R3 the step to the
-// next row, R4 twice that, R5 the step along k. The places of the four columns in a row:
-// 0, R10, R11, R14. While k runs: R8 and R9 are the c to fetch and its step, R12 and R13
-// t.next and its step, R15 the steps left after these.
+// t: R0. a: R1 and R2 are its groups, R3 the step to the next row, R4 twice that, R5 the
+// step along k. b: R6, its step R7. R16: steps of k until the next fetch, R15 those after
+// it. The places of the groups of columns in a row, in bytes: 0, R10, R11, R14; R17 is the
+// greatest that there may be. R8 and R9: start or c, and its step; while k runs, the c to
+// fetch. R12 and R13: t.next and its step.
 
 // GROUP makes r point to the first row of group g of a matrix.
 #define GROUP(g, matrix, step, r)     \
 	MOVD tile_group+8*g(R0), r        \
 	MADD step, matrix, r, r
 
-// FROM and TO move a row of the tile, from start or to c.
-#define FROM(row)                     \
-	ALL(LDRQ, PLACES, ONE(8), row)    \
-	ADD R9, R8
-#define TO(row)                       \
-	ALL(STRQ, PLACES, ONE(8), row)    \
-	ADD R9, R8
-#define PLACES(part) part(31, 10, 11, 14, ZR, R10, R11, R14)
-
-// ROWS moves the six rows of a tile.
+// ROWS moves the six rows of a tile, from start (LDRQ) or to c (STRQ), MOVEROW one of them.
 #define ROWS(move, base, step)        \
 	MOVD base(R0), R8                 \
 	MOVD step(R0), R9                 \
 	LSL  $2, R9                       \
-	move(B0)                          \
-	move(B4)                          \
-	move(B8)                          \
+	MOVEROW(move, B0)                 \
+	MOVEROW(move, B4)                 \
+	MOVEROW(move, B8)                 \
 	MOVD base(R0), R12                \
 	GROUP(1, R12, R9, R8)             \
-	move(B12)                         \
-	move(B16)                         \
-	move(B20)
+	MOVEROW(move, B12)                \
+	MOVEROW(move, B16)                \
+	MOVEROW(move, B20)
+#define MOVEROW(move, row)            \
+	ALL(move, PLACES, ONE(8), row)    \
+	ADD R9, R8
+#define PLACES(part) part(31, 10, 11, 14, ZR, R10, R11, R14)
 
 // PLACE makes r the place of four columns, in bytes: 16·g or, if they are not all there,
 // that of the last four, R17.
@@ -222,7 +198,7 @@ TEXT ·tileColumnsNEON(SB), NOSPLIT, $0-8
 	PLACE(1, R10)
 	PLACE(2, R11)
 	PLACE(3, R14)
-	ROWS(FROM, tile_start, tile_startRow)
+	ROWS(LDRQ, tile_start, tile_startRow)
 
 	MOVD tile_a(R0), R1
 	MOVD tile_aRow(R0), R3
@@ -262,7 +238,7 @@ loop:
 	SUBS $1, R16
 	BNE  loop
 	CBNZ R15, fetch
-	ROWS(TO, tile_c, tile_cRow)
+	ROWS(STRQ, tile_c, tile_cRow)
 	RET
 
 // The vector kernels: slices of one length, 16 floats at a time.
@@ -270,8 +246,8 @@ loop:
 // EACH runs body over all blocks of slices of length n. loads and stores are lists of
 // the blocks to move; they get the name of the move. R8 is the place of the block, in
 // bytes; R9 counts what is left. The 0 to 15 floats that are left at the end go
-// through the same body, but are moved by way of the stack. MASK, which is only for
-// bodies that load no more than Y and A, tells which floats of a block are there.
+// through the same body, but are moved by way of the stack, of which the function has 64
+// bytes. MASK, which is only for bodies that do not load B, tells which floats are there.
 #define EACH(n, loads, body, stores)  \
 	MOVD  n, R9                       \
 	MOVD  ZR, R8                      \
@@ -294,7 +270,11 @@ tail:                                 \
 	MOVD  $·tailMask+64(SB), R10      \
 	SUB   R9<<2, R10                  \
 	VLD1  (R10), MASK(LIST)           \
-	MOVD  $tail-64(SP), R11           \
+	MOVD  $block-64(SP), R11          \
+	STP   (ZR, ZR), (R11)             \
+	STP   (ZR, ZR), 16(R11)           \
+	STP   (ZR, ZR), 32(R11)           \
+	STP   (ZR, ZR), 48(R11)           \
 	loads(LOADMASKED)                 \
 	body                              \
 	stores(STOREMASKED)               \
@@ -333,9 +313,9 @@ done:
 	EOR(30, 30, 30)                   \
 	FADD(30, block(FIRST), block(FIRST))
 
-// ZERO sets a block to zero, FILL a register to a number of the arguments, SET a block to a
-// constant from memory. WITH is ALL with such a constant, of which the instruction takes
-// the first float: it is then in V31.
+// ZERO sets a block to zero, FILL a register to a number from memory (FMOVS is enough where
+// only FMULE, FMLAE and FMLSE read it), SET a block to a constant. WITH is ALL with a constant
+// for one of these three. SET and WITH leave the constant in the first float of V31.
 #define ZERO(block) ALL(EOR, block, block, block)
 #define FILL(arg, f, t)               \
 	FMOVS arg, f                      \
@@ -347,7 +327,7 @@ done:
 	FMOVS constant, F31               \
 	ALL(op, ONE(31), y, z)
 
-// CONSTANT(i) is constants[i] of kernels_arm64.go, to which R15 points.
+// CONSTANT(i) is constants[i] of kernels_numbers.go, to which R15 points.
 #define CONSTANTS MOVD $·constants(SB), R15
 #define CONSTANT(i) (4*i)(R15)
 
@@ -432,7 +412,8 @@ TEXT ·squaresNEON(SB), NOSPLIT, $64-36
 	ALL(AND, MASK, B12, B12)          \
 	ALL(BIT, B12, B4, B0)
 
-// GREATER: c = a > c ? a : c, for TOTAL. (NEON's own maximum takes 0 for more than −0.)
+// GREATER: c = a > c ? a : c, for TOTAL; it uses V29. (NEON's own maximum takes 0 for more than
+// −0, and a NaN for the most.)
 #define GREATER(a, b, c)              \
 	FCMGT(c, a, 29)                   \
 	BIT(29, a, c)
@@ -574,7 +555,7 @@ TEXT ·geluBackwardNEON(SB), NOSPLIT, $64-72
 	RET
 
 // LOGISTIC is B16 = σ(u), where u = x·(linear + cubic·x²), x is B4, and R4 points to linear and
-// cubic; it uses all but B4 and B8, and leaves 1 in V30.
+// cubic; it uses B12, B20, B24 and V31, and leaves 1 in V30.
 //
 //	e = exp(−|u|)                B0
 //	t = 1/(1 + e)                B16

@@ -15,7 +15,7 @@ import "math"
 //     none of them reorders a chain.
 //   - A sum along a row runs in 16 lanes, element i in lane i mod 16, and the
 //     lanes are added by halves: 8, 4, 2, 1. AVX2 holds the lanes in two
-//     registers, Go in an array.
+//     registers, NEON in four, Go in an array.
 //   - exp and the normal distribution are polynomials of fused operations.
 //     Division and square root are IEEE's, so they are exact everywhere.
 //
