@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -74,9 +75,16 @@ type Passage struct {
 // NewPassage makes a passage of a text, and remembers where each of its tokens stands
 // in it.
 func NewPassage(t *Tokenizer, text string) *Passage {
-	p := &Passage{Text: text}
-	p.ids, p.spans = t.EncodeSpans(text)
+	_, n := t.First(text, 0) // counted, for what grows takes twice as much
+	p, _ := FirstOfPassage(t, text, n)
 	return p
+}
+
+// FirstOfPassage is NewPassage for the first most tokens, and how many more there are.
+func FirstOfPassage(t *Tokenizer, text string, most int) (p *Passage, more int) {
+	p = &Passage{Text: text}
+	p.ids, p.spans, more = t.FirstSpans(text, most)
+	return p, more
 }
 
 // A Question is asked about a passage.
@@ -246,28 +254,28 @@ func (l Limits) Question() int { return min(maxQuestion, (l.MaxSeq-pairSpecials)
 
 // windows cuts the passage of a question, and labels each window: with where the
 // answer is, or with [CLS] if it has not all of it.
-func (q *Question) windows(t *Tokenizer, l Limits) []window {
+func (q *Question) windows(t *Tokenizer, l Limits) iter.Seq[window] {
 	question := q.ids[:min(len(q.ids), l.Question())]
 	room := l.MaxSeq - pairSpecials - len(question)
 	step := max(room-l.Overlap, (room+1)/2)
-	var all []window
-	for begin := 0; ; begin += step {
-		w := window{part: Span{begin, min(begin+room, len(q.Passage.ids))}, first: len(question) + 2}
-		w.own = w.part
-		if len(all) > 0 { // what two windows share is cut in the middle
-			before := &all[len(all)-1]
-			w.own.Begin = (begin + before.part.End + 1) / 2
-			before.own.End = w.own.Begin
-		}
-		w.Tokens, w.Segments = t.Pair(question, q.Passage.ids[w.part.Begin:w.part.End])
-		w.Labels = []int32{0, 0}
-		if len(q.Answers) > 0 && q.answer.Begin >= begin && q.answer.End <= w.part.End {
-			w.Labels[0] = int32(w.first + q.answer.Begin - begin)
-			w.Labels[1] = int32(w.first + q.answer.End - 1 - begin)
-		}
-		all = append(all, w)
-		if w.part.End == len(q.Passage.ids) {
-			return all
+	return func(yield func(window) bool) {
+		own, last := 0, false
+		for begin := 0; !last; begin += step {
+			w := window{part: Span{begin, min(begin+room, len(q.Passage.ids))}, first: len(question) + 2}
+			w.own = Span{own, w.part.End}
+			if last = w.part.End == len(q.Passage.ids); !last { // what two windows share is cut in the middle
+				w.own.End = (begin + step + w.part.End + 1) / 2
+			}
+			own = w.own.End
+			w.Tokens, w.Segments = t.Pair(question, q.Passage.ids[w.part.Begin:w.part.End])
+			w.Labels = []int32{0, 0}
+			if len(q.Answers) > 0 && q.answer.Begin >= begin && q.answer.End <= w.part.End {
+				w.Labels[0] = int32(w.first + q.answer.Begin - begin)
+				w.Labels[1] = int32(w.first + q.answer.End - 1 - begin)
+			}
+			if !yield(w) {
+				return
+			}
 		}
 	}
 }
@@ -275,7 +283,7 @@ func (q *Question) windows(t *Tokenizer, l Limits) []window {
 // AnswerCases makes the cases of questions to train on.
 func AnswerCases(t *Tokenizer, questions []Question, l Limits) (cases []Case) {
 	for i := range questions {
-		for _, w := range questions[i].windows(t, l) {
+		for w := range questions[i].windows(t, l) {
 			cases = append(cases, w.Case)
 		}
 	}
@@ -297,29 +305,31 @@ type Answer struct {
 // where it is least (for the others do not see the answer). There is no answer
 // if that is better than the best part by more than threshold.
 func (m *Model) Answer(t *Tokenizer, q *Question, l Limits, threshold float64) Answer {
-	windows := q.windows(t, l)
-	scores := []float32{float32(math.Inf(1))} // of no answer, then of all parts
-	best, part := 0, Span{}
-	for _, w := range windows {
+	none, best, part := float32(math.Inf(1)), float32(math.Inf(-1)), Span{} // scores, and which part is best
+	sum := 0.0                                                              // of e^(score − best) over all parts, so that they need not be kept
+	for w := range q.windows(t, l) {
 		logits := m.LogitsOf([]Case{w.Case})[0] // (T, 2)
-		scores[0] = min(scores[0], logits[0]+logits[1])
+		none = min(none, logits[0]+logits[1])
 		for i := w.own.Begin; i < w.own.End; i++ {
 			for j := i; j < min(i+l.MaxAnswer, w.part.End); j++ {
 				at := w.first - w.part.Begin
-				scores = append(scores, logits[2*(at+i)]+logits[2*(at+j)+1])
-				if last := len(scores) - 1; best == 0 || scores[last] > scores[best] {
-					best, part = last, Span{i, j + 1}
+				score := logits[2*(at+i)] + logits[2*(at+j)+1]
+				if score > best {
+					sum = float64(sum * float64(exp(best-score)))
+					best, part = score, Span{i, j + 1}
 				}
+				sum += float64(exp(score - best))
 			}
 		}
 	}
-	none := best == 0 || float64(scores[0])-float64(scores[best]) > threshold
-	Softmax(scores, 1)
-	a := Answer{Score: scores[0], NoAnswer: scores[0]}
-	if !none {
+	top := max(none, best)
+	sum = float64(sum*float64(exp(best-top))) + float64(exp(none-top))
+	share := func(score float32) float32 { return float32(float64(exp(score-top)) / sum) }
+	a := Answer{Score: share(none), NoAnswer: share(none)}
+	if part.End > 0 && float64(none)-float64(best) <= threshold {
 		text, spans := q.Passage.Text, q.Passage.spans
 		bytes := Span{spans[part.Begin].Begin, spans[part.End-1].End}
-		a.Text, a.Score = text[bytes.Begin:bytes.End], scores[best]
+		a.Text, a.Score = text[bytes.Begin:bytes.End], share(best)
 		a.Start = utf8.RuneCountInString(text[:bytes.Begin])
 		a.End = a.Start + utf8.RuneCountInString(a.Text)
 	}

@@ -40,7 +40,7 @@ func TestWindows(t *testing.T) {
 	most := 0
 	for _, q := range readQuestions(t, tokenizer) {
 		for _, l := range []Limits{{64, 20, 30}, {40, 0, 30}, {30, 29, 5}, {500, 100, 30}, {5, 1, 1}} {
-			windows, n := q.windows(tokenizer, l), len(q.Passage.ids)
+			windows, n := slices.Collect(q.windows(tokenizer, l)), len(q.Passage.ids)
 			most = max(most, len(windows))
 			owned, found := 0, 0
 			for _, w := range windows {
@@ -180,7 +180,8 @@ func FuzzSQuAD(f *testing.F) {
 			if len(q.Answers) > 0 && (q.answer.Begin >= q.answer.End || q.answer.End > len(q.Passage.ids)) {
 				t.Errorf("%q has the tokens %+v", q.Answers[0], q.answer)
 			}
-			q.windows(tokenizer, Limits{12, 4, 5})
+			for range q.windows(tokenizer, Limits{12, 4, 5}) {
+			}
 		}
 	})
 }

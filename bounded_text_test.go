@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -158,5 +160,94 @@ func TestReadParts(t *testing.T) {
 		if got.String() != text {
 			t.Errorf("%d bytes are not the %d that were read", got.Len(), len(text))
 		}
+	}
+}
+
+// The first tokens of a text are those of all of it, and the others are counted.
+func TestFirstTokens(t *testing.T) {
+	text := "playing [MASK] playplay. [SEP]playing x playing [MASK]"
+	for _, added := range [][]AddedToken{nil, {{Content: "[MASK]"}}} {
+		tokenizer, err := NewTokenizer(append(specialTokens[:5:5], "play", "##ing", "."), true)
+		check(t, err)
+		tokenizer.added = added
+		all, places := tokenizer.EncodeSpans(text)
+		equal(t, tokenizer.Encode(text), all)
+		for most := range len(all) + 3 {
+			n := min(most, len(all))
+			ids, more := tokenizer.First(text, most)
+			equal(t, append([]int32{}, ids...), append([]int32{}, all[:n]...))
+			equal(t, more, len(all)-n)
+			ids, spans, more := tokenizer.FirstSpans(text, most)
+			equal(t, append([]int32{}, ids...), append([]int32{}, all[:n]...))
+			equal(t, append([]Span{}, spans...), append([]Span{}, places[:n]...))
+			equal(t, more, len(all)-n)
+		}
+	}
+}
+
+// A long line costs little more than itself, of whose tokens a model takes the first: as a
+// sequence, with places for tags, and as it is written token by token, without a space too.
+func TestLongLine(t *testing.T) {
+	const size = 16 << 20
+	dir := t.TempDir()
+	name := filepath.Join(dir, "vocab.txt")
+	check(t, os.WriteFile(name, []byte(strings.Join(append(specialTokens[:5:5], "a", "-"), "\n")), 0o666))
+	tokenizer, err := LoadVocabulary(name, true)
+	check(t, err)
+	line := strings.Repeat("a-", size/2)
+	for what, work := range map[string]func(){
+		"a sequence":     func() { tokenizer.Sequence(line, line, 512) },
+		"tags":           func() { FirstOfPassage(tokenizer, line, 510) },
+		"tokens written": func() { tokenizeAll(t, line, "-vocab", name) },
+		"places written": func() { tokenizeAll(t, line[:size/8], "-vocab", name, "-offsets") },
+	} {
+		if used := mostHeap(work); used > 40<<20 {
+			t.Errorf("%s: %d MB for a line of %d MB", what, used>>20, size>>20)
+		}
+	}
+}
+
+// tokenizeAll throws away what tokenize writes.
+func tokenizeAll(t *testing.T, text string, flags ...string) {
+	if status := run(append([]string{"tokenize"}, flags...), strings.NewReader(text), io.Discard, io.Discard); status != exitDone {
+		t.Errorf("exit status %d", status)
+	}
+}
+
+// An answer's score is its share among all parts of all windows, which are not kept: the
+// softmax of all scores is the same, and a long passage takes memory for its tokens alone.
+func TestAnswerOfLongPassage(t *testing.T) {
+	tokenizer := questionTokenizer(t)
+	c := asAnswerer(smallModel(t).Config)
+	c.VocabSize, c.HiddenSize, c.NumAttentionHeads, c.IntermediateSize, c.NumHiddenLayers, c.MaxPositionEmbeddings = len(tokenizer.Vocabulary), 4, 1, 4, 1, 64
+	m, err := NewModel(c, 1)
+	check(t, err)
+	l := Limits{MaxSeq: 64, Overlap: 20, MaxAnswer: 30}
+	q := Question{Passage: NewPassage(tokenizer, strings.Repeat("Who bakes? The baker of the town. ", 40)), ids: tokenizer.Encode("Who bakes?")}
+	none, scores := float32(math.Inf(1)), []float32{}
+	for w := range q.windows(tokenizer, l) {
+		logits := m.LogitsOf([]Case{w.Case})[0]
+		none = min(none, logits[0]+logits[1])
+		for i := w.own.Begin; i < w.own.End; i++ {
+			for j := i; j < min(i+l.MaxAnswer, w.part.End); j++ {
+				at := w.first - w.part.Begin
+				scores = append(scores, logits[2*(at+i)]+logits[2*(at+j)+1])
+			}
+		}
+	}
+	best := argmax(scores)
+	scores = Softmax(append(scores, none), 1)
+	a := m.Answer(tokenizer, &q, l, math.Inf(1))
+	compare(t, "the score", []float32{a.Score, a.NoAnswer}, []float32{scores[best], scores[len(scores)-1]}, float64(min(a.Score, a.NoAnswer)), 1e-4, "by softmax")
+
+	text := strings.Repeat("Who bakes? The baker of the town. ", 20_000)
+	var tokens int
+	used := mostHeap(func() {
+		q.Passage = NewPassage(tokenizer, text)
+		tokens = len(q.Passage.ids)
+		m.Answer(tokenizer, &q, l, 0)
+	})
+	if used > 30*tokens+12<<20 {
+		t.Errorf("%d bytes for a passage of %d tokens", used, tokens)
 	}
 }

@@ -322,7 +322,7 @@ func (c *call) noteHidden(names corpora) {
 	c.saidHidden = true
 }
 
-// littleGarbage lets less garbage lie, for commands that hold a corpus: tokens and
+// littleGarbage lets less garbage lie, for commands that hold a long text: tokens and
 // parameters hold no pointers, so that collecting costs little, and memory is better spent on
 // them. It returns a function that ends this.
 func littleGarbage() (end func()) {

@@ -94,7 +94,11 @@ func tokenize(c *call) error {
 			out.WriteString(t.Vocabulary[id])
 		}
 	}
-	err = eachPart(c.stdin, func(part string, at int) error {
+	ends := " .,;:!?-/"
+	if len(t.added) > 0 { // which may have marks in them
+		ends = " "
+	}
+	err = eachPart(c.stdin, ends, func(part string, at int) error {
 		if *offsets {
 			found, spans := t.EncodeSpans(part)
 			for i, id := range found {
@@ -117,10 +121,10 @@ func tokenize(c *call) error {
 }
 
 // eachPart calls use for the lines of r, one after the other. A long line comes in
-// parts that end after a space, so that the tokens are the same, and the memory
-// that is needed grows with the longest word but not with the line. at is where in
+// parts that end after a space or another of ends, so that the tokens are the same, and the
+// memory that is needed grows with the longest word but not with the line. at is where in
 // its line a part begins. The last line need not end.
-func eachPart(r io.Reader, use func(part string, at int) error) error {
+func eachPart(r io.Reader, ends string, use func(part string, at int) error) error {
 	text, err := asUTF8(r)
 	if err != nil {
 		return wrap("standard input", err)
@@ -131,14 +135,14 @@ func eachPart(r io.Reader, use func(part string, at int) error) error {
 	for {
 		var used error
 		piece, err := in.ReadSlice('\n')
-		space := bytes.LastIndexByte(piece, ' ')
-		cut := len(rest) + space + 1
+		end := bytes.LastIndexAny(piece, ends)
+		cut := len(rest) + end + 1
 		rest = append(rest, piece...)
 		switch {
 		case err == nil || err == io.EOF && at+len(rest) > 0:
 			used = use(strings.TrimSuffix(string(rest), "\n")+"\n", at)
 			rest, at = rest[:0], 0
-		case err == bufio.ErrBufferFull && space >= 0:
+		case err == bufio.ErrBufferFull && end >= 0:
 			used = use(string(rest[:cut]), at)
 			rest, at = append(rest[:0], rest[cut:]...), at+cut
 		}

@@ -294,16 +294,16 @@ func tag(c *call) error {
 		if b != "" {
 			a += "\t" + b // a tab parts nothing here
 		}
-		passage := NewPassage(t, a)
+		room := m.Config.MaxPositionEmbeddings - 2
+		passage, cut := FirstOfPassage(t, a, room)
 		if len(passage.ids) == 0 {
 			return nil, nil, errNoText
 		}
-		room := m.Config.MaxPositionEmbeddings - 2
-		if cut := len(passage.ids) - room; cut > 0 {
-			c.note("a text has %d tokens, the model room for %d: the last %d have no label", len(passage.ids), room, cut)
+		if cut > 0 {
+			c.note("a text has %d tokens, the model room for %d: the last %d have no label", room+cut, room, cut)
 		}
 		waiting = append(waiting, passage)
-		ids, segments = t.Pair(passage.ids[:min(len(passage.ids), room)], nil)
+		ids, segments = t.Pair(passage.ids, nil)
 		return ids, segments, nil
 	}, func(out io.Writer, b *Batch) error {
 		passages := waiting
@@ -331,6 +331,7 @@ func tag(c *call) error {
 }
 
 func answer(c *call) error {
+	defer littleGarbage()()
 	model := c.flags.String("model", "", "model folder `DIR`, fine-tuned with -task answer")
 	file := c.flags.String("context", "", "`FILE` with the text that has the answer, or - for standard input")
 	limits := c.limitFlags()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"sync"
@@ -100,10 +101,22 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 // This is the algorithm: words, and the pieces of each. Encode, below, returns the same
 // ids sooner.
 func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
+	ids, spans, _ = t.FirstSpans(text, math.MaxInt)
+	return ids, spans
+}
+
+// FirstSpans is EncodeSpans for the first most tokens, and how many more there are.
+func (t *Tokenizer) FirstSpans(text string, most int) (ids []int32, spans []Span, more int) {
+	if most < math.MaxInt {
+		ids, spans = make([]int32, 0, most), make([]Span, 0, most)
+	}
 	for at := 0; at < len(text); {
 		plain, token := t.cutKept(text[at:])
 		for word := range t.words(plain) {
 			ids, spans = t.appendPieces(ids, spans, word, at)
+			if cut := len(ids) - most; cut > 0 {
+				ids, spans, more = ids[:most], spans[:most], more+cut
+			}
 		}
 		at += len(plain)
 		if token != "" {
@@ -111,7 +124,10 @@ func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
 			at += len(token)
 		}
 	}
-	return ids, spans
+	if cut := len(ids) - most; cut > 0 {
+		ids, spans, more = ids[:most], spans[:most], more+cut
+	}
+	return ids, spans, more
 }
 
 // appendPieces appends the pieces of a word of the text at a place: again and
@@ -180,13 +196,20 @@ func (t *Tokenizer) cutKept(text string) (plain, token string) {
 // looks each stretch of the text up among those that have come up lately, and goes the
 // long way only with what is not there.
 func (t *Tokenizer) Encode(text string) []int32 {
+	ids, _ := t.First(text, math.MaxInt)
+	return ids
+}
+
+// First is Encode for the first most tokens, so that memory is needed for these alone, and
+// how many more there are.
+func (t *Tokenizer) First(text string, most int) (ids []int32, more int) {
 	if len(t.added) > 0 { // they may go over the ends of stretches
-		ids, _ := t.EncodeSpans(text)
-		return ids
+		ids, _, more = t.FirstSpans(text, most)
+		return ids, more
 	}
 	cache := t.caches.Get().(*WordCache)
 	defer t.caches.Put(cache)
-	ids := make([]int32, 0, len(text)/4+8) // English has a token for each four bytes or more
+	ids = make([]int32, 0, min(len(text)/4, most)+8) // English has a token for each four bytes or more
 	for begin := 0; begin < len(text); {
 		end := EndOfStretch(text, begin)
 		if text[begin] == '[' {
@@ -195,9 +218,12 @@ func (t *Tokenizer) Encode(text string) []int32 {
 		if ascii[text[begin]] != white {
 			ids = cache.Append(ids, text[begin:end], t.appendIDs)
 		}
+		if cut := len(ids) - most; cut > 0 {
+			ids, more = ids[:most], more+cut
+		}
 		begin = end
 	}
-	return ids
+	return ids, more
 }
 
 // appendIDs appends the ids of a stretch, or of a special token, to ids.
@@ -251,11 +277,13 @@ const pairSpecials = 3
 // Sequence encodes a sentence, or a pair where b is not empty, in at most maxTokens
 // tokens. What is too much is cut off from the ends (LongestFirst), and counted.
 func (t *Tokenizer) Sequence(a, b string, maxTokens int) (ids, segments []int32, cut int) {
-	x, y, room := t.Encode(a), t.Encode(b), maxTokens-2
+	x, moreX := t.First(a, maxTokens)
+	y, moreY := t.First(b, maxTokens)
+	room := maxTokens - 2
 	if len(y) > 0 {
 		room--
 	}
-	cut = max(len(x)+len(y)-room, 0)
+	cut = max(len(x)+moreX+len(y)+moreY-room, 0)
 	keepX, keepY := LongestFirst(len(x), len(y), room)
 	ids, segments = t.Pair(x[:keepX], y[:keepY])
 	return ids, segments, cut
