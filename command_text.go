@@ -16,7 +16,6 @@ import (
 // the pre-training examples.
 
 func vocab(c *call) error {
-	defer littleGarbage()()
 	corpus := c.flags.String("corpus", "", "text `FILE`, folder, or - for standard input")
 	settings := DefaultVocabularySettings(8000)
 	c.flags.IntVar(&settings.Size, "size", settings.Size, "most words in the vocabulary")

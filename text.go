@@ -63,9 +63,12 @@ func (s *scanner) scan(r io.Reader) error {
 			return err
 		}
 		s.read += len(line)
-		line, rest = append(rest, line...), nil
+		if len(rest) > 0 {
+			line, rest = append(rest, line...), nil
+		}
 		if err == bufio.ErrBufferFull {
 			line, rest = cutLine(line)
+			rest = bytes.Clone(rest) // the next line comes into its place
 		}
 		s.line(strings.TrimSpace(s.validUTF8(string(line))))
 		if !s.known && (err == io.EOF || s.read >= layoutSample) {
