@@ -307,20 +307,22 @@ type Answer struct {
 func (m *Model) Answer(t *Tokenizer, q *Question, l Limits, threshold float64) Answer {
 	none, best, part := float32(math.Inf(1)), float32(math.Inf(-1)), Span{} // scores, and which part is best
 	sum := 0.0                                                              // of e^(score − best) over all parts, so that they need not be kept
+	var scores []float32                                                    // of a window
 	for w := range q.windows(t, l) {
 		logits := m.LogitsOf([]Case{w.Case})[0] // (T, 2)
 		none = min(none, logits[0]+logits[1])
+		before := best
+		scores = scores[:0]
 		for i := w.own.Begin; i < w.own.End; i++ {
 			for j := i; j < min(i+l.MaxAnswer, w.part.End); j++ {
 				at := w.first - w.part.Begin
 				score := logits[2*(at+i)] + logits[2*(at+j)+1]
-				if score > best {
-					sum = float64(sum * float64(exp(best-score)))
+				if scores = append(scores, score); score > best {
 					best, part = score, Span{i, j + 1}
 				}
-				sum += float64(exp(score - best))
 			}
 		}
+		sum = float64(sum*float64(exp(before-best))) + float64(kernels.expSum(scores, best, 1))
 	}
 	top := max(none, best)
 	sum = float64(sum*float64(exp(best-top))) + float64(exp(none-top))
