@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"testing"
 )
@@ -69,6 +70,27 @@ func BenchmarkStepRagged(b *testing.B) {
 		const batch = 28
 		benchmarkStep(b, "mini", batch, func(i int) int { return 16 + 112*i/(batch-1) })
 	})
+}
+
+// The demo's step, of 10 short sequences: its products are small, so that what counts is how
+// the workers are called together 90 times in four milliseconds.
+func BenchmarkDemoStep(b *testing.B) {
+	s, err := newStory(io.Discard)
+	check(b, err)
+	t := s.trainer
+	t.optimizer = NewAdamW(&t.Model.Parameters, &t.Settings)
+	t.state.Step = t.Settings.ShortSteps()
+	step := func() {
+		_, _, err := t.Step(1e-4)
+		check(b, err)
+	}
+	step()
+	before := t.state.Tokens
+	b.ResetTimer()
+	for range b.N {
+		step()
+	}
+	b.ReportMetric(float64(t.state.Tokens-before)/b.Elapsed().Seconds(), "tokens/s")
 }
 
 func benchmarkStep(b *testing.B, size string, batch int, length func(i int) int) {

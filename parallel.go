@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // The ground: how work is shared out. A loop over rows, columns, elements or documents
@@ -13,7 +14,15 @@ import (
 
 // workers is the number of goroutines that share the work: the caller of
 // parallel and its helpers.
-var workers = processors()
+var workers = useProcessors()
+
+// useProcessors makes Go's threads as many as there are processors to use: more of them would
+// take goroutines from each other.
+func useProcessors() int {
+	n := processors()
+	runtime.GOMAXPROCS(n)
+	return n
+}
 
 // Grains: how much a worker takes at a time is at least this.
 const (
@@ -55,12 +64,9 @@ func parallel(n, grain int, body func(lo, hi int)) {
 			h.wake <- struct{}{}
 		}
 	}
+	begun := time.Now()
 	takeRanges(0)
-	for spins := 1; region.open.Load() > 0; spins++ {
-		if spins%1000 == 0 {
-			runtime.Gosched()
-		}
-	}
+	waitForHelpers(begun)
 	region.body = nil // so that nothing keeps its batch in memory
 }
 
@@ -127,6 +133,58 @@ type helper struct {
 	worker int // its number; the caller of parallel is number 0
 	asleep atomic.Bool
 	wake   chan struct{}
+
+	inside atomic.Bool  // in a region
+	late   atomic.Bool  // it has kept others waiting
+	way    atomic.Int64 // how long it sleeps then, in nanoseconds
+	back   time.Time    // since when it is there again
+}
+
+// waitForHelpers waits until all have left a region. Who is in it for more than twice as long
+// as this worker was busy is late: it holds a range, but has lost its processor to another
+// program.
+func waitForHelpers(begun time.Time) {
+	worked := time.Duration(0)
+	for spins := 1; region.open.Load() > 0; spins++ {
+		if spins%1000 != 0 {
+			continue
+		}
+		switch took := time.Since(begun); {
+		case worked == 0:
+			worked = took
+		case took > 2*worked+lateAfter:
+			for _, h := range region.helpers {
+				if h.inside.Load() {
+					h.late.Store(true)
+				}
+			}
+		}
+		runtime.Gosched()
+	}
+}
+
+// lateAfter is what does not count as waiting, as the system has things to do, too. Who is late
+// gives way for a time that doubles up to longestWay while it comes up again within soon.
+const (
+	lateAfter  = 200 * time.Microsecond
+	soon       = 20 * time.Millisecond
+	longestWay = 64 * time.Millisecond
+)
+
+// giveWay is called between two regions. While a helper shares its processor with another
+// program, the rest are faster without it, but for a try now and then.
+func (h *helper) giveWay() {
+	if !h.late.Load() {
+		return
+	}
+	h.late.Store(false)
+	way := min(2*time.Duration(h.way.Load()), longestWay)
+	if time.Since(h.back) > soon {
+		way = time.Millisecond
+	}
+	h.way.Store(int64(way))
+	time.Sleep(way)
+	h.back = time.Now()
 }
 
 // takeRanges works until nothing is left to take, then leaves the region.
@@ -156,7 +214,7 @@ func startHelpers() {
 func (h *helper) run() {
 	for seen := uint32(0); ; {
 		for spins := 0; region.count.Load() == seen; spins++ {
-			if spins < 1<<20 { // some tenths of a millisecond
+			if spins < 1<<18 { // a tenth of a millisecond
 				continue
 			}
 			h.asleep.Store(true)
@@ -169,9 +227,12 @@ func (h *helper) run() {
 		// Join the region unless it is closed already.
 		for open := region.open.Load(); open > 0; open = region.open.Load() {
 			if region.open.CompareAndSwap(open, open+1) {
+				h.inside.Store(true)
 				takeRanges(h.worker)
+				h.inside.Store(false)
 				break
 			}
 		}
+		h.giveWay()
 	}
 }
