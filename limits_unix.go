@@ -13,7 +13,7 @@ func init() {
 	if syscall.Getrlimit(syscall.RLIMIT_AS, &limit) == nil && uint64(limit.Cur) < math.MaxInt64 {
 		addressLimit = float64(limit.Cur)
 		if pages := numbersIn("proc/self/statm"); len(pages) > 0 { // what Go sets aside
-			addressLimit = max(addressLimit-pages[0]*float64(os.Getpagesize()), 0)
+			addressLimit = max(addressLimit-float64(pages[0]*float64(os.Getpagesize())), 0)
 		}
 	}
 	freeSpace = func(dir string) float64 {
