@@ -335,7 +335,7 @@ func (c *call) readTokens(names corpora, t *Tokenizer) (*Corpus, error) {
 	c.noteHidden(names)
 	text := need{"for the text", 0, "take less of it"}
 	for _, name := range names {
-		text.bytes += sizeOf(name) / 2 // the tokens of a usual text
+		text.bytes += float64(sizeOf(name) * 0.5) // the tokens of a usual text
 	}
 	if err := mustFit(text); err != nil {
 		return nil, err

@@ -67,7 +67,7 @@ func roomFor(dir string, config *Config) error {
 func mustFitTraining(t *Trainer) error {
 	config := &t.Model.Config
 	parameters := parametersNeed(config)
-	batch := bytesOfF32*max(CostOf(config, &t.Settings, t.Source).Floats, costOfHeldOut(t).Floats) - parameters.bytes
+	batch := float64(bytesOfF32*max(CostOf(config, &t.Settings, t.Source).Floats, costOfHeldOut(t).Floats)) - parameters.bytes
 	return mustFit(parameters, need{"for a batch", batch, "take a larger -accumulate, or a smaller -batch or -max-seq"})
 }
 
@@ -81,7 +81,7 @@ func mustFitTuning(config *Config, cases []Case, batch int) error {
 		b.Add(one.Tokens, one.Segments)
 	}
 	parameters := parametersNeed(config)
-	parameters.bytes += 2 * bytesOfF32 * float64(config.Parameters())
+	parameters.bytes += float64(2 * bytesOfF32 * float64(config.Parameters()))
 	parameters.less = "take a smaller model"
 	return mustFit(parameters, need{"for a batch", bytesOfF32 * float64(config.BatchFloats(&b)), "take a smaller -batch or -max-seq"})
 }

