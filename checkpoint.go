@@ -174,6 +174,8 @@ func RemoveAside(dir string) {
 	for _, e := range entries {
 		if name, hidden := strings.CutPrefix(e.Name(), "."); hidden && checkpointStep(name) >= 0 {
 			removeAll(filepath.Join(dir, e.Name()))
+		} else if hidden {
+			removeLeft(filepath.Join(dir, strings.TrimSuffix(name, filepath.Ext(name))))
 		}
 	}
 }

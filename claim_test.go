@@ -27,6 +27,7 @@ func TestClaim(t *testing.T) {
 	equal(t, exists(dir), false)
 	check(t, os.Mkdir(dir, 0o777))
 	check(t, os.WriteFile(filepath.Join(dir, claimFile), []byte("process 1, since yesterday"), 0o666)) // of a killed run
+	check(t, os.WriteFile(filepath.Join(dir, ".metrics.jsonl.123"), nil, 0o666))
 	release, err = claim(dir)
 	check(t, err)
 	release()
