@@ -48,8 +48,11 @@ func claim(dir string) (release func(), err error) {
 		f.Truncate(0)
 		fmt.Fprintf(f, "process %d, since %s\n", os.Getpid(), time.Now().Format("2006-01-02 15:04:05"))
 		return func() {
-			os.Remove(name) // before anybody else can hold it
+			err := os.Remove(name) // before anybody else can hold it
 			f.Close()
+			if err != nil && onWindows { // where an open file cannot be removed
+				os.Remove(name)
+			}
 			if made {
 				os.Remove(dir)
 			}
