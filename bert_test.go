@@ -438,7 +438,7 @@ const oneAnswer = "06930a441938497fc2e3e5ca8f74d973b7c0581aed33cd865142edebf2a31
 // with AVX-512, with AVX2 and with Go alone, on every machine.
 func TestOneAnswer(t *testing.T) {
 	dir := t.TempDir()
-	for _, setting := range []string{"GOMAXPROCS=1", "GOMAXPROCS=2", "GOMAXPROCS=3", "GODEBUG=cpu.avx512f=off", "GODEBUG=cpu.all=off"} {
+	for _, setting := range []string{"GOMAXPROCS=1", workersWanted + "=2", workersWanted + "=3", "GODEBUG=cpu.avx512f=off", "GODEBUG=cpu.all=off"} {
 		out := filepath.Join(dir, setting)
 		status, _, stderr := runProgram(t, []string{setting}, "", "pretrain", "-corpus", "corpus.txt", "-out", out, "-vocab-size", "500",
 			"-layers", "2", "-hidden", "48", "-heads", "3", "-batch", "4", "-max-seq", "40", "-short-seq", "20", "-short-part", "0.5", "-lr", "1e-3", "-steps", "20", "-log-every", "100")

@@ -461,7 +461,7 @@ func TestOneAnswerOfFinetuning(t *testing.T) {
 	questions := filepath.Join(t.TempDir(), "questions.json")
 	check(t, os.WriteFile(questions, []byte(fewQuestions), 0o666))
 	hashes := map[[32]byte][]string{}
-	for _, setting := range []string{"GOMAXPROCS=1", "GOMAXPROCS=3", "GODEBUG=cpu.avx512f=off", "GODEBUG=cpu.all=off"} {
+	for _, setting := range []string{"GOMAXPROCS=1", workersWanted + "=3", "GODEBUG=cpu.avx512f=off", "GODEBUG=cpu.all=off"} {
 		out := filepath.Join(t.TempDir(), "out")
 		status, stdout, stderr := runProgram(t, []string{setting}, "", "finetune", "-model", model, "-task", "answer", "-train", questions, "-eval", questions,
 			"-max-seq", "20", "-epochs", "3", "-out", out)

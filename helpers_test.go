@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 )
@@ -19,11 +20,17 @@ import (
 // With this variable set, the test binary is the program itself.
 const asProgram = "BERT_TEST_AS_PROGRAM"
 
+// With this one it has so many workers, however few processors there are.
+const workersWanted = "BERT_TEST_WORKERS"
+
 // And with this one it leaves in a file how many bytes of memory it has needed.
 const memoryFile = "BERT_TEST_MEMORY_FILE"
 
 func TestMain(m *testing.M) {
 	if os.Getenv(asProgram) != "" {
+		if n, err := strconv.Atoi(os.Getenv(workersWanted)); err == nil {
+			workers = n
+		}
 		status := run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
 		if name := os.Getenv(memoryFile); name != "" {
 			bytes, what := mostMemory()
