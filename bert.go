@@ -80,6 +80,10 @@
 //	progress.go           how it goes, while it does
 //	command.go            what all commands share
 //	interrupt.go          asked to end
+//	pictures.go           numbers become shapes
+//	report_past.go        what a run keeps for its page
+//	report_parts.go       what is on the page, part by part
+//	report.go             report, and the page beside a run: the lesson in pictures
 //	command_text.go       vocab, tokenize, examples
 //	diagnosis.go          what is wrong with a corpus
 //	command_plan.go       pretrain -plan: what a training would cost

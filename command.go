@@ -42,7 +42,7 @@ type command struct {
 type call struct {
 	*command
 	flags          *flag.FlagSet
-	args           []string // all of them, then those that are no flags
+	line, args     []string // all arguments; first all, then those that are no flags
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	saidHidden     bool // noteHidden

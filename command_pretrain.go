@@ -99,7 +99,15 @@ func pretrain(c *call) error {
 		return err
 	}
 	defer metrics.Close()
-	err = c.train(ctx, trainer, nil, func(r Metrics) error { return appendJSON(metrics, r) })
+	report := c.newReporter(*out, trainer.Model, k.tokenizer)
+	report.beginPreTraining(trainer)
+	err = c.train(ctx, trainer, nil, func(r Metrics) error {
+		err := appendJSON(metrics, r)
+		if r.Split == "heldout" || len(trainer.HeldOut) == 0 {
+			report.step(r.Step, false)
+		}
+		return err
+	})
 	switch {
 	case errors.Is(err, errInterrupted) && trainer.state.Step > 0:
 		err = fmt.Errorf("%w: %d of %d steps are taken and saved; to go on: the same command with -resume", err, trainer.state.Step, s.Steps)
@@ -111,6 +119,7 @@ func pretrain(c *call) error {
 	}
 	k.Finish()
 	c.note("saved %s", *out)
+	report.step(s.Steps, true)
 	return nil
 }
 

@@ -19,6 +19,7 @@ var misfits = []struct{ commands, flags, where, why string }{
 	{"pretrain", "vocab-size", "vocab", "the file has its own"},
 	{"pretrain", "short-seq", "!short-part recipe resume", "it is for that part of the steps"},
 	{"pretrain", "short-part", "!short-seq recipe resume", "that part would be like the rest"},
+	{"explain", "layer head", "html", "the page has all of them"},
 	{"eval", "max-seq seed", "examples", "they are made already"},
 	{"pretrain explain tokenize examples", "cased", "vocab=.json", "a tokenizer.json has its own rules"},
 	{"explain tokenize examples", "cased", "model", "it goes with -vocab, and a model folder has its own rules"},

@@ -1,0 +1,501 @@
+package main
+
+import (
+	"fmt"
+	"html/template"
+	"math"
+	"reflect"
+	"regexp"
+	"slices"
+	"strings"
+)
+
+// The commands, what is on the page: its parts in the order in which they stand there, each with
+// what makes it, from the model, from metrics.jsonl and from report.json.
+
+// 1 and 2, the input: figure 2 of the paper, with strips of colour for the vectors.
+
+// An inputTable has a column for each token, and in it a strip for each of its vectors.
+type inputTable struct {
+	When    string
+	Columns []inputColumn
+}
+
+type inputColumn struct {
+	Token    string
+	Segment  string
+	Position int
+	Strips   [5]strip
+}
+
+// A strip is the first numbers of a vector, as colours and, fewer, in digits.
+type strip struct {
+	Picture template.URL
+	Numbers string
+}
+
+// vectorNames are the names of Embeddings.Vectors.
+var vectorNames = [5]string{"token", "+ segment", "+ position", "= sum", "normalised"}
+
+func (r *reporter) inputTable(when string, l *look) inputTable {
+	table := inputTable{When: when}
+	var most [5]float32 // each row has its own scale
+	for _, vectors := range l.Vectors {
+		for k, v := range vectors {
+			for _, x := range v {
+				most[k] = max(most[k], x, -x)
+			}
+		}
+	}
+	for i, vectors := range l.Vectors {
+		c := inputColumn{Token: r.token(r.Pair.Tokens[i]), Segment: string('A' + rune(r.Pair.Segments[i])), Position: i}
+		for k, v := range vectors {
+			var column [][]float32
+			for _, x := range v {
+				column = append(column, []float32{x})
+			}
+			c.Strips[k] = strip{pixels(column, most[k]), numbersOf(v)}
+		}
+		table.Columns = append(table.Columns, c)
+	}
+	return table
+}
+
+// numbersOf are the first numbers of a vector, as explain shows them.
+func numbersOf(v []float32) string {
+	text := ""
+	for _, x := range v[:min(6, len(v))] {
+		text += fmt.Sprintf("%.3f ", x)
+	}
+	return text + "…"
+}
+
+// token is a token by its id.
+func (r *reporter) token(id int32) string {
+	if int(id) >= len(r.t.Vocabulary) {
+		return fmt.Sprintf("(%d)", id) // there are fewer words than the model has room for
+	}
+	return r.t.Vocabulary[id]
+}
+
+// 5 (and 8), the tasks: examples, and what the model guesses.
+
+// A shownCase is an example: its tokens, and bars for each guess.
+type shownCase struct {
+	Tokens  []shownToken
+	Guesses []shownGuess
+}
+
+// A shownToken is a token and what was done to it: masked, replaced or kept. In a passage it has
+// the probabilities that the answer begins and that it ends there.
+type shownToken struct {
+	Text, Kind string
+	Number     int // of the guess that is about it, from 1
+	Shares     []bar
+}
+
+// A shownGuess is the best answers to something.
+type shownGuess struct {
+	What string
+	Bars []bar
+}
+
+// shownTokens are the tokens of a case; labels, where there are any, are what was there before
+// some were hidden.
+func (r *reporter) shownTokens(c *Case, labels []int32) (tokens []shownToken) {
+	for _, id := range c.Tokens {
+		tokens = append(tokens, shownToken{Text: r.token(id)})
+		if id == r.t.mask {
+			tokens[len(tokens)-1].Kind = "masked"
+		}
+	}
+	for i, at := range c.Targets {
+		tokens[at].Number = i + 1
+		if i >= len(labels) || c.Tokens[at] == r.t.mask {
+			continue
+		}
+		if tokens[at].Kind = "replaced"; c.Tokens[at] == labels[i] {
+			tokens[at].Kind = "kept"
+		}
+	}
+	return tokens
+}
+
+// tasks are the examples with what the model guesses.
+func (r *reporter) tasks() (shown []shownCase) {
+	for i := range r.Cases {
+		c := &r.Cases[i]
+		switch r.m.Config.Task() {
+		case preTraining:
+			shown = append(shown, r.preTrainingCase(c))
+		case answering:
+			shown = append(shown, r.answerCase(c))
+		default:
+			shown = append(shown, r.labelledCase(c))
+		}
+	}
+	return shown
+}
+
+// preTrainingCase shows the hidden tokens, and whether B follows A.
+func (r *reporter) preTrainingCase(c *Case) shownCase {
+	var b Batch
+	b.Reset()
+	b.AddCase(c)
+	r.m.NoDropout()
+	mlm, nsp := r.m.Forward(&b)
+	s := shownCase{Tokens: r.shownTokens(c, c.Labels)}
+	labels := append(slices.Clone(c.Labels), -1, -1)
+	for i := range c.Targets {
+		row := Softmax(mlm[i*r.m.Config.VocabSize:][:r.m.Config.VocabSize], 1)
+		s.Guesses = append(s.Guesses, shownGuess{fmt.Sprintf("Token %d", i+1), bestOf(row, 5, labels[i], r.token)})
+	}
+	if slices.Contains(c.Segments, 1) {
+		names := []string{"IsNext", "NotNext"}
+		s.Guesses = append(s.Guesses, shownGuess{"Does B follow A?", bestOf(Softmax(nsp, 1), 2, labels[len(c.Targets)], func(id int32) string { return names[id] })})
+	}
+	return s
+}
+
+// labelledCase shows what label a sentence is given, or each of its words.
+func (r *reporter) labelledCase(c *Case) shownCase {
+	config := &r.m.Config
+	names, logits, labels := config.Labels(), r.m.LogitsOf([]Case{*c})[0], append(slices.Clone(c.Labels), -1)
+	label := func(id int32) string { return names[id] }
+	s := shownCase{Tokens: r.shownTokens(c, nil)}
+	switch config.Task() {
+	case tagging:
+		for i, at := range c.Targets {
+			row := Softmax(logits[i*len(names):][:len(names)], 1)
+			s.Guesses = append(s.Guesses, shownGuess{fmt.Sprintf("%d: %s", i+1, r.token(c.Tokens[at])), bestOf(row, 2, append(labels, make([]int32, i)...)[i], label)})
+		}
+	case oneLabel:
+		s.Guesses = []shownGuess{{"Its label", bestOf(Softmax(logits, 1), 5, labels[0], label)}}
+	default:
+		g := shownGuess{What: "Given, and right in brackets"}
+		for i, x := range logits {
+			right := append(slices.Clone(c.Values), make([]float32, i+1)...)[i]
+			if b := (bar{Name: names[i], Value: fmt.Sprintf("%.2f (%.2f)", x, right)}); config.Task() == severalLabels {
+				g.Bars = append(g.Bars, bar{names[i], float64(logistic(x)), right > 0.5, percent(float64(logistic(x)))})
+			} else {
+				g.Bars = append(g.Bars, b)
+			}
+		}
+		s.Guesses = []shownGuess{g}
+	}
+	return s
+}
+
+// answerCase shows where in a passage an answer begins and ends.
+func (r *reporter) answerCase(c *Case) shownCase {
+	logits, s := r.m.LogitsOf([]Case{*c})[0], shownCase{Tokens: r.shownTokens(c, nil)}
+	labels := append(slices.Clone(c.Labels), -1, -1)
+	for k, what := range []string{"It begins with", "It ends with"} {
+		row := make([]float32, len(c.Tokens))
+		for i := range row {
+			row[i] = logits[2*i+k]
+		}
+		Softmax(row, 1)
+		for i, p := range row {
+			s.Tokens[i].Shares = append(s.Tokens[i].Shares, bar{what, float64(p), int32(i) == labels[k], percent(float64(p))})
+		}
+		s.Guesses = append(s.Guesses, shownGuess{what, bestOf(row, 3, labels[k], func(at int32) string {
+			return fmt.Sprintf("%s (token %d)", r.token(c.Tokens[at]), at)
+		})})
+	}
+	return s
+}
+
+// bestOf are bars for the n greatest shares, and the right one after them if it is none of
+// these.
+func bestOf(shares []float32, n int, right int32, name func(id int32) string) (bars []bar) {
+	order := descending(shares)
+	best := order[:min(n, len(order))]
+	if int(right) >= 0 && int(right) < len(shares) && !slices.Contains(best, int(right)) {
+		best = append(slices.Clone(best), int(right))
+	}
+	for _, id := range best {
+		bars = append(bars, bar{name(int32(id)), float64(shares[id]), int32(id) == right, percent(float64(shares[id]))})
+	}
+	return bars
+}
+
+// 6, learning: what metrics.jsonl has.
+
+// Titles of charts.
+const mlmRight, nspRight = "MLM: right, in %", "NSP: right, in %"
+
+// learning makes the charts, and a table of some of the reports.
+func (r *reporter) learning(past history) (charts []*chart, table [][]string) {
+	x, axis := "step", "step"
+	if past[""] != nil {
+		x, axis = "epoch", "epoch"
+	}
+	line := func(name, split, column string, scale float64) series {
+		s := series{Name: name, x: past[split][x]}
+		for _, y := range past[split][column] {
+			s.y = append(s.y, scale*y)
+		}
+		if len(s.y) != len(s.x) { // not in each report
+			s = series{Name: name}
+		}
+		return s
+	}
+	last := func(column string, scale float64) float64 {
+		if all := past["heldout"][column]; len(all) > 0 {
+			return scale * all[len(all)-1]
+		}
+		return math.NaN()
+	}
+	var marks []signpost
+	if s := r.Settings; s != nil && s.ShortSteps() > 0 && s.ShortSteps() < s.Steps {
+		marks = append(marks, signpost{float64(s.ShortSteps()), "from here longer sequences"})
+	}
+	inPlace := slices.Clone(marks)
+	if at := slices.IndexFunc(past["heldout"]["nsp_accuracy"], inItsPlace); at >= 0 {
+		inPlace = append(inPlace, signpost{past["heldout"]["step"][at], "NSP falls into place"})
+	}
+	both := func(title, column string, scale float64, marks []signpost, levels ...signpost) {
+		levels = slices.DeleteFunc(levels, func(l signpost) bool { return math.IsNaN(l.At) })
+		charts = append(charts, newChart(title, axis, []series{line("in training", "train", column, scale), line("held out", "heldout", column, scale)}, levels, marks))
+	}
+	both("MLM: loss", "mlm_loss", 1, marks, signpost{last("unigram_loss", 1), "by how common each word is"}, signpost{ln(float64(r.m.Config.VocabSize)), "all words alike"})
+	both(mlmRight, "mlm_accuracy", 100, marks, signpost{last("unigram_accuracy", 100), "always the commonest word"})
+	both("NSP: loss", "nsp_loss", 1, inPlace, signpost{math.Ln2, "a coin"})
+	both(nspRight, "nsp_accuracy", 100, inPlace, signpost{50, "a coin"})
+	charts = append(charts,
+		newChart("Learning rate", axis, []series{line("in training", "train", "learning_rate", 1)}, nil, marks),
+		newChart("Norm of the gradient", axis, []series{line("in training", "train", "gradient_norm", 1)}, nil, marks),
+		newChart("Loss", axis, []series{line("in training", "", "loss", 1)}, nil, nil),
+		newChart("Score, in %", axis, []series{line("in training", "", "accuracy", 100), line("held out", "", "score", 100)}, nil, nil))
+	charts = slices.DeleteFunc(charts, func(c *chart) bool { return c == nil })
+	for _, of := range []struct {
+		split   string
+		columns []string
+	}{{"heldout", []string{"step", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"}}, {"", []string{"epoch", "loss", "accuracy", "score"}}} {
+		if rows := past[of.split][of.columns[0]]; len(rows) > 0 {
+			table = append(table, of.columns)
+			for _, i := range spread(len(rows), 20) {
+				var row []string
+				for _, column := range of.columns {
+					row = append(row, fmt.Sprintf("%.4g", append(past[of.split][column], make([]float64, i+1)...)[i]))
+				}
+				table = append(table, row)
+			}
+		}
+	}
+	return charts, table
+}
+
+// inItsPlace tells whether next sentence prediction is clearly better than a coin.
+func inItsPlace(accuracy float64) bool { return accuracy > 0.65 }
+
+// spread are at most most of n indices, evenly apart, with the first and the last.
+func spread(n, most int) (at []int) {
+	for i := range min(n, most) {
+		at = append(at, i*(n-1)/max(min(n, most)-1, 1))
+	}
+	return at
+}
+
+// moments are the best guesses for the masked token as training went on.
+func (r *reporter) moments() (shown []shownGuess) {
+	for _, m := range r.Moments {
+		g := shownGuess{What: fmt.Sprintf("Step %d", m.Step)}
+		for _, guess := range m.Best {
+			g.Bars = append(g.Bars, bar{guess.Token, float64(guess.Probability), false, percent(float64(guess.Probability))})
+		}
+		shown = append(shown, g)
+	}
+	return shown
+}
+
+// 3, attention.
+
+// An attentionView is what all heads of all layers make of the pair.
+type attentionView struct {
+	Layers [][]headView
+	Kept   int // weights of a token that the lines have, of as many as there are tokens; 0: all
+	Data   attentionData
+}
+
+type headView struct {
+	Layer, Head, Number int // Number counts all heads
+	Picture             template.URL
+	Habits              string
+}
+
+// attentionData is what the page's script draws lines of: for each head and token other tokens
+// and their shares in thousandths.
+type attentionData struct {
+	Tokens   []string  `json:"tokens"`
+	Segments []int32   `json:"segments"`
+	Heads    [][][]int `json:"heads"`
+}
+
+func (r *reporter) attention() *attentionView {
+	const pictureSize, weights = 40, 150_000
+	n, heads := len(r.Pair.Tokens), r.m.Config.NumAttentionHeads
+	v := &attentionView{Data: attentionData{Segments: r.Pair.Segments}}
+	for _, id := range r.Pair.Tokens {
+		v.Data.Tokens = append(v.Data.Tokens, r.token(id))
+	}
+	keep := max(4, weights/(n*heads*len(r.m.encoder)))
+	if keep < n {
+		v.Kept = keep
+	}
+	for i, layer := range r.m.encoder {
+		var row []headView
+		for head := range heads {
+			var square [][]float32
+			var lines [][]int
+			for token := range n {
+				shares := layer.attention.Weights(token, head+1)
+				var line []int
+				for _, j := range descending(shares)[:min(keep, n)] {
+					if thousandths := int(1000*shares[j] + 0.5); thousandths > 0 {
+						line = append(line, j, thousandths)
+					}
+				}
+				square, lines = append(square, shares), append(lines, line)
+			}
+			row = append(row, headView{i + 1, head + 1, len(v.Data.Heads), pixels(shrunk(square, pictureSize), 0.6), habitWords(habitsOf(layer.attention, head+1, r.Pair.Tokens, r.t.sep))})
+			v.Data.Heads = append(v.Data.Heads, lines)
+		}
+		v.Layers = append(v.Layers, row)
+	}
+	return v
+}
+
+// habits are where a head looks, on average over the tokens, as shares: at the token before, at
+// the token itself, at the one after, else at a [SEP], else anywhere.
+type habits [5]float64
+
+var habitNames = [5]string{"the token before", "itself", "the token after", "[SEP]", "others"}
+
+// habitsOf are those of a head, counted from 1, in the sequence that attention has seen last.
+func habitsOf(a *Attention, head int, tokens []int32, sep int32) (h habits) {
+	for i := range tokens {
+		for j, share := range a.Weights(i, head) {
+			to := j - i + 1
+			switch {
+			case to >= 0 && to <= 2:
+			case tokens[j] == sep:
+				to = 3
+			default:
+				to = 4
+			}
+			h[to] += float64(share) / float64(len(tokens))
+		}
+	}
+	return h
+}
+
+// habitWords says what a head does where that is clear.
+func habitWords(h habits) string {
+	for k, share := range h[:4] {
+		if share >= 0.5 {
+			return fmt.Sprintf("looks mostly at %s (%.0f%%)", habitNames[k], 100*share)
+		}
+	}
+	text := "looks here and there:"
+	for k, share := range h {
+		text += fmt.Sprintf(" %s %.0f%%,", habitNames[k], 100*share)
+	}
+	return strings.TrimSuffix(text, ",")
+}
+
+// What the words have become: their vectors, in the two directions in which they differ most.
+
+// A wordMap has the commonest words.
+type wordMap struct {
+	When string
+	Dots []dot
+}
+
+// wordMaps is one map, or none without words. Those who point at a word are told its
+// neighbours where the vectors are given.
+func (r *reporter) wordMaps(when string, l *look, vectors [][]float32) []wordMap {
+	if len(r.Words) == 0 {
+		return nil
+	}
+	words, tips := r.t.Tokens(r.Words), slices.Clone(r.t.Tokens(r.Words))
+	for i := range vectors {
+		tips[i] = nearest(words, vectors, i, 5)
+	}
+	return []wordMap{{when, mapOf(words, l.Points, tips)}}
+}
+
+// 8, transfer: what pre-training is worth, over how many sentences have labels.
+
+func studyChart(rows []StudyRow) *chart {
+	var lines []series
+	var ticks []signpost
+	for _, way := range ways {
+		s := series{Name: way}
+		for i, row := range rows {
+			score := row.Score[way]
+			s.x, s.y, s.spread = append(s.x, float64(i)), append(s.y, 100*score.Mean), append(s.spread, 100*score.Spread)
+		}
+		lines = append(lines, s)
+	}
+	c := newChart("Right, in %", "labels a class", lines, nil, nil)
+	for i, row := range rows { // evenly apart, however many labels there are
+		ticks = append(ticks, signpost{c.across(float64(i)), row.Size()})
+		for k, way := range ways {
+			c.Lines[k].Dots[i].Tip = fmt.Sprintf("%s: %.1f ± %.1f, labels a class: %s", way, 100*row.Score[way].Mean, 100*row.Score[way].Spread, row.Size())
+		}
+		c.XTicks = ticks
+	}
+	return c
+}
+
+// 7, how it was made.
+
+// made are the parts of the parameters, and a table of settings.
+func (r *reporter) made(past history) (parts []bar, table [][2]string) {
+	sizes, total := partSizes(r.m), len(r.m.Value)
+	for i, name := range [3]string{"embeddings", "layers", "heads on top"} {
+		parts = append(parts, bar{Name: name, Share: ratio(float64(sizes[i]), total), Value: fmt.Sprintf("%d (%.0f%%)", sizes[i], 100*ratio(float64(sizes[i]), total))})
+	}
+	add := func(name, format string, args ...any) {
+		table = append(table, [2]string{name, fmt.Sprintf(format, args...)})
+	}
+	c := &r.m.Config
+	add("model", "%s: %d layers, %d heads, hidden size %d, intermediate size %d, %d words, %d positions", c.Architecture(), c.NumHiddenLayers, c.NumAttentionHeads, c.HiddenSize, c.IntermediateSize, c.VocabSize, c.MaxPositionEmbeddings)
+	add("parameters", "%d", total)
+	if all := past["train"]["tokens"]; len(all) > 0 {
+		add("tokens", "%.0f", all[len(all)-1])
+	}
+	if all := past["train"]["tokens_per_second"]; len(all) > 0 {
+		sorted := slices.Sorted(slices.Values(all))
+		add("tokens a second", "%.0f (the median)", sorted[len(sorted)/2])
+	}
+	if r.Kernels != "" {
+		add("computed by", "%s, %d workers", r.Kernels, r.Workers)
+	}
+	if r.Settings != nil {
+		v := reflect.ValueOf(*r.Settings)
+		for i := range v.NumField() {
+			words := capitals.ReplaceAllString(v.Type().Field(i).Name, " $0")
+			add(strings.ToLower(words[1:]), "%v", v.Field(i))
+		}
+	}
+	return parts, table
+}
+
+var capitals = regexp.MustCompile("[A-Z]")
+
+// partSizes are how many parameters the embeddings have, the layers, and what is on top.
+func partSizes(m *Model) (sizes [3]int) {
+	for i, p := range m.List {
+		part := 2
+		if strings.HasPrefix(p.Name, "bert.embeddings.") {
+			part = 0
+		} else if i < m.encoderParams {
+			part = 1
+		}
+		sizes[part] += p.Size()
+	}
+	return sizes
+}
