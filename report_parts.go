@@ -264,7 +264,7 @@ func (r *reporter) learning(past history) (charts []*chart, table [][]string) {
 	both("NSP: loss", "nsp_loss", 1, inPlace, signpost{math.Ln2, "a coin"})
 	both(nspRight, "nsp_accuracy", 100, inPlace, signpost{50, "a coin"})
 	charts = append(charts,
-		newChart("Learning rate", axis, []series{line("in training", "train", "learning_rate", 1)}, nil, marks),
+		newChart("Learning rate, in thousandths", axis, []series{line("in training", "train", "learning_rate", 1000)}, nil, marks),
 		newChart("Norm of the gradient", axis, []series{line("in training", "train", "gradient_norm", 1)}, nil, marks),
 		newChart("Loss", axis, []series{line("in training", "", "loss", 1)}, nil, nil),
 		newChart("Score, in %", axis, []series{line("in training", "", "accuracy", 100), line("held out", "", "score", 100)}, nil, nil))
