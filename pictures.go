@@ -21,6 +21,9 @@ import (
 // pixels is a picture with a pixel for each number: the stronger the further from 0, up to
 // most, and below 0 in another colour. As it is transparent it suits any page.
 func pixels(rows [][]float32, most float32) template.URL {
+	if len(rows) == 0 {
+		return ""
+	}
 	picture := image.NewNRGBA(image.Rect(0, 0, len(rows[0]), len(rows)))
 	for y, row := range rows {
 		for x, v := range row {
@@ -207,8 +210,10 @@ func ticks(low, high float64) (at []float64) {
 			break
 		}
 	}
-	for k := math.Ceil(low / step); float64(k*step) <= high+step/1e6; k++ {
-		at = append(at, k*step)
+	for i := range 7 {
+		if v := step * (math.Ceil(low/step) + float64(i)); v <= high+step/1e6 {
+			at = append(at, v)
+		}
 	}
 	return at
 }

@@ -443,6 +443,9 @@ func studyChart(rows []StudyRow) *chart {
 	for i, row := range rows { // evenly apart, however many labels there are
 		ticks = append(ticks, signpost{c.across(float64(i)), row.Size()})
 		for k, way := range ways {
+			if i >= len(c.Lines[k].Dots) {
+				break
+			}
 			c.Lines[k].Dots[i].Tip = fmt.Sprintf("%s: %.1f ± %.1f, labels a class: %s", way, 100*row.Score[way].Mean, 100*row.Score[way].Spread, row.Size())
 		}
 		c.XTicks = ticks

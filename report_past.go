@@ -145,7 +145,14 @@ func (r *reporter) begin(s *Settings, cases []Case) {
 	if r.Cases = cases; len(cases) > 0 {
 		r.Pair = Case{Tokens: cases[0].Tokens, Segments: cases[0].Segments}
 	}
-	r.follow(r.Pair, r.Masked)
+	r.follow(r.Pair, Case{})
+}
+
+// follow makes it follow a pair, and watch a masked text, from the model as it is now.
+func (r *reporter) follow(pair, masked Case) {
+	r.Pair, r.Masked, r.Moments = pair, masked, nil
+	r.Before = r.lookAt(r.m)
+	r.watch(0)
 }
 
 // beginPreTraining is begin for pre-training, also for one that is resumed.
@@ -155,7 +162,7 @@ func (r *reporter) beginPreTraining(trainer *Trainer) {
 		list = source[:min(len(source), heldOutExamples)]
 	}
 	var cases []Case
-	pair := r.Pair
+	pair, masked := r.Pair, Case{}
 	for i, e := range slices.Concat([]Example{shortest(list, 0), shortest(list, 1)}, list[:min(1, len(list))]) {
 		if len(e.Tokens) == 0 {
 			continue
@@ -167,13 +174,13 @@ func (r *reporter) beginPreTraining(trainer *Trainer) {
 		if cases = append(cases, c); i == 0 {
 			pair = Case{Tokens: text, Segments: e.Segments} // as it was before some of it was hidden
 		}
-		if len(r.Masked.Tokens) == 0 && slices.Contains(e.Tokens, r.t.mask) {
-			r.Masked = Case{Tokens: e.Tokens, Segments: e.Segments}
+		if len(masked.Tokens) == 0 && slices.Contains(e.Tokens, r.t.mask) {
+			masked = Case{Tokens: e.Tokens, Segments: e.Segments}
 		}
 	}
 	r.Words = commonWords(r.t, trainer.unigram)
 	r.begin(&trainer.Settings, cases)
-	r.follow(pair, r.Masked)
+	r.follow(pair, masked)
 	if trainer.state.Step > 0 {
 		var old pastRun
 		r.Before = nil
@@ -181,13 +188,6 @@ func (r *reporter) beginPreTraining(trainer *Trainer) {
 			r.Before, r.Moments = old.Before, old.Moments
 		}
 	}
-}
-
-// follow makes it follow a pair, and watch a masked text, from the model as it is now.
-func (r *reporter) follow(pair, masked Case) {
-	r.Pair, r.Masked, r.Moments = pair, masked, nil
-	r.Before = r.lookAt(r.m)
-	r.watch(0)
 }
 
 // shortest is the shortest of some examples with this label.

@@ -301,7 +301,7 @@ func FuzzReport(f *testing.F) {
 
 // A run of a million steps has a page under 2 MB, on which its extremes are.
 func TestLongRunsArePut(t *testing.T) {
-	dir, m := savedModel(t)
+	dir, _ := savedModel(t)
 	metrics, err := os.Create(filepath.Join(dir, metricsFile))
 	check(t, err)
 	out := bufio.NewWriter(metrics)
@@ -330,13 +330,14 @@ func TestLongRunsArePut(t *testing.T) {
 	values[123_456] = 1e6
 	kept := thinned(values, 400)
 	equal(t, len(kept) <= 400 && slices.Contains(kept, 123_456) && kept[0] == 0 && slices.IsSorted(kept), true)
-	_ = m
 }
 
 // What is in report.json and cannot be of the model beside it is refused; nothing that is
 // wrong in it or in metrics.jsonl is a crash.
 func TestBadReports(t *testing.T) {
 	dir, m := savedModel(t)
+	_, tokenizer, _, err := LoadModel(dir)
+	check(t, err)
 	for _, c := range []struct{ file, text, want string }{
 		{pastRunFile, `{"pair":{"Tokens":[99999],"Segments":[0]}}`, "it is not of the model beside it"},
 		{pastRunFile, `{"pair":{"Tokens":[],"Segments":[]}}`, "it is not of the model beside it"},
@@ -354,11 +355,20 @@ func TestBadReports(t *testing.T) {
 		equal(t, fmt.Sprint(status, strings.Count(stderr, "\n"), strings.HasPrefix(stderr, "report: "+name), strings.Contains(stderr, c.want)), fmt.Sprint(exitFailed, 1, true, true), stderr)
 		check(t, os.Remove(name))
 	}
-	for _, text := range []string{`{}`, `{"cases":[{"Tokens":[1],"Segments":[0]}],"study":[{},{}],"classes":{},"moments":[{}]}`} {
+	for _, text := range []string{`{}`, `{"cases":[{"Tokens":[1],"Segments":[0]}],"study":[` + strings.Repeat("{},", 99) + `{}],"classes":{},"moments":[{}]}`, `{"pair":{"Tokens":[1],"Segments":[0]},"words":[],"before":{"vectors":[[]],"points":[]},"study":[{}]}`} {
 		check(t, os.WriteFile(filepath.Join(dir, pastRunFile), []byte(text), 0o666))
 		reportOf(t, dir)
 	}
-	copy(m.Value, []float32{float32(math.NaN())})
+	check(t, os.WriteFile(filepath.Join(dir, metricsFile), []byte(`{"split":"train","step":1e300,"mlm_loss":-1e308}
+{"split":"train","step":1.0000001e300,"mlm_loss":1e308,"nsp_loss":1e20}
+{"split":"heldout","step":3,"mlm_loss":"?","nsp_loss":100000000000000000001}
+`), 0o666))
+	reportOf(t, dir)
+	m.Value[0] = float32(math.NaN()) // the first number of the first word, which is on no map
+	check(t, os.WriteFile(filepath.Join(dir, pastRunFile), []byte(`{"pair":{"Tokens":[0],"Segments":[0]}}`), 0o666))
+	check(t, SaveModel(dir, m, tokenizer))
+	status, _, stderr := runHere("", "report", "-model", dir)
+	equal(t, fmt.Sprint(status, strings.Count(stderr, "\n")), fmt.Sprint(exitFailed, 1), stderr)
 }
 
 // The first principal component is the direction in which points differ most, the second the one
