@@ -175,7 +175,6 @@ func finetune(c *call) error {
 			return err
 		}
 		defer release()
-		c.noteProcessors()
 		if err := mustBeFree(f.out); err != nil {
 			return err
 		}

@@ -57,11 +57,12 @@ func (c *call) untilInterrupted() (ctx context.Context, stop func()) {
 	}
 }
 
-// claim is claim, and a request to end the program releases the folder, too.
+// claim is claim before work begins; a request to end the program releases the folder, too.
 func (c *call) claim(dir string) (release func(), err error) {
 	if release, err = claim(dir); err == nil {
 		release = sync.OnceFunc(release)
 		c.releaseFolder.Store(&release)
+		c.noteProcessors()
 	}
 	return release, err
 }

@@ -38,21 +38,19 @@ func numbersIn(name string) (list []float64) {
 // one hierarchy for each controller), and of those around them: each may have limits.
 func controlGroups(controller string) (dirs []string) {
 	data, _ := fs.ReadFile(system, "proc/self/cgroup")
-	for _, line := range strings.Split(string(data), "\n") {
-		fields := strings.SplitN(line, ":", 3)
-		if len(fields) < 3 || fields[1] != "" && !slices.Contains(strings.Split(fields[1], ","), controller) {
+	for line := range strings.Lines(string(data)) {
+		_, line, _ = strings.Cut(strings.TrimSpace(line), ":")
+		controllers, dir, _ := strings.Cut(line, ":")
+		root := "sys/fs/cgroup"
+		if slices.Contains(strings.Split(controllers, ","), controller) {
+			root = path.Join(root, controller)
+		} else if controllers != "" {
 			continue
 		}
-		root := "sys/fs/cgroup"
-		if fields[1] != "" {
-			root = path.Join(root, controller)
-		}
-		for dir := path.Join("/", fields[2]); ; dir = path.Dir(dir) {
+		for dir = path.Join("/", dir); dir != "/"; dir = path.Dir(dir) {
 			dirs = append(dirs, path.Join(root, dir))
-			if dir == "/" {
-				break
-			}
 		}
+		dirs = append(dirs, root)
 	}
 	return dirs
 }
