@@ -317,7 +317,7 @@ var flagOf = strings.NewReplacer(
 func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase bool) (*Tokenizer, error) {
 	if file != "" {
 		t, err := LoadVocabulary(file, lowerCase)
-		c.noteRepeated(t)
+		c.noteVocabulary(nil, t)
 		return t, err
 	}
 	if len(names) == 0 {

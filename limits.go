@@ -135,11 +135,3 @@ func gigabytes(bytes float64) string {
 
 // freeSpace is how many bytes there are for files in a folder, as far as that can be known.
 var freeSpace = func(dir string) float64 { return math.Inf(1) }
-
-// mustHaveRoom returns an error if there is no room in a folder for some bytes of files.
-func mustHaveRoom(dir string, bytes float64, what string) error {
-	if free := freeSpace(dir); free < bytes {
-		return fmt.Errorf("%s has room for %s, want %s for %s: take another -out, or make room", dir, gigabytes(free), gigabytes(bytes), what)
-	}
-	return nil
-}
