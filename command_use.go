@@ -17,14 +17,11 @@ import (
 // a result for each, with -json an object a line.
 
 // eachInput calls use for the text of the arguments, a pair if there are two, or
-// for each line of standard input, where a tab parts the two of a pair. finish, which may be
-// nil, is called at the end and when somebody may be waiting for what has not come out yet.
+// for each line of standard input, where a tab parts the two of a pair. finish
+// is called at the end and when somebody may be waiting for what has not come out yet.
 // A line without text has a result, too, for the results to be those of the lines one by one:
 // an empty line or, with -json, empty.
 func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b string) error, finish func(out io.Writer) error) error {
-	if finish == nil {
-		finish = func(io.Writer) error { return nil }
-	}
 	out := bufio.NewWriter(c.stdout)
 	end := func(err error) error {
 		return errors.Join(err, finish(out), out.Flush())
@@ -377,5 +374,5 @@ func answer(c *call) error {
 			line := strings.Join(strings.Fields(answer.Text), " ")
 			fmt.Fprintf(out, "%s\t%d-%d\t%.1f%%\n", line, answer.Start, answer.End, 100*answer.Score)
 		})
-	}, nil)
+	}, func(io.Writer) error { return nil })
 }
