@@ -20,16 +20,18 @@ import (
 // none, and so no limits are known.
 var system fs.FS = os.DirFS("/")
 
-// numbersIn are the numbers at the beginning of a file of the system: none if there is no
-// such file, or if it says that there is no limit.
-func numbersIn(name string) (list []float64) {
-	data, _ := fs.ReadFile(system, name)
-	for _, field := range strings.Fields(string(data)) {
-		x, err := strconv.ParseFloat(field, 64)
-		if err != nil || x < 0 {
-			break
+// numbersIn are the numbers at the beginning of each of some files of the system: none if
+// there is no such file, or if it says that there is no limit.
+func numbersIn(dir string, names ...string) (list []float64) {
+	for _, name := range names {
+		data, _ := fs.ReadFile(system, path.Join(dir, name))
+		for _, field := range strings.Fields(string(data)) {
+			x, err := strconv.ParseFloat(field, 64)
+			if err != nil || x < 0 {
+				break
+			}
+			list = append(list, x)
 		}
-		list = append(list, x)
 	}
 	return list
 }
@@ -60,10 +62,7 @@ func controlGroups(controller string) (dirs []string) {
 func processors() int {
 	n := float64(min(runtime.GOMAXPROCS(0), runtime.NumCPU()))
 	for _, dir := range controlGroups("cpu") {
-		quota := numbersIn(path.Join(dir, "cpu.max")) // and the period that it is for
-		if len(quota) == 0 {
-			quota = append(numbersIn(path.Join(dir, "cpu.cfs_quota_us")), numbersIn(path.Join(dir, "cpu.cfs_period_us"))...)
-		}
+		quota := numbersIn(dir, "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us") // and the period that it is for
 		if len(quota) == 2 && quota[0] > 0 && quota[1] > 0 {
 			n = min(n, math.Ceil(quota[0]/quota[1]))
 		}
@@ -89,10 +88,8 @@ func memoryLimit() (bytes float64, whose string) {
 		less(1024*kB, "this machine")
 	}
 	for _, dir := range controlGroups("memory") {
-		for _, name := range []string{"memory.max", "memory.limit_in_bytes"} {
-			if limit := numbersIn(path.Join(dir, name)); len(limit) > 0 {
-				less(limit[0], "the container or service that it runs in")
-			}
+		for _, limit := range numbersIn(dir, "memory.max", "memory.limit_in_bytes") {
+			less(limit, "the container or service that it runs in")
 		}
 	}
 	return bytes, whose

@@ -47,10 +47,7 @@ func SaveModel(dir string, m *Model, t *Tokenizer) error {
 		}
 	}
 	UndoSaving(dir)
-	if err == nil {
-		err = wrap(dir, syncFolder(dir))
-	}
-	return err
+	return cmp.Or(err, wrap(dir, syncFolder(dir)))
 }
 
 // haveSame tells whether files are the same in two folders.

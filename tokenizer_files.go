@@ -134,7 +134,7 @@ func ReadVocabulary(text string) (words []string, err error) {
 		}
 		words = append(words, strings.TrimRight(line, "\r\n"))
 	}
-	return words, err
+	return words, nil
 }
 
 // WriteVocabulary writes vocab.txt.
