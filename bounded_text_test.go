@@ -120,7 +120,8 @@ func TestOddTextIsWhole(t *testing.T) {
 	}
 }
 
-// Numbers that rise are found again, whatever they rise by.
+// Numbers that rise are found again, whatever they rise by, and take little more than a bit for
+// each up to the last.
 func TestBeginnings(t *testing.T) {
 	var e beginnings
 	r, want, n := random(1, forMasks), []int{}, 0
@@ -130,6 +131,9 @@ func TestBeginnings(t *testing.T) {
 		n += 1 + r.IntN(1<<16)>>r.IntN(17)
 	}
 	equal(t, e.Len(), len(want))
+	if bits := 64 * (e.words.Len() + e.before.Len()); bits > n+n/10 {
+		t.Errorf("%d numbers up to %d take %d bits", len(want), n, bits)
+	}
 	for i, n := range want {
 		if got := e.At(i); got != n {
 			t.Fatalf("number %d is %d, want %d", i, got, n)

@@ -125,7 +125,7 @@ func (rules Rules) settings() (lowerCase, stripAccents, chineseChars *bool) {
 
 // ReadVocabulary reads vocab.txt: a word a line.
 func ReadVocabulary(text string) (words []string, err error) {
-	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) { // a byte order mark
+	for line := range strings.Lines(text) {
 		switch {
 		case len(words) == maxVocabulary:
 			return nil, fmt.Errorf("it has more words than %d", maxVocabulary)
