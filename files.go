@@ -283,15 +283,7 @@ func replaceFile(name string, write func(io.Writer) error) error {
 	defer os.Remove(f.Name()) // does nothing after the renaming
 	lock(f)
 	buffered := bufio.NewWriterSize(diskWriter{f}, 1<<16)
-	err = write(buffered)
-	for _, finish := range []func() error{buffered.Flush, func() error { return disk.sync(f) }} {
-		if err == nil {
-			err = finish()
-		}
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
+	err = cmp.Or(write(buffered), buffered.Flush(), disk.sync(f), f.Close())
 	if err == nil {
 		err = disk.rename(f.Name(), name)
 	}

@@ -157,10 +157,8 @@ func loadSettings(name string, settings *tokenizerSettings) error {
 func LoadTokenizer(dir string) (*Tokenizer, error) {
 	settings, file := tokenizerSettings{}, (*TokenizerJSON)(nil)
 	configName, fileName, vocabName := filepath.Join(dir, tokenizerConfigFile), filepath.Join(dir, tokenizerFile), filepath.Join(dir, vocabFile)
-	err := loadSettings(configName, &settings)
-	if err == nil { // an older file, with the names of the special tokens
-		err = loadSettings(filepath.Join(dir, "special_tokens_map.json"), &tokenizerSettings{})
-	}
+	// The second is an older file, with the names of the special tokens.
+	err := cmp.Or(loadSettings(configName, &settings), loadSettings(filepath.Join(dir, "special_tokens_map.json"), &tokenizerSettings{}))
 	if err == nil && exists(fileName) {
 		file, err = LoadTokenizerJSON(fileName)
 	}
