@@ -80,7 +80,6 @@ func demo(c *call) error {
 		return err
 	}
 	defer release()
-	c.noteProcessors()
 	if err := mayHoldDemo(*out); err != nil {
 		return err
 	}

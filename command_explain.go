@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"fmt"
 	"slices"
 	"text/tabwriter"
@@ -51,7 +50,7 @@ func explain(c *call) error {
 	if m.mlm != nil {
 		masks, isNext = m.Fill(t, BatchOf(ids, segments), 5)[0], m.IsNext(BatchOf(ids, segments))[0]
 	}
-	if err := cmp.Or(sound(m.EncodeOne(ids, segments)), sound(masks), sound(isNext)); err != nil {
+	if err := sound([]any{m.EncodeOne(ids, segments), masks, isNext}); err != nil {
 		return err
 	}
 	s.explainInput()

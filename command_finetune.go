@@ -176,7 +176,6 @@ func finetune(c *call) error {
 			return err
 		}
 		defer release()
-		c.noteProcessors()
 		if err := mustBeFree(f.out); err != nil {
 			return err
 		}

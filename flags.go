@@ -58,7 +58,7 @@ func parseFlags(flags *flag.FlagSet, args []string) error {
 	rest := flags.Args()
 	for i, arg := range rest {
 		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if at := len(args) - len(rest); i > 0 && arg[:min(1, len(arg))] == "-" && flags.Lookup(name) != nil && (at == 0 || args[at-1] != "--") {
+		if at := len(args) - len(rest); i > 0 && strings.HasPrefix(arg, "-") && flags.Lookup(name) != nil && (at == 0 || args[at-1] != "--") {
 			return fmt.Errorf("-%s comes after an argument, %q, want all flags before it", name, rest[0])
 		}
 	}

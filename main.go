@@ -77,20 +77,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		if out.err != nil && (err == nil && !errors.Is(out.err, syscall.EPIPE) || errors.Is(err, out.err)) {
 			err = out.err // once
 		}
-		var usage usageError
-		switch {
-		case err == nil:
+		if err == nil {
 			return exitDone
-		case errors.Is(err, errInterrupted):
-			fmt.Fprintf(stderr, "%s: %s\n", name, readable(err))
-			return exitInterrupted
-		case errors.As(err, &usage):
-			fmt.Fprintf(stderr, "%s: %s (go run . %s -h tells more)\n", name, readable(err), name)
-			return exitUsage
-		default:
-			fmt.Fprintf(stderr, "%s: %s\n", name, readable(err))
-			return exitFailed
 		}
+		var usage usageError
+		status, hint := exitFailed, ""
+		if errors.Is(err, errInterrupted) {
+			status = exitInterrupted
+		} else if errors.As(err, &usage) {
+			status, hint = exitUsage, fmt.Sprintf(" (go run . %s -h tells more)", name)
+		}
+		fmt.Fprintf(stderr, "%s: %s%s\n", name, readable(err), hint)
+		return status
 	}
 	fmt.Fprintf(stderr, "there is no command %q (go run . -h lists them)\n", name)
 	return exitUsage
