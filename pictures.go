@@ -18,6 +18,14 @@ import (
 // The commands, pictures: numbers become shapes that report.html draws. What is of one kind in
 // them has a class there, which has its colour, for a light page and a dark one.
 
+// pngBuffer keeps what writing a picture takes, for the next: there are hundreds on a page.
+var pngBuffer onePNGBuffer
+
+type onePNGBuffer struct{ buffer *png.EncoderBuffer }
+
+func (b *onePNGBuffer) Get() *png.EncoderBuffer  { return b.buffer }
+func (b *onePNGBuffer) Put(e *png.EncoderBuffer) { b.buffer = e }
+
 // pixels is a picture with a pixel for each number: the stronger the further from 0, up to
 // most, and below 0 in another colour. As it is transparent it suits any page.
 func pixels(rows [][]float32, most float32) template.URL {
@@ -36,7 +44,8 @@ func pixels(rows [][]float32, most float32) template.URL {
 		}
 	}
 	var data bytes.Buffer
-	png.Encode(&data, picture) // a Buffer takes everything
+	encoder := png.Encoder{BufferPool: &pngBuffer}
+	encoder.Encode(&data, picture) // a Buffer takes everything
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(data.Bytes()))
 }
 

@@ -66,8 +66,8 @@ func (r *reporter) page() (*page, error) {
 	}
 	p := &page{Title: filepath.Base(r.dir), Rows: vectorNames, Classes: r.Classes, Score: r.Score, Command: r.Command, StudyRows: r.Study}
 	when := "In this model"
-	if last := len(past["train"]["step"]); last > 0 {
-		when = fmt.Sprintf("After %.0f steps", past["train"]["step"][last-1])
+	if steps := past["train"]["step"]; len(steps) > 0 {
+		when = fmt.Sprintf("After %.0f %ss", steps[len(steps)-1], past.unit())
 		p.State = when
 	}
 	if r.Before != nil && (len(past) > 0 || r.Study != nil) {

@@ -91,7 +91,7 @@ type shownCase struct {
 type shownToken struct {
 	Text, Kind string
 	Number     int // of the guess that is about it, from 1
-	Shares     []bar
+	Shares     []float64
 }
 
 // A shownGuess is the best answers to something.
@@ -125,16 +125,36 @@ func (r *reporter) shownTokens(c *Case, labels []int32) (tokens []shownToken) {
 func (r *reporter) tasks() (shown []shownCase) {
 	for i := range r.Cases {
 		c := &r.Cases[i]
-		switch r.m.Config.Task() {
-		case preTraining:
+		if task := r.m.Config.Task(); task == preTraining {
 			shown = append(shown, r.preTrainingCase(c))
-		case answering:
+		} else if task == answering {
 			shown = append(shown, r.answerCase(c))
-		default:
+		} else {
 			shown = append(shown, r.labelledCase(c))
 		}
 	}
 	return shown
+}
+
+// guess adds the n best answers to something, and the right one if it is none of these.
+func (s *shownCase) guess(what string, shares []float32, n int, right int32, name func(id int32) string) {
+	best := greatest(shares, n)
+	if int(right) >= 0 && int(right) < len(shares) && !slices.Contains(best, int(right)) {
+		best = append(best, int(right))
+	}
+	g := shownGuess{What: what}
+	for _, id := range best {
+		g.Bars = append(g.Bars, bar{name(int32(id)), float64(shares[id]), int32(id) == right, percent(float64(shares[id]))})
+	}
+	s.Guesses = append(s.Guesses, g)
+}
+
+// labelOf is what is right in place i of a case, or −1: nobody knows.
+func labelOf(c *Case, i int) int32 {
+	if i < len(c.Labels) {
+		return c.Labels[i]
+	}
+	return -1
 }
 
 // preTrainingCase shows the hidden tokens, and whether B follows A.
@@ -144,42 +164,39 @@ func (r *reporter) preTrainingCase(c *Case) shownCase {
 	b.AddCase(c)
 	r.m.NoDropout()
 	mlm, nsp := r.m.Forward(&b)
-	s := shownCase{Tokens: r.shownTokens(c, c.Labels)}
-	labels := append(slices.Clone(c.Labels), -1, -1)
+	s, vocabulary := shownCase{Tokens: r.shownTokens(c, c.Labels)}, r.m.Config.VocabSize
 	for i := range c.Targets {
-		row := Softmax(mlm[i*r.m.Config.VocabSize:][:r.m.Config.VocabSize], 1)
-		s.Guesses = append(s.Guesses, shownGuess{fmt.Sprintf("Token %d", i+1), bestOf(row, 5, labels[i], r.token)})
+		s.guess(fmt.Sprintf("Token %d", i+1), Softmax(mlm[i*vocabulary:][:vocabulary], 1), 5, labelOf(c, i), r.token)
 	}
 	if slices.Contains(c.Segments, 1) {
-		names := []string{"IsNext", "NotNext"}
-		s.Guesses = append(s.Guesses, shownGuess{"Does B follow A?", bestOf(Softmax(nsp, 1), 2, labels[len(c.Targets)], func(id int32) string { return names[id] })})
+		s.guess("Does B follow A?", Softmax(nsp, 1), 2, labelOf(c, len(c.Targets)), func(id int32) string { return [2]string{"IsNext", "NotNext"}[id] })
 	}
 	return s
 }
 
-// labelledCase shows what label a sentence is given, or each of its words.
+// labelledCase shows what label a sentence is given, or each of its words, or what number.
 func (r *reporter) labelledCase(c *Case) shownCase {
-	config := &r.m.Config
-	names, logits, labels := config.Labels(), r.m.LogitsOf([]Case{*c})[0], append(slices.Clone(c.Labels), -1)
-	label := func(id int32) string { return names[id] }
-	s := shownCase{Tokens: r.shownTokens(c, nil)}
-	switch config.Task() {
+	names, logits := r.m.Config.Labels(), r.m.LogitsOf([]Case{*c})[0]
+	s, label := shownCase{Tokens: r.shownTokens(c, nil)}, func(id int32) string { return names[id] }
+	switch task := r.m.Config.Task(); task {
 	case tagging:
 		for i, at := range c.Targets {
-			row := Softmax(logits[i*len(names):][:len(names)], 1)
-			s.Guesses = append(s.Guesses, shownGuess{fmt.Sprintf("%d: %s", i+1, r.token(c.Tokens[at])), bestOf(row, 2, append(labels, make([]int32, i)...)[i], label)})
+			s.guess(fmt.Sprintf("%d: %s", i+1, r.token(c.Tokens[at])), Softmax(logits[i*len(names):][:len(names)], 1), 2, labelOf(c, i), label)
 		}
 	case oneLabel:
-		s.Guesses = []shownGuess{{"Its label", bestOf(Softmax(logits, 1), 5, labels[0], label)}}
+		s.guess("Its label", Softmax(logits, 1), 5, labelOf(c, 0), label)
 	default:
-		g := shownGuess{What: "Given, and right in brackets"}
+		g := shownGuess{What: "Given, and what is right in brackets"}
 		for i, x := range logits {
-			right := append(slices.Clone(c.Values), make([]float32, i+1)...)[i]
-			if b := (bar{Name: names[i], Value: fmt.Sprintf("%.2f (%.2f)", x, right)}); config.Task() == severalLabels {
-				g.Bars = append(g.Bars, bar{names[i], float64(logistic(x)), right > 0.5, percent(float64(logistic(x)))})
-			} else {
-				g.Bars = append(g.Bars, b)
+			b := bar{Name: names[i]}
+			if task == severalLabels {
+				x = logistic(x)
+				b.Share = float64(x)
 			}
+			if b.Value = fmt.Sprintf("%.2f", x); i < len(c.Values) {
+				b.Value += fmt.Sprintf(" (%.2f)", c.Values[i])
+			}
+			g.Bars = append(g.Bars, b)
 		}
 		s.Guesses = []shownGuess{g}
 	}
@@ -189,35 +206,17 @@ func (r *reporter) labelledCase(c *Case) shownCase {
 // answerCase shows where in a passage an answer begins and ends.
 func (r *reporter) answerCase(c *Case) shownCase {
 	logits, s := r.m.LogitsOf([]Case{*c})[0], shownCase{Tokens: r.shownTokens(c, nil)}
-	labels := append(slices.Clone(c.Labels), -1, -1)
 	for k, what := range []string{"It begins with", "It ends with"} {
 		row := make([]float32, len(c.Tokens))
 		for i := range row {
 			row[i] = logits[2*i+k]
 		}
-		Softmax(row, 1)
-		for i, p := range row {
-			s.Tokens[i].Shares = append(s.Tokens[i].Shares, bar{what, float64(p), int32(i) == labels[k], percent(float64(p))})
+		for i, p := range Softmax(row, 1) {
+			s.Tokens[i].Shares = append(s.Tokens[i].Shares, float64(p))
 		}
-		s.Guesses = append(s.Guesses, shownGuess{what, bestOf(row, 3, labels[k], func(at int32) string {
-			return fmt.Sprintf("%s (token %d)", r.token(c.Tokens[at]), at)
-		})})
+		s.guess(what, row, 3, labelOf(c, k), func(at int32) string { return fmt.Sprintf("%s (token %d)", r.token(c.Tokens[at]), at) })
 	}
 	return s
-}
-
-// bestOf are bars for the n greatest shares, and the right one after them if it is none of
-// these.
-func bestOf(shares []float32, n int, right int32, name func(id int32) string) (bars []bar) {
-	order := descending(shares)
-	best := order[:min(n, len(order))]
-	if int(right) >= 0 && int(right) < len(shares) && !slices.Contains(best, int(right)) {
-		best = append(slices.Clone(best), int(right))
-	}
-	for _, id := range best {
-		bars = append(bars, bar{name(int32(id)), float64(shares[id]), int32(id) == right, percent(float64(shares[id]))})
-	}
-	return bars
 }
 
 // 6, learning: what metrics.jsonl has.
@@ -227,64 +226,67 @@ const mlmRight, nspRight = "MLM: right, in %", "NSP: right, in %"
 
 // learning makes the charts, and a table of some of the reports.
 func (r *reporter) learning(past history) (charts []*chart, table [][]string) {
-	x, axis := "step", "step"
-	if past[""] != nil {
-		x, axis = "epoch", "epoch"
-	}
 	line := func(name, split, column string, scale float64) series {
-		s := series{Name: name, x: past[split][x]}
+		s := series{Name: name, x: past[split]["step"]}
 		for _, y := range past[split][column] {
 			s.y = append(s.y, scale*y)
 		}
 		if len(s.y) != len(s.x) { // not in each report
-			s = series{Name: name}
+			return series{Name: name}
 		}
 		return s
-	}
-	last := func(column string, scale float64) float64 {
-		if all := past["heldout"][column]; len(all) > 0 {
-			return scale * all[len(all)-1]
-		}
-		return math.NaN()
 	}
 	var marks []signpost
 	if s := r.Settings; s != nil && s.ShortSteps() > 0 && s.ShortSteps() < s.Steps {
 		marks = append(marks, signpost{float64(s.ShortSteps()), "from here longer sequences"})
 	}
-	inPlace := slices.Clone(marks)
-	if at := slices.IndexFunc(past["heldout"]["nsp_accuracy"], inItsPlace); at >= 0 {
-		inPlace = append(inPlace, signpost{past["heldout"]["step"][at], "NSP falls into place"})
+	nsp := line("", "heldout", "nsp_accuracy", 1)
+	if at := slices.IndexFunc(nsp.y, inItsPlace); at >= 0 {
+		marks = append(marks, signpost{nsp.x[at], "NSP falls into place"})
 	}
-	both := func(title, column string, scale float64, marks []signpost, levels ...signpost) {
-		levels = slices.DeleteFunc(levels, func(l signpost) bool { return math.IsNaN(l.At) })
-		charts = append(charts, newChart(title, axis, []series{line("in training", "train", column, scale), line("held out", "heldout", column, scale)}, levels, marks))
-	}
-	both("MLM: loss", "mlm_loss", 1, marks, signpost{last("unigram_loss", 1), "by how common each word is"}, signpost{ln(float64(r.m.Config.VocabSize)), "all words alike"})
-	both(mlmRight, "mlm_accuracy", 100, marks, signpost{last("unigram_accuracy", 100), "always the commonest word"})
-	both("NSP: loss", "nsp_loss", 1, inPlace, signpost{math.Ln2, "a coin"})
-	both(nspRight, "nsp_accuracy", 100, inPlace, signpost{50, "a coin"})
-	charts = append(charts,
-		newChart("Learning rate, in thousandths", axis, []series{line("in training", "train", "learning_rate", 1000)}, nil, marks),
-		newChart("Norm of the gradient", axis, []series{line("in training", "train", "gradient_norm", 1)}, nil, marks),
-		newChart("Loss", axis, []series{line("in training", "", "loss", 1)}, nil, nil),
-		newChart("Score, in %", axis, []series{line("in training", "", "accuracy", 100), line("held out", "", "score", 100)}, nil, nil))
-	charts = slices.DeleteFunc(charts, func(c *chart) bool { return c == nil })
-	for _, of := range []struct {
-		split   string
-		columns []string
-	}{{"heldout", []string{"step", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy"}}, {"", []string{"epoch", "loss", "accuracy", "score"}}} {
-		if rows := past[of.split][of.columns[0]]; len(rows) > 0 {
-			table = append(table, of.columns)
-			for _, i := range spread(len(rows), 20) {
-				var row []string
-				for _, column := range of.columns {
-					row = append(row, fmt.Sprintf("%.4g", append(past[of.split][column], make([]float64, i+1)...)[i]))
-				}
-				table = append(table, row)
-			}
+	for _, c := range []struct {
+		title, column string
+		scale         float64
+		levels        []signpost
+	}{
+		{"MLM: loss", "mlm_loss", 1, append(level(past, "unigram_loss", 1, "by how common each word is"), signpost{ln(float64(r.m.Config.VocabSize)), "all words alike"})},
+		{mlmRight, "mlm_accuracy", 100, level(past, "unigram_accuracy", 100, "always the commonest word")},
+		{"NSP: loss", "nsp_loss", 1, []signpost{{math.Ln2, "a coin"}}},
+		{nspRight, "nsp_accuracy", 100, []signpost{{50, "a coin"}}},
+		{"Learning rate, in thousandths", "learning_rate", 1000, nil},
+		{"Norm of the gradient", "gradient_norm", 1, nil},
+		{"Loss", "loss", 1, nil},
+		{"Score, in %", "score", 100, nil},
+	} {
+		lines := []series{line("in training", "train", c.column, c.scale), line("held out", "heldout", c.column, c.scale)}
+		if chart := newChart(c.title, past.unit(), lines, c.levels, marks); chart != nil {
+			charts = append(charts, chart)
 		}
 	}
+	steps := past["heldout"]["step"]
+	for _, i := range append([]int{-1}, spread(len(steps), 20)...) {
+		var row []string
+		for _, column := range []string{"step", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy", "score"} {
+			if all := past["heldout"][column]; len(all) != len(steps) || len(all) == 0 {
+				continue
+			} else if i < 0 {
+				row = append(row, column)
+			} else {
+				row = append(row, fmt.Sprintf("%.4g", all[i]))
+			}
+		}
+		table = append(table, row)
+	}
 	return charts, table
+}
+
+// level is the last held-out value of what needs no model.
+func level(past history, column string, scale float64, name string) []signpost {
+	all := past["heldout"][column]
+	if len(all) == 0 {
+		return nil
+	}
+	return []signpost{{scale * all[len(all)-1], name}}
 }
 
 // inItsPlace tells whether next sentence prediction is clearly better than a coin.

@@ -132,7 +132,7 @@ type reporter struct {
 
 // newReporter is for a folder's model as it is now.
 func (c *call) newReporter(dir string, m *Model, t *Tokenizer) *reporter {
-	r := &reporter{c: c, dir: dir, m: m, t: t}
+	r := &reporter{c: c, dir: dir, m: m, t: t, due: time.Now().Add(time.Second)}
 	r.metrics = func(read func(io.Reader) error) error { return readFile(filepath.Join(dir, metricsFile), nil, read) }
 	r.Pair.Tokens, r.Pair.Segments, _ = t.Sequence(demoA, demoB, m.Config.MaxPositionEmbeddings)
 	r.Words = commonWords(t, nil)
@@ -245,9 +245,26 @@ const (
 	demoB = "Sam sounds the horn for the boats."
 )
 
-// A history is metrics.jsonl: the numbers of each split, by their names there. Those of
-// finetune, one line an epoch, have no split.
+// A history is metrics.jsonl: what was held out and what was trained on, by the names there. In
+// finetune's there is a line for each epoch, which is then its step.
 type history map[string]map[string][]float64
+
+func (h history) add(split, name string, v any) {
+	if x, ok := v.(float64); ok {
+		if h[split] == nil {
+			h[split] = map[string][]float64{}
+		}
+		h[split][name] = append(h[split][name], x)
+	}
+}
+
+// unit is what is counted.
+func (h history) unit() string {
+	if h["heldout"]["score"] != nil {
+		return "epoch"
+	}
+	return "step"
+}
 
 // readHistory reads it. A last line without an end was cut off.
 func readHistory(r io.Reader) (history, error) {
@@ -262,14 +279,18 @@ func readHistory(r io.Reader) (history, error) {
 		if err := json.Unmarshal(line, &all); err != nil {
 			return nil, fmt.Errorf("line %d: %w", n, err)
 		}
-		split, _ := all["split"].(string)
-		if h[split] == nil {
-			h[split] = map[string][]float64{}
-		}
+		split, ok := all["split"].(string)
 		for name, v := range all {
-			if x, ok := v.(float64); ok {
-				h[split][name] = append(h[split][name], x)
+			if ok {
+				h.add(split, name, v)
 			}
+		}
+		if !ok {
+			h.add("train", "step", all["epoch"])
+			h.add("train", "loss", all["loss"])
+			h.add("train", "score", all["accuracy"])
+			h.add("heldout", "step", all["epoch"])
+			h.add("heldout", "score", all["score"])
 		}
 	}
 }

@@ -177,8 +177,8 @@ func TestReportOfTasks(t *testing.T) {
 		{"classify", "task.tsv", "Its label"},
 		{"answer", "testdata/questions.json", "It begins with"},
 		{"tag", "testdata/names.conll", "1: "},
-		{"regress", "testdata/alike.tsv", "Given, and right in brackets"},
-		{"multilabel", "testdata/about.tsv", "Given, and right in brackets"},
+		{"regress", "testdata/alike.tsv", "Given, and what is right in brackets"},
+		{"multilabel", "testdata/about.tsv", "Given, and what is right in brackets"},
 	} {
 		out := filepath.Join(t.TempDir(), c.task)
 		status, stdout, stderr := runHere("", "finetune", "-model", model, "-task", c.task, "-train", c.train, "-out", out, "-epochs", "2")
@@ -385,5 +385,13 @@ func TestComponents(t *testing.T) {
 		a := 2 * math.Pi * float64(i) / 100
 		closeTo(t, math.Abs(p[0]), math.Abs(5*math.Cos(a)), 1e-3)
 		closeTo(t, math.Abs(p[1]), math.Abs(2*math.Sin(a)), 1e-3)
+	}
+}
+
+// The greatest are the first that descending has, of equal ones too.
+func TestGreatest(t *testing.T) {
+	x := []float32{3, 1, 3, -2, 0, 3, 1}
+	for n := range len(x) + 2 {
+		equal(t, append([]int{}, greatest(x, n)...), append([]int{}, descending(x)[:min(n, len(x))]...))
 	}
 }
