@@ -71,6 +71,7 @@ func shrunk(square [][]float32, limit int) [][]float32 {
 type series struct {
 	Name         string
 	x, y, spread []float64
+	names        []string // of the places on the axis, where x are not numbers to be shown
 }
 
 // A signpost is a place in a chart: of a level, a height, otherwise a place on the axis.
@@ -146,7 +147,12 @@ func newChart(title, axis string, lines []series, levels, marks []signpost) *cha
 		c.YTicks = append(c.YTicks, signpost{c.down(v), short(v)})
 	}
 	for _, v := range ticks(c.x0, c.x) {
-		c.XTicks = append(c.XTicks, signpost{c.across(v), short(v)})
+		if lines[0].names == nil {
+			c.XTicks = append(c.XTicks, signpost{c.across(v), short(v)})
+		}
+	}
+	for i, name := range lines[0].names {
+		c.XTicks = append(c.XTicks, signpost{c.across(lines[0].x[i]), name})
 	}
 	return c
 }
@@ -170,7 +176,11 @@ func (c *chart) draw(s series) drawnLine {
 	for _, i := range thinned(s.y, most) {
 		x, y := c.across(s.x[i]), c.down(s.y[i])
 		points = append(points, fmt.Sprint(x, ",", y))
-		tip := fmt.Sprintf("%s: %s, %s %s", s.Name, short(s.y[i]), c.Axis, short(s.x[i]))
+		at := short(s.x[i])
+		if s.names != nil {
+			at = s.names[i]
+		}
+		tip := fmt.Sprintf("%s: %s, %s %s", s.Name, short(s.y[i]), c.Axis, at)
 		if s.spread != nil {
 			above = append(above, fmt.Sprint(x, ",", c.down(s.y[i]+s.spread[i])))
 			below = append(below, fmt.Sprint(x, ",", c.down(s.y[i]-s.spread[i])))

@@ -25,6 +25,7 @@ var reportText string
 
 // reportTemplate writes all text so that it stands in the page as text, whatever it contains.
 var reportTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
+	"share":  func(n int, of []int) float64 { return ratio(float64(n), max(1, slices.Max(of))) },
 	"tenths": func(x, y float64) float64 { return tenth(x * y) },
 }).Parse(reportText))
 
