@@ -55,7 +55,7 @@ func (r *reporter) attention() *attentionView {
 				shares := layer.attention.Weights(token, head+1)
 				var line []int
 				for _, j := range descending(shares)[:min(keep, n)] {
-					if thousandths := int(1000*shares[j] + 0.5); thousandths > 0 {
+					if thousandths := int(float32(1000*shares[j]) + 0.5); thousandths > 0 {
 						line = append(line, j, thousandths)
 					}
 				}
