@@ -12,7 +12,6 @@ import (
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 )
 
 // The commands, pictures: numbers become shapes that report.html draws. What is of one kind in
@@ -53,177 +52,128 @@ func pixels(rows [][]float32, most float32) template.URL {
 // stands for.
 func shrunk(square [][]float32, limit int) [][]float32 {
 	n := len(square)
-	size := min(n, limit)
-	small := make([][]float32, size)
+	small := make([][]float32, min(n, limit))
 	for i := range small {
-		small[i] = make([]float32, size)
+		small[i] = make([]float32, len(small))
 	}
 	for i, row := range square {
 		for j, v := range row {
-			at := &small[i*size/n][j*size/n]
+			at := &small[i*len(small)/n][j*len(small)/n]
 			*at = max(*at, v)
 		}
 	}
 	return small
 }
 
-// A series is a line of a chart: y over x and, where there is one, the spread around it.
-type series struct {
-	Name         string
-	x, y, spread []float64
-	names        []string // of the places on the axis, where x are not numbers to be shown
+// A chart is lines over steps, sizes or epochs. All places in it are in the units of the lines;
+// across and down turn them into those of the drawing.
+type chart struct {
+	Title, Axis             string
+	Top                     int // its place in report.svg; 0: it is not there
+	Lines                   []series
+	Levels, Marks           []signpost // heights to compare with; where something happens
+	XTicks, YTicks          []signpost
+	low, high, first, final float64 // at the edges
 }
 
-// A signpost is a place in a chart: of a level, a height, otherwise a place on the axis.
+// A series is a line of a chart.
+type series struct {
+	Name   string
+	Points []point
+}
+
+// A point is a value Y at X, give or take Spread.
+type point struct {
+	X, Y, Spread float64
+	At           string // X in words, where it is no number to be shown
+}
+
+// A signpost is a named place on one of the axes.
 type signpost struct {
-	At   float64 // in the drawing, once it is drawn
+	At   float64
 	Name string
 }
 
-// A chart is lines over steps, sizes or epochs, as they are drawn.
-type chart struct {
-	Title, Axis      string
-	Lines            []drawnLine
-	Levels, Marks    []signpost // what to compare with; where something happens
-	XTicks, YTicks   []signpost
-	left, top        float64
-	low, high, x0, x float64 // the values at the edges
-}
-
-// A drawnLine is a series in the drawing.
-type drawnLine struct {
-	Name, Points, Band string
-	Dots               []dot
-}
-
-// A dot is a point that tells its values.
-type dot struct {
-	X, Y      float64
-	Name, Tip string
-	Label     bool // there is room for the name beside it
-}
-
-// The drawing of a chart, in units of about a pixel: its size, and that of what is around it.
-const (
-	chartWidth, chartHeight             = 360, 200
-	chartLeft, chartBottom, chartMargin = 44, 22, 8
-)
-
-// newChart draws lines; levels and marks are in their units. Lines of many points are thinned.
-func newChart(title, axis string, lines []series, levels, marks []signpost) *chart {
-	c := &chart{Title: title, Axis: axis, low: math.Inf(1), high: math.Inf(-1), x0: math.Inf(1), x: math.Inf(-1)}
-	for _, s := range lines {
-		for i, y := range s.y {
-			spread := 0.0
-			if s.spread != nil {
-				spread = s.spread[i]
-			}
-			c.low, c.high = min(c.low, y-spread), max(c.high, y+spread)
-			c.x0, c.x = min(c.x0, s.x[i]), max(c.x, s.x[i])
+// newChart makes a chart of what there is to show in it; nil if that is nothing.
+func newChart(c chart) *chart {
+	var x, y []float64
+	for i, line := range c.Lines {
+		for _, p := range line.Points {
+			x, y = append(x, p.X), append(y, p.Y-p.Spread, p.Y+p.Spread)
 		}
+		c.Lines[i].Points = thinned(line.Points, 400)
 	}
-	if c.x < c.x0 {
-		return nil // there is no point
+	if len(x) == 0 {
+		return nil
 	}
-	for _, l := range levels {
-		c.low, c.high = min(c.low, l.At), max(c.high, l.At)
-		c.Levels = append(c.Levels, l)
+	for _, level := range c.Levels {
+		y = append(y, level.At)
 	}
+	c.first, c.final, c.low, c.high = slices.Min(x), slices.Max(x), slices.Min(y), slices.Max(y)
 	if c.high == c.low {
 		c.high++
 	}
-	for _, s := range lines {
-		c.Lines = append(c.Lines, c.draw(s))
+	outside := func(m signpost) bool { return m.At < c.first || m.At > c.final }
+	c.Marks = slices.DeleteFunc(slices.Clone(c.Marks), outside)
+	if c.XTicks == nil {
+		c.XTicks = ticks(c.first, c.final)
 	}
-	for i := range c.Levels {
-		c.Levels[i].At = c.down(c.Levels[i].At)
-	}
-	for _, m := range marks {
-		if m.At >= c.x0 && m.At <= c.x {
-			c.Marks = append(c.Marks, signpost{c.across(m.At), m.Name})
-		}
-	}
-	for _, v := range ticks(c.low, c.high) {
-		c.YTicks = append(c.YTicks, signpost{c.down(v), short(v)})
-	}
-	for _, v := range ticks(c.x0, c.x) {
-		if lines[0].names == nil {
-			c.XTicks = append(c.XTicks, signpost{c.across(v), short(v)})
-		}
-	}
-	for i, name := range lines[0].names {
-		c.XTicks = append(c.XTicks, signpost{c.across(lines[0].x[i]), name})
-	}
-	return c
+	c.YTicks = ticks(c.low, c.high)
+	return &c
 }
 
-// across and down are where values stand in the drawing, to a tenth.
-func (c *chart) across(x float64) float64 {
-	return tenth(chartLeft + float64((chartWidth-chartLeft-chartMargin)*((x-c.x0)/max(c.x-c.x0, 1e-300))))
+// Across is where x stands in report.html's drawing of a chart, which is 360 wide.
+func (c *chart) Across(x float64) float64 { return between(44, 352, x, c.first, c.final) }
+
+// Down is where y stands in it; it is 200 high.
+func (c *chart) Down(y float64) float64 { return between(178, 8, y, c.low, c.high) }
+
+// between is the place of x on a way from a to b, where low is at a and high at b.
+func between(a, b, x, low, high float64) float64 {
+	return tenth(a + float64((b-a)*((x-low)/max(high-low, 1e-300))))
 }
 
-func (c *chart) down(y float64) float64 {
-	return tenth(chartMargin + float64((chartHeight-chartBottom-chartMargin)*((c.high-y)/(c.high-c.low))))
-}
-
+// tenth is x to a tenth: nobody sees more in a drawing.
 func tenth(x float64) float64 { return math.Round(10*x) / 10 }
 
-// draw draws a line, with dots if they are few.
-func (c *chart) draw(s series) drawnLine {
-	const few, most = 60, 400
-	line := drawnLine{Name: s.Name}
-	var points, above, below []string
-	for _, i := range thinned(s.y, most) {
-		x, y := c.across(s.x[i]), c.down(s.y[i])
-		points = append(points, fmt.Sprint(x, ",", y))
-		at := short(s.x[i])
-		if s.names != nil {
-			at = s.names[i]
-		}
-		tip := fmt.Sprintf("%s: %s, %s %s", s.Name, short(s.y[i]), c.Axis, at)
-		if s.spread != nil {
-			above = append(above, fmt.Sprint(x, ",", c.down(s.y[i]+s.spread[i])))
-			below = append(below, fmt.Sprint(x, ",", c.down(s.y[i]-s.spread[i])))
-			tip += " ± " + short(s.spread[i])
-		}
-		if len(s.y) <= few {
-			line.Dots = append(line.Dots, dot{X: x, Y: y, Tip: tip})
-		}
+// Band is the outline of a line's spread: there above it and back below, if it has one.
+func (c *chart) Band(line series) (outline string) {
+	if !slices.ContainsFunc(line.Points, func(p point) bool { return p.Spread > 0 }) {
+		return ""
 	}
-	slices.Reverse(below)
-	line.Points, line.Band = strings.Join(points, " "), strings.Join(append(above, below...), " ")
-	return line
+	for _, p := range line.Points {
+		outline += fmt.Sprint(c.Across(p.X), ",", c.Down(p.Y+p.Spread), " ")
+	}
+	for _, p := range slices.Backward(line.Points) {
+		outline += fmt.Sprint(c.Across(p.X), ",", c.Down(p.Y-p.Spread), " ")
+	}
+	return outline
 }
 
-// thinned are which of many points stand for all: of each part the lowest and the highest.
-func thinned(y []float64, most int) (kept []int) {
-	parts := most / 2
-	if len(y) <= most {
-		parts = len(y)
+// thinned are some of many points that stand for all: of each part the lowest and the highest.
+func thinned(points []point, most int) (kept []point) {
+	size := 1 // of a part
+	if len(points) > most {
+		size = (2*len(points) + most - 1) / most
 	}
-	for p := range parts {
-		low := p * len(y) / parts
-		high := low
-		for i := low; i < (p+1)*len(y)/parts; i++ {
-			if y[i] < y[low] {
-				low = i
-			}
-			if y[i] > y[high] {
-				high = i
-			}
+	byHeight := func(a, b point) int { return cmp.Compare(a.Y, b.Y) }
+	for part := range slices.Chunk(points, size) {
+		low, high := slices.MinFunc(part, byHeight), slices.MaxFunc(part, byHeight)
+		if low.X > high.X {
+			low, high = high, low
 		}
-		kept = append(kept, min(low, high), max(low, high))
+		kept = append(kept, low, high)
 	}
 	return slices.Compact(kept)
 }
 
 // ticks are about four round numbers between two.
-func ticks(low, high float64) (at []float64) {
-	if !(high > low) {
-		return []float64{low}
+func ticks(low, high float64) (at []signpost) {
+	if low == high {
+		return []signpost{{low, short(low)}}
 	}
 	step := math.Pow(10, math.Floor(math.Log10((high-low)/4)))
-	for _, factor := range []float64{5, 2, 1} {
+	for _, factor := range []float64{5, 2} {
 		if (high-low)/(factor*step) >= 3 {
 			step *= factor
 			break
@@ -231,7 +181,7 @@ func ticks(low, high float64) (at []float64) {
 	}
 	for i := range 7 {
 		if v := step * (math.Ceil(low/step) + float64(i)); v <= high+step/1e6 {
-			at = append(at, v)
+			at = append(at, signpost{v, short(v)})
 		}
 	}
 	return at
@@ -255,114 +205,81 @@ func short(x float64) string {
 // components are the first two principal components of vectors: of all directions the one in
 // which they differ most, then the most of what is left; each found by applying their
 // covariance to a direction again and again, which turns it there.
-func components(vectors [][]float32) (points [][2]float64) {
-	points = make([][2]float64, len(vectors))
-	size := len(vectors[0])
-	mean := make([]float64, size)
-	for _, v := range vectors {
-		for k, x := range v {
-			mean[k] += float64(x) / float64(len(vectors))
-		}
+func components(vectors [][]float32) [][2]float64 {
+	n, size := len(vectors), len(vectors[0])
+	zeros := func(rows, cols int) matrix { return repeated(make([]float32, cols), rows) }
+	add := func(start, a, b matrix) matrix { // start + a·b
+		c := rowMajor(make([]float32, a.rows*b.cols), a.rows, b.cols)
+		matmul(c, a, b, start)
+		return c
 	}
-	rows := make([][]float64, len(vectors)) // around their mean
-	for i, v := range vectors {
-		for k, x := range v {
-			rows[i] = append(rows[i], float64(x)-mean[k])
-		}
-	}
+	x := rowMajor(slices.Concat(vectors...), n, size)
+	minusMean := repeated(slices.Repeat([]float32{-1 / float32(n)}, n), n)
+	x = add(x, minusMean, x)
+	points := make([][2]float64, n)
 	for p := range 2 {
-		direction := make([]float64, size)
-		direction[p%size] = 1
+		covariance := add(zeros(size, size), x.T(), x)
+		direction := rowMajor(make([]float32, size), 1, size)
+		direction.data[p%size] = 1
 		for range 60 {
-			next := make([]float64, size)
-			for _, row := range rows {
-				along := product64(row, direction)
-				for k, x := range row {
-					next[k] += float64(along * x)
-				}
-			}
-			length := max(math.Sqrt(product64(next, next)), 1e-300)
-			for k := range next {
-				direction[k] = next[k] / length
-			}
+			direction = add(zeros(1, size), direction, covariance)
+			kernels.scale(direction.data, 1/max(norm(direction.data), 1e-30))
 		}
-		for i, row := range rows {
-			points[i][p] = product64(row, direction)
-			for k := range row {
-				row[k] -= float64(points[i][p] * direction[k])
-			}
+		along := add(zeros(n, 1), x, direction.T())
+		for i, v := range along.data {
+			points[i][p] = float64(v)
 		}
+		kernels.scale(along.data, -1)
+		x = add(x, along, direction) // what is left
 	}
 	return points
 }
 
-// product64 is Σ a·b.
-func product64(a, b []float64) (sum float64) {
-	for i, x := range a {
-		sum += float64(x * b[i])
-	}
-	return sum
+// norm is the length of a vector.
+func norm(v []float32) float32 { return float32(math.Sqrt(float64(kernels.dot(v, v)))) }
+
+// A dot is a word on a map.
+type dot struct {
+	X, Y      float64
+	Name, Tip string
+	Label     bool // there is room for the name beside it
 }
 
-// The drawing of a map of words.
-const mapWidth, mapHeight, mapMargin = 720, 460, 46
-
-// mapOf places words, the commonest first, at points. A name is written where it does not
-// cover another one.
+// mapOf places words, the commonest first, at points, in a drawing of 720 by 460. A name is
+// written where it does not cover another one.
 func mapOf(words []string, points [][2]float64, tips []string) (dots []dot) {
-	low, high := points[0], points[0]
+	const width, height, margin = 720, 460, 46
+	var x, y []float64
 	for _, p := range points {
-		for k, x := range p {
-			low[k], high[k] = min(low[k], x), max(high[k], x)
-		}
-	}
-	place := func(p [2]float64, k int, size float64) float64 {
-		return tenth(mapMargin + float64((size-2*mapMargin)*((p[k]-low[k])/max(high[k]-low[k], 1e-300))))
+		x, y = append(x, p[0]), append(y, p[1])
 	}
 	var taken []image.Rectangle
 	for i, word := range words {
-		d := dot{X: place(points[i], 0, mapWidth), Y: place(points[i], 1, mapHeight), Name: word, Tip: tips[i]}
+		d := dot{Name: word, Tip: tips[i]}
+		d.X = between(margin, width-margin, x[i], slices.Min(x), slices.Max(x))
+		d.Y = between(margin, height-margin, y[i], slices.Min(y), slices.Max(y))
 		dots, taken = append(dots, d), append(taken, image.Rect(int(d.X)-3, int(d.Y)-3, int(d.X)+3, int(d.Y)+3))
 	}
-	for i := range dots {
-		d := &dots[i]
+	for i, d := range dots {
 		half := 2 + 7*len([]rune(d.Name))/2
 		box := image.Rect(int(d.X)-half, int(d.Y)-17, int(d.X)+half, int(d.Y)-4)
-		if d.Label = half < mapMargin && !slices.ContainsFunc(taken, box.Overlaps); d.Label {
-			taken = append(taken, box)
+		if half < margin && !slices.ContainsFunc(taken, box.Overlaps) {
+			dots[i].Label, taken = true, append(taken, box)
 		}
 	}
 	return dots
 }
 
-// A bar is a name and a share of 1.
-type bar struct {
-	Name  string
-	Share float64
-	Right bool   // the right answer
-	Value string // the share, or what it stands for
-}
-
-// percent is a share in words.
-func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
-
-// nearest are the n words whose vectors point most nearly where that of word i does.
-func nearest(words []string, vectors [][]float32, i, n int) string {
-	type near struct {
-		word string
-		cos  float32
-	}
-	length := func(v []float32) float32 { return float32(math.Sqrt(float64(kernels.dot(v, v)))) }
-	var all []near
+// nearest says to which words' vectors that of word i is nearest, by the angle between them.
+func nearest(words []string, vectors [][]float32, i int) string {
+	cosines := make([]float32, len(vectors))
 	for j, v := range vectors {
-		if j != i {
-			all = append(all, near{words[j], kernels.dot(vectors[i], v) / max(length(vectors[i])*length(v), 1e-30)})
-		}
+		cosines[j] = kernels.dot(vectors[i], v) / max(norm(vectors[i])*norm(v), 1e-30)
 	}
-	slices.SortFunc(all, func(a, b near) int { return cmp.Or(cmp.Compare(b.cos, a.cos), cmp.Compare(a.word, b.word)) })
+	cosines[i] = -2 // less than any: it is no neighbour of its own
 	text := words[i] + " is nearest to"
-	for _, near := range all[:min(n, len(all))] {
-		text += fmt.Sprintf(" %s (%.2f)", near.word, near.cos)
+	for _, j := range greatest(cosines, min(5, len(words)-1)) {
+		text += fmt.Sprintf(" %s (%.2f)", words[j], cosines[j])
 	}
 	return text
 }

@@ -23,68 +23,51 @@ const reportFile = "report.html"
 //go:embed report.html
 var reportText string
 
-// reportTemplate writes all text so that it stands in the page as text, whatever it contains.
+// reportTemplate shows a reporter. It writes all text so that it stands in the page as text,
+// whatever it contains.
 var reportTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
-	"share":  func(n int, of []int) float64 { return ratio(float64(n), max(1, slices.Max(of))) },
-	"tenths": func(x, y float64) float64 { return tenth(x * y) },
+	"numbers":     numbersOf,
+	"share":       func(n int, of []int) float64 { return ratio(float64(n), max(1, slices.Max(of))) },
+	"short":       short,
+	"studyHeader": func() string { return studyHeader },
+	"tenths":      func(x, y float64) float64 { return tenth(x * y) },
+	"vectorNames": func() []string { return vectorNames[:] },
 }).Parse(reportText))
 
-// A page is what the template shows; what is empty is left out.
-type page struct {
-	Title, State   string
-	Rows           [5]string // of the input
-	Inputs         []inputTable
-	Tasks          []shownCase
-	Learning       []*chart
-	Reports        [][]string // the numbers behind the charts, under their names
-	Moments        []shownGuess
-	Watched        []shownToken
-	Attention      *attentionView
-	Maps           []wordMap
-	Study          *chart
-	StudyRows      []StudyRow
-	Classes        *ClassScore
-	Score, Command string
-	Parts          []bar
-	Made           [][2]string
+// Title is the name of the model's folder.
+func (r *reporter) Title() string { return filepath.Base(r.dir) }
+
+// State is how far the training is, or nothing where that is not known.
+func (r *reporter) State() string {
+	if step, ok := r.History.last("train step"); ok {
+		return fmt.Sprintf("After %.0f %ss", step, r.History.unit())
+	}
+	return ""
 }
 
-// page makes the page of the model as it is.
-func (r *reporter) page() (*page, error) {
-	var past history
+// Looks are the looks at the model: as it was at first, if that is known, and as it is now.
+func (r *reporter) Looks() []*look {
+	if r.Before == nil {
+		return []*look{r.Now}
+	}
+	r.Before.When = "Before the first step"
+	return []*look{r.Before, r.Now}
+}
+
+// look reads the metrics and looks at the model, all of which has to be sound.
+func (r *reporter) look() error {
 	if r.metrics != nil {
 		err := r.metrics(func(in io.Reader) (err error) {
-			past, err = readHistory(in)
+			r.History, err = readHistory(in)
 			return err
 		})
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, err
+			return err
 		}
 	}
-	now := r.lookAt(r.m)
-	if err := cmp.Or(sound(now), sound(r.m.encoder[len(r.m.encoder)-1].output.norm.y)); err != nil {
-		return nil, err
-	}
-	p := &page{Title: filepath.Base(r.dir), Rows: vectorNames, Classes: r.Classes, Score: r.Score, Command: r.Command, StudyRows: r.Study}
-	when := "In this model"
-	if steps := past["train"]["step"]; len(steps) > 0 {
-		when = fmt.Sprintf("After %.0f %ss", steps[len(steps)-1], past.unit())
-		p.State = when
-	}
-	if r.Before != nil && (len(past) > 0 || r.Study != nil) {
-		when = cmp.Or(p.State, "Now")
-		p.Inputs = []inputTable{r.inputTable("Before the first step", r.Before)}
-		p.Maps = r.wordMaps("Before the first step", r.Before, nil)
-	}
-	p.Inputs = append(p.Inputs, r.inputTable(when, now))
-	p.Attention = r.attention() // of the pair, which lookAt has left in the model
-	p.Maps = append(p.Maps, r.wordMaps(when, now, wordVectors(r.m, r.Words))...)
-	p.Tasks = r.tasks()
-	p.Learning, p.Reports = r.learning(past)
-	p.Watched, p.Moments = r.shownTokens(&r.Masked, nil), r.moments()
-	p.Study = studyChart(r.Study)
-	p.Parts, p.Made = r.made(past)
-	return p, nil
+	r.Now = r.lookAt(r.m)
+	r.Now.When = cmp.Or(r.State(), "In this model")
+	return cmp.Or(sound(r.Now), sound(r.m.encoder[len(r.m.encoder)-1].output.norm.y))
 }
 
 // step is called when a step is reported.
@@ -112,24 +95,21 @@ func (r *reporter) write(last bool) {
 
 // writePage writes the page as it is now or, to a file that is called .svg, one picture of it.
 func (r *reporter) writePage(name string) error {
-	p, err := r.page()
-	if err != nil {
+	if err := r.look(); err != nil {
 		return err
 	}
-	return writeFile(name, func(w io.Writer) error {
-		if filepath.Ext(name) != ".svg" {
-			return p.write(w, "page")
-		}
-		p.Maps = p.Maps[max(0, len(p.Maps)-1):]
-		p.Learning = slices.DeleteFunc(p.Learning, func(c *chart) bool { return c.Title != mlmRight && c.Title != nspRight })
-		return p.write(w, "picture")
-	})
+	what := "page"
+	if filepath.Ext(name) == ".svg" {
+		what = "picture"
+	}
+	return writeFile(name, func(w io.Writer) error { return r.draw(w, what) })
 }
 
-// write writes a page, or one picture. What no page may have, as bytes that are not UTF-8, becomes U+FFFD.
-func (p *page) write(w io.Writer, what string) error {
+// draw writes the page, or one picture. What neither may have, as bytes that are not UTF-8,
+// becomes U+FFFD.
+func (r *reporter) draw(w io.Writer, what string) error {
 	var text bytes.Buffer
-	err := reportTemplate.ExecuteTemplate(&text, what, p)
+	err := reportTemplate.ExecuteTemplate(&text, what, r)
 	if err == nil {
 		_, err = w.Write(bytes.Map(func(r rune) rune {
 			if r < ' ' && r != '\n' || r > '\uFFFD' && r <= '\uFFFF' {

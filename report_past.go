@@ -8,10 +8,10 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 )
 
 // The commands, what a run keeps for its page, report.html: what neither the model nor
@@ -45,15 +45,15 @@ type moment struct {
 // A look is what the embeddings are at one time: of each token of the pair the first numbers of
 // Embeddings.Vectors, and where the words are on their map.
 type look struct {
+	When    string         `json:"-"`
 	Vectors [][5][]float32 `json:"vectors"`
 	Points  [][2]float64   `json:"points"`
 }
 
-// shownCases is how many examples of a task are shown.
-const shownCases = 3
-
-// shownNumbers is how many numbers of a vector are shown.
-const shownNumbers = 32
+const (
+	shownCases   = 3  // examples of a task
+	shownNumbers = 32 // of a vector
+)
 
 // lookAt looks at a model.
 func (p *pastRun) lookAt(m *Model) *look {
@@ -79,13 +79,14 @@ func wordVectors(m *Model, ids []int32) (vectors [][]float32) {
 	return vectors
 }
 
+var longWord = regexp.MustCompile(`^\pL{3,}$`)
+
 // commonWords are the commonest whole words of a vocabulary. Where nothing tells how common a
 // word is, they are the first: published vocabularies begin with the commonest.
 func commonWords(t *Tokenizer, u *Unigram) (ids []int32) {
 	const most = 150
 	for id, word := range t.Vocabulary {
-		letters := !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsLetter(r) })
-		if letters && len([]rune(word)) > 2 {
+		if longWord.MatchString(word) {
 			ids = append(ids, int32(id))
 		}
 	}
@@ -97,25 +98,86 @@ func commonWords(t *Tokenizer, u *Unigram) (ids []int32) {
 
 // check returns an error if what was read is not of this model.
 func (p *pastRun) check(m *Model) error {
-	unknown := func(id int32) bool { return id < 0 || int(id) >= m.Config.VocabSize }
-	for i, c := range slices.Concat([]Case{p.Pair, p.Masked}, p.Cases) {
+	cases := append([]Case{p.Pair}, p.Cases...)
+	if len(p.Masked.Tokens) > 0 { // otherwise nothing is watched
+		cases = append(cases, p.Masked)
+	}
+	bad := outside(p.Words, m.Config.VocabSize)
+	for _, c := range cases {
 		n := len(c.Tokens)
-		switch {
-		case i == 1 && n == 0: // nothing is watched
-		case n == 0 || n > m.Config.MaxPositionEmbeddings || len(c.Segments) != n,
-			slices.ContainsFunc(slices.Concat(c.Tokens, p.Words), unknown),
-			slices.ContainsFunc(c.Segments, func(s int32) bool { return s < 0 || int(s) >= m.Config.TypeVocabSize }),
-			slices.ContainsFunc(c.Targets, func(at int) bool { return at < 0 || at >= n }):
-			return errors.New("it is not of the model beside it")
-		}
+		bad = bad || n == 0 || n > m.Config.MaxPositionEmbeddings || n != len(c.Segments) || outside(c.Targets, n) ||
+			outside(c.Tokens, m.Config.VocabSize) || outside(c.Segments, m.Config.TypeVocabSize)
+	}
+	if bad {
+		return errors.New("it is not of the model beside it")
 	}
 	if b := p.Before; b != nil && (len(b.Vectors) != len(p.Pair.Tokens) || len(b.Points) != len(p.Words)) {
 		return errors.New("\"before\" is not of the same tokens and words as the rest")
 	}
-	if s := p.Classes; s != nil && slices.ContainsFunc(s.Confusion, func(row []int) bool { return len(row) != len(s.Labels) || len(row) != len(s.Confusion) }) {
-		return errors.New("\"classes\" has not a row and a column for each label")
+	if s := p.Classes; s != nil {
+		for _, row := range s.Confusion {
+			if len(row) != len(s.Labels) || len(row) != len(s.Confusion) {
+				return errors.New("\"classes\" has not a row and a column for each label")
+			}
+		}
 	}
 	return nil
+}
+
+// outside tells whether not all numbers are from 0 to below limit.
+func outside[N int | int32](numbers []N, limit int) bool {
+	return slices.ContainsFunc(numbers, func(n N) bool { return n < 0 || int(n) >= limit })
+}
+
+// A history is metrics.jsonl: columns by their split and name, as "heldout mlm_loss". Of
+// finetune's, which has a line for each epoch, they are called as if an epoch were a step.
+type history map[string][]float64
+
+// unit is what is counted.
+func (h history) unit() string {
+	if h["heldout score"] != nil {
+		return "epoch"
+	}
+	return "step"
+}
+
+// last is the last value of a column, if there is one.
+func (h history) last(column string) (x float64, ok bool) {
+	if n := len(h[column]); n > 0 {
+		return h[column][n-1], true
+	}
+	return 0, false
+}
+
+// readHistory reads it. A last line without an end was cut off.
+func readHistory(r io.Reader) (history, error) {
+	h := history{}
+	in := bufio.NewReader(r)
+	for n := 1; ; n++ {
+		line, err := in.ReadBytes('\n')
+		if err != nil {
+			h.nameEpochs()
+			return h, ignoreEOF(err)
+		}
+		var all map[string]any
+		if err := json.Unmarshal(line, &all); err != nil {
+			return nil, fmt.Errorf("line %d: %w", n, err)
+		}
+		split, _ := all["split"].(string)
+		for name, v := range all {
+			if x, ok := v.(float64); ok {
+				h[split+" "+name] = append(h[split+" "+name], x)
+			}
+		}
+	}
+}
+
+// nameEpochs gives finetune's columns their names.
+func (h history) nameEpochs() {
+	if h[" epoch"] != nil {
+		h["train step"], h["heldout step"] = h[" epoch"], h[" epoch"]
+		h["train loss"], h["train score"], h["heldout score"] = h[" loss"], h[" accuracy"], h[" score"]
+	}
 }
 
 // A reporter writes report.html and report.json for a run.
@@ -126,6 +188,8 @@ type reporter struct {
 	m       *Model
 	t       *Tokenizer
 	metrics func(read func(io.Reader) error) error
+	History history // what metrics read
+	Now     *look
 	due     time.Time // not before
 	failed  bool
 }
@@ -155,39 +219,61 @@ func (r *reporter) follow(pair, masked Case) {
 	r.watch(0)
 }
 
-// beginPreTraining is begin for pre-training, also for one that is resumed.
+// beginPreTraining is begin for pre-training, also for one that is resumed: it shows the
+// shortest example of each kind of pair, and the first of all.
 func (r *reporter) beginPreTraining(trainer *Trainer) {
 	list := trainer.HeldOut
 	if source, ok := trainer.Source.(ListSource); ok {
 		list = source[:min(len(source), heldOutExamples)]
 	}
 	var cases []Case
-	pair, masked := r.Pair, Case{}
-	for i, e := range slices.Concat([]Example{shortest(list, 0), shortest(list, 1)}, list[:min(1, len(list))]) {
-		if len(e.Tokens) == 0 {
-			continue
-		}
-		c, text := Case{Tokens: e.Tokens, Segments: e.Segments, Labels: append(slices.Clone(e.Labels), e.NextLabel)}, slices.Clone(e.Tokens)
-		for k, at := range e.Targets {
-			c.Targets, text[at] = append(c.Targets, int(at)), e.Labels[k]
-		}
-		if cases = append(cases, c); i == 0 {
-			pair = Case{Tokens: text, Segments: e.Segments} // as it was before some of it was hidden
-		}
-		if len(masked.Tokens) == 0 && slices.Contains(e.Tokens, r.t.mask) {
-			masked = Case{Tokens: e.Tokens, Segments: e.Segments}
+	for _, e := range slices.Concat([]Example{shortest(list, 0), shortest(list, 1)}, list[:min(1, len(list))]) {
+		if len(e.Tokens) > 0 {
+			cases = append(cases, caseOf(e))
 		}
 	}
 	r.Words = commonWords(r.t, trainer.unigram)
 	r.begin(&trainer.Settings, cases)
-	r.follow(pair, masked)
-	if trainer.state.Step > 0 {
-		var old pastRun
-		r.Before = nil
-		if readJSON(filepath.Join(r.dir, pastRunFile), &old) == nil && old.check(r.m) == nil && slices.Equal(old.Pair.Tokens, r.Pair.Tokens) && slices.Equal(old.Words, r.Words) {
-			r.Before, r.Moments = old.Before, old.Moments
+	var masked Case
+	for _, c := range slices.Backward(cases) { // in the end the first that will do
+		r.Pair = unmasked(c)
+		if slices.Contains(c.Tokens, r.t.mask) {
+			masked = Case{Tokens: c.Tokens, Segments: c.Segments}
 		}
 	}
+	r.follow(r.Pair, masked)
+	if trainer.state.Step > 0 {
+		r.resume()
+	}
+}
+
+// resume takes over what the page had of the run's beginning, if it followed the same.
+func (r *reporter) resume() {
+	var old pastRun
+	err := readJSON(filepath.Join(r.dir, pastRunFile), &old)
+	same := slices.Equal(old.Pair.Tokens, r.Pair.Tokens) && slices.Equal(old.Words, r.Words)
+	if err != nil || !same || old.check(r.m) != nil {
+		old = pastRun{} // the model does not tell any more how it began
+	}
+	r.Before, r.Moments = old.Before, old.Moments
+}
+
+// caseOf is an example of pre-training. Its labels are those of its targets and, last, of the pair.
+func caseOf(e Example) Case {
+	c := Case{Tokens: e.Tokens, Segments: e.Segments, Labels: append(slices.Clone(e.Labels), e.NextLabel)}
+	for _, at := range e.Targets {
+		c.Targets = append(c.Targets, int(at))
+	}
+	return c
+}
+
+// unmasked is the text of a caseOf as it was before some of it was hidden.
+func unmasked(c Case) Case {
+	text := slices.Clone(c.Tokens)
+	for i, at := range c.Targets {
+		text[at] = c.Labels[i]
+	}
+	return Case{Tokens: text, Segments: c.Segments}
 }
 
 // shortest is the shortest of some examples with this label.
@@ -209,29 +295,31 @@ func (r *reporter) score(s Score) {
 	r.Score = text.String()
 }
 
-// watch keeps what the model guesses now.
+// watch keeps what the model guesses now. Of many moments every second one stays.
 func (r *reporter) watch(step int) {
-	seen := len(r.Moments) > 0 && r.Moments[len(r.Moments)-1].Step == step
-	if r.Masked.Tokens != nil && !seen {
-		const most = 24
-		best := r.m.Fill(r.t, BatchOf(r.Masked.Tokens, r.Masked.Segments), 5)[0][0].Best
-		if len(r.Moments) == most { // every second one stays
-			for i := range most / 2 {
-				r.Moments[i] = r.Moments[2*i]
-			}
-			r.Moments = r.Moments[:most/2]
-		}
-		r.Moments = append(r.Moments, moment{step, best})
+	const most = 24
+	n := len(r.Moments)
+	if r.Masked.Tokens == nil || n > 0 && r.Moments[n-1].Step == step {
+		return
 	}
+	if n == most {
+		for i := range most / 2 {
+			r.Moments[i] = r.Moments[2*i]
+		}
+		r.Moments = r.Moments[:most/2]
+	}
+	best := r.m.Fill(r.t, BatchOf(r.Masked.Tokens, r.Masked.Segments), 5)[0][0].Best
+	r.Moments = append(r.Moments, moment{step, best})
 }
+
+// plainWord is a word that a shell leaves as it is.
+var plainWord = regexp.MustCompile(`^[-_./,:=+@%\pL\pN]+$`)
 
 // commandLine is what would do the same again, in a shell's words.
 func (c *call) commandLine() string {
 	words := []string{"go run .", c.name}
 	for _, word := range c.line {
-		if word == "" || strings.ContainsFunc(word, func(r rune) bool {
-			return !strings.ContainsRune("-_./,:=+@%", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
-		}) {
+		if !plainWord.MatchString(word) {
 			word = "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 		}
 		words = append(words, word)
@@ -244,53 +332,3 @@ const (
 	demoA = "The fog comes in from the sea."
 	demoB = "Sam sounds the horn for the boats."
 )
-
-// A history is metrics.jsonl: what was held out and what was trained on, by the names there. In
-// finetune's there is a line for each epoch, which is then its step.
-type history map[string]map[string][]float64
-
-func (h history) add(split, name string, v any) {
-	if x, ok := v.(float64); ok {
-		if h[split] == nil {
-			h[split] = map[string][]float64{}
-		}
-		h[split][name] = append(h[split][name], x)
-	}
-}
-
-// unit is what is counted.
-func (h history) unit() string {
-	if h["heldout"]["score"] != nil {
-		return "epoch"
-	}
-	return "step"
-}
-
-// readHistory reads it. A last line without an end was cut off.
-func readHistory(r io.Reader) (history, error) {
-	h := history{}
-	in := bufio.NewReader(r)
-	for n := 1; ; n++ {
-		line, err := in.ReadBytes('\n')
-		if err != nil {
-			return h, ignoreEOF(err)
-		}
-		var all map[string]any
-		if err := json.Unmarshal(line, &all); err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
-		}
-		split, ok := all["split"].(string)
-		for name, v := range all {
-			if ok {
-				h.add(split, name, v)
-			}
-		}
-		if !ok {
-			h.add("train", "step", all["epoch"])
-			h.add("train", "loss", all["loss"])
-			h.add("train", "score", all["accuracy"])
-			h.add("heldout", "step", all["epoch"])
-			h.add("heldout", "score", all["score"])
-		}
-	}
-}
