@@ -29,6 +29,7 @@ var reportTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"numbers":     numbersOf,
 	"share":       func(n int, of []int) float64 { return ratio(float64(n), max(1, slices.Max(of))) },
 	"short":       short,
+	"strip":       strip,
 	"studyHeader": func() string { return studyHeader },
 	"tenths":      func(x, y float64) float64 { return tenth(x * y) },
 	"vectorNames": func() []string { return vectorNames[:] },

@@ -18,25 +18,19 @@ import (
 // vectorNames are the names of Embeddings.Vectors.
 var vectorNames = [5]string{"token", "+ segment", "+ position", "= sum", "normalised"}
 
-// A strip is the first numbers of a vector, as colours and, fewer, in digits.
-type strip struct {
-	Picture template.URL
-	Numbers string
-}
-
-// Strips are, for each token, vector k.
-func (l *look) Strips(k int) (strips []strip) {
-	var most float32 // each k has its own scale
+// Most is how far vectors k are from 0, for a scale of their own.
+func (l *look) Most(k int) (most float32) {
 	for _, vectors := range l.Vectors {
 		for _, x := range vectors[k] {
 			most = max(most, x, -x)
 		}
 	}
-	for _, vectors := range l.Vectors {
-		column := slices.Collect(slices.Chunk(vectors[k], 1))
-		strips = append(strips, strip{pixels(column, most), numbersOf(vectors[k])})
-	}
-	return strips
+	return most
+}
+
+// strip is a vector as a column of colours.
+func strip(v []float32, most float32) template.URL {
+	return pixels(slices.Collect(slices.Chunk(v, 1)), most)
 }
 
 // numbersOf are the first numbers of a vector, as explain shows them.
@@ -52,13 +46,21 @@ func (r *reporter) Token(id int32) string {
 	return r.t.Vocabulary[id]
 }
 
+// Tokens are tokens by their ids.
+func (r *reporter) Tokens(ids []int32) (tokens []string) {
+	for _, id := range ids {
+		tokens = append(tokens, r.Token(id))
+	}
+	return tokens
+}
+
 // The task: examples, and what the model guesses.
 
 // An example is a case, with its tokens and the guesses in words.
 type example struct {
 	*Case
 	Text    []shownToken
-	Guesses []bars
+	Guesses []guess
 }
 
 // A shownToken is a token and what was done to it: masked, replaced or kept. In a passage it has
@@ -69,10 +71,10 @@ type shownToken struct {
 	Shares     []float64
 }
 
-// Bars are the best answers to a question, or the parts of something.
-type bars struct {
-	Title string
-	Bars  []bar
+// A guess is the best answers to a question.
+type guess struct {
+	Question string
+	Answers  []bar
 }
 
 // A bar is a name and a share of 1.
@@ -86,25 +88,21 @@ type bar struct {
 // percent is a share in words.
 func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
 
-// Text is the tokens of a case. The labels of pre-training are what was there before
-// some were hidden.
+// Text is the tokens of a case. The labels of pre-training are what was there before some were
+// hidden.
 func (r *reporter) Text(c *Case) (tokens []shownToken) {
-	for _, id := range c.Tokens {
-		tokens = append(tokens, shownToken{Text: r.Token(id)})
-	}
-	for i, at := range c.Targets {
-		tokens[at].Number = i + 1
-		if r.m.Config.Task() == preTraining && i < len(c.Labels) {
-			tokens[at].Kind = "replaced"
-			if c.Tokens[at] == c.Labels[i] {
-				tokens[at].Kind = "kept"
-			}
-		}
-	}
 	for i, id := range c.Tokens {
-		if id == r.t.mask {
-			tokens[i].Kind = "masked"
+		t := shownToken{Text: r.Token(id), Number: slices.Index(c.Targets, i) + 1}
+		hidden := t.Number > 0 && t.Number <= len(c.Labels) && r.m.Config.Task() == preTraining
+		switch {
+		case id == r.t.mask:
+			t.Kind = "masked"
+		case hidden && id == c.Labels[t.Number-1]:
+			t.Kind = "kept"
+		case hidden:
+			t.Kind = "replaced"
 		}
+		tokens = append(tokens, t)
 	}
 	return tokens
 }
@@ -114,34 +112,14 @@ func (r *reporter) Examples() (shown []example) {
 	for i := range r.Cases {
 		e := example{Case: &r.Cases[i]}
 		e.Text = r.Text(e.Case)
-		switch r.m.Config.Task() {
-		case preTraining:
+		if r.m.Config.Task() == preTraining {
 			r.guessHidden(&e)
-		case answering:
-			r.guessAnswer(&e)
-		default:
-			r.guessLabels(&e)
+		} else {
+			r.guessTask(&e)
 		}
 		shown = append(shown, e)
 	}
 	return shown
-}
-
-// guess adds the n best answers to a question, and the right one, label i, if that is known.
-func (e *example) guess(question string, shares []float32, n, i int, name func(id int32) string) {
-	best, right := greatest(shares, n), -1
-	if i < len(e.Labels) {
-		right = int(e.Labels[i])
-	}
-	if right >= 0 && right < len(shares) && !slices.Contains(best, right) {
-		best = append(best, right)
-	}
-	answers := bars{Title: question}
-	for _, id := range best {
-		share := float64(shares[id])
-		answers.Bars = append(answers.Bars, bar{name(int32(id)), share, id == right, percent(share)})
-	}
-	e.Guesses = append(e.Guesses, answers)
 }
 
 // guessHidden guesses the hidden tokens, and whether B follows A.
@@ -150,88 +128,102 @@ func (r *reporter) guessHidden(e *example) {
 	b.Targets = e.Targets
 	r.m.NoDropout()
 	mlm, nsp := r.m.Forward(b)
-	size := r.m.Config.VocabSize
+	rows := slices.Collect(slices.Chunk(mlm, r.m.Config.VocabSize))
 	for i := range e.Targets {
-		e.guess(fmt.Sprintf("Token %d", i+1), Softmax(mlm[i*size:][:size], 1), 5, i, r.Token)
+		e.guess(fmt.Sprintf("Token %d", i+1), rows[i], 5, i, r.Token)
 	}
 	if slices.Contains(e.Segments, 1) {
 		kind := func(id int32) string { return [2]string{"IsNext", "NotNext"}[id] }
-		e.guess("Does B follow A?", Softmax(nsp, 1), 2, len(e.Targets), kind)
+		e.guess("Does B follow A?", nsp, 2, len(e.Targets), kind)
 	}
 }
 
-// guessLabels guesses the label of a sentence or of each of its words, or its numbers.
-func (r *reporter) guessLabels(e *example) {
-	names, logits := r.m.Config.Labels(), r.m.LogitsOf([]Case{*e.Case})[0]
-	name := func(id int32) string { return names[id] }
+// guessTask guesses labels, or what else the task asks for.
+func (r *reporter) guessTask(e *example) {
+	labels, logits := r.m.Config.Labels(), r.m.LogitsOf([]Case{*e.Case})[0]
+	name := func(id int32) string { return labels[id] }
 	switch task := r.m.Config.Task(); task {
+	case oneLabel:
+		e.guess("Its label", logits, 5, 0, name)
 	case tagging:
 		for i, at := range e.Targets {
-			row := logits[i*len(names):][:len(names)]
-			e.guess(fmt.Sprintf("%d: %s", i+1, r.Token(e.Tokens[at])), Softmax(row, 1), 2, i, name)
+			row := logits[i*len(labels):][:len(labels)]
+			e.guess(fmt.Sprintf("%d: %s", i+1, r.Token(e.Tokens[at])), row, 2, i, name)
 		}
-	case oneLabel:
-		e.guess("Its label", Softmax(logits, 1), 5, 0, name)
+	case answering:
+		place := func(at int32) string { return fmt.Sprintf("%s (token %d)", r.Token(e.Tokens[at]), at) }
+		for k, question := range []string{"It begins with", "It ends with"} {
+			shares := make([]float32, len(e.Tokens))
+			for i := range shares {
+				shares[i] = logits[2*i+k]
+			}
+			e.guess(question, shares, 3, k, place)
+			for i, share := range shares {
+				e.Text[i].Shares = append(e.Text[i].Shares, float64(share))
+			}
+		}
 	default:
-		given := bars{Title: "Given, and what is right in brackets"}
-		for i, x := range logits {
-			b := bar{Name: names[i]}
-			if task == severalLabels {
-				x = logistic(x)
-				b.Share = float64(x)
-			}
-			if b.Value = fmt.Sprintf("%.2f", x); i < len(e.Values) {
-				b.Value += fmt.Sprintf(" (%.2f)", e.Values[i])
-			}
-			given.Bars = append(given.Bars, b)
-		}
-		e.Guesses = []bars{given}
+		e.giveNumbers(labels, logits, task == severalLabels)
 	}
 }
 
-// guessAnswer guesses where in a passage an answer begins and ends.
-func (r *reporter) guessAnswer(e *example) {
-	logits := r.m.LogitsOf([]Case{*e.Case})[0] // (T, 2)
-	place := func(at int32) string { return fmt.Sprintf("%s (token %d)", r.Token(e.Tokens[at]), at) }
-	for k, what := range []string{"It begins with", "It ends with"} {
-		shares := make([]float32, len(e.Tokens))
-		for i := range shares {
-			shares[i] = logits[2*i+k]
-		}
-		for i, share := range Softmax(shares, 1) {
-			e.Text[i].Shares = append(e.Text[i].Shares, float64(share))
-		}
-		e.guess(what, shares, 3, k, place)
+// guess adds the n best answers to a question, and the right one, label i, if that is known. It
+// makes shares of the logits.
+func (e *example) guess(question string, logits []float32, n, i int, name func(id int32) string) {
+	shares := Softmax(logits, 1)
+	best, right := greatest(shares, n), -1
+	if i < len(e.Labels) {
+		right = int(e.Labels[i])
 	}
+	if right >= 0 && right < len(shares) && !slices.Contains(best, right) {
+		best = append(best, right)
+	}
+	g := guess{Question: question}
+	for _, id := range best {
+		share := float64(shares[id])
+		g.Answers = append(g.Answers, bar{name(int32(id)), share, id == right, percent(share)})
+	}
+	e.Guesses = append(e.Guesses, g)
+}
+
+// giveNumbers adds the numbers that the model gives, or of several labels how sure it is of each.
+func (e *example) giveNumbers(names []string, logits []float32, areLabels bool) {
+	g := guess{Question: "Given, and what is right in brackets"}
+	for i, x := range logits {
+		b := bar{Name: names[i]}
+		if areLabels {
+			x = logistic(x)
+			b.Share = float64(x)
+		}
+		b.Value = fmt.Sprintf("%.2f", x)
+		if i < len(e.Values) {
+			b.Value += fmt.Sprintf(" (%.2f)", e.Values[i])
+		}
+		g.Answers = append(g.Answers, b)
+	}
+	e.Guesses = append(e.Guesses, g)
 }
 
 // Learning: what metrics.jsonl has.
 
 // Charts are drawn of those columns that there are.
 func (r *reporter) Charts() (charts []*chart) {
-	h := r.History
+	h, marks := r.History, r.marks()
 	byFrequency := h.level("unigram_loss", 1, "by how common each word is")
 	alike := signpost{ln(float64(r.m.Config.VocabSize)), "all words alike"}
-	for _, c := range []struct {
-		title, column string
-		scale         float64
-		top           int
-		levels        []signpost
-	}{
-		{"MLM: loss", "mlm_loss", 1, 0, append(byFrequency, alike)},
-		{"MLM: right, in %", "mlm_accuracy", 100, 30, h.level("unigram_accuracy", 100, "always the commonest word")},
-		{"NSP: loss", "nsp_loss", 1, 0, []signpost{{math.Ln2, "a coin"}}},
-		{"NSP: right, in %", "nsp_accuracy", 100, 250, []signpost{{50, "a coin"}}},
-		{"Learning rate, in thousandths", "learning_rate", 1000, 0, nil},
-		{"Norm of the gradient", "gradient_norm", 1, 0, nil},
-		{"Loss", "loss", 1, 0, nil},
-		{"Score, in %", "score", 100, 0, nil},
+	commonest := h.level("unigram_accuracy", 100, "always the commonest word")
+	for _, c := range []chart{
+		{Title: "MLM: loss", Lines: h.lines("mlm_loss", 1), Levels: append(byFrequency, alike)},
+		{Title: "MLM: right, in %", Lines: h.lines("mlm_accuracy", 100), Levels: commonest, Top: 30},
+		{Title: "NSP: loss", Lines: h.lines("nsp_loss", 1), Levels: []signpost{{math.Ln2, "a coin"}}},
+		{Title: "NSP: right, in %", Lines: h.lines("nsp_accuracy", 100), Levels: []signpost{{50, "a coin"}}, Top: 250},
+		{Title: "Learning rate, in thousandths", Lines: h.lines("learning_rate", 1000)},
+		{Title: "Norm of the gradient", Lines: h.lines("gradient_norm", 1)},
+		{Title: "Loss", Lines: h.lines("loss", 1)},
+		{Title: "Score, in %", Lines: h.lines("score", 100)},
 	} {
-		drawn := newChart(chart{Title: c.title, Axis: h.unit(), Top: c.top, Levels: c.levels, Marks: r.marks(), Lines: []series{
-			h.line("in training", "train", c.column, c.scale),
-			h.line("held out", "heldout", c.column, c.scale),
-		}})
-		if drawn != nil {
+		c.Axis, c.Marks = h.unit(), marks
+		if drawn := newChart(c); drawn != nil {
 			charts = append(charts, drawn)
 		}
 	}
@@ -243,9 +235,9 @@ func (r *reporter) marks() (marks []signpost) {
 	if s := r.Settings; s != nil && s.ShortSteps() > 0 && s.ShortSteps() < s.Steps {
 		marks = append(marks, signpost{float64(s.ShortSteps()), "from here longer sequences"})
 	}
-	nsp := r.History.line("", "heldout", "nsp_accuracy", 1).Points
-	if i := slices.IndexFunc(nsp, func(p point) bool { return inItsPlace(p.Y) }); i >= 0 {
-		marks = append(marks, signpost{nsp[i].X, "NSP falls into place"})
+	steps := r.History["heldout step"]
+	if i := slices.IndexFunc(r.History["heldout nsp_accuracy"], inItsPlace); i >= 0 && i < len(steps) {
+		marks = append(marks, signpost{steps[i], "NSP falls into place"})
 	}
 	return marks
 }
@@ -253,16 +245,19 @@ func (r *reporter) marks() (marks []signpost) {
 // inItsPlace tells whether next sentence prediction is clearly better than a coin.
 func inItsPlace(accuracy float64) bool { return accuracy > 0.65 }
 
-// line is a column over the steps, if each report has it.
-func (h history) line(name, split, column string, scale float64) series {
-	line := series{Name: name}
-	steps, values := h[split+" step"], h[split+" "+column]
-	if len(steps) == len(values) {
+// lines are a column over the steps, in training and held out, if each report has it.
+func (h history) lines(column string, scale float64) []series {
+	lines := []series{{Name: "in training"}, {Name: "held out"}}
+	for k, split := range []string{"train ", "heldout "} {
+		steps, values := h[split+"step"], h[split+column]
+		if len(steps) != len(values) {
+			continue
+		}
 		for i, y := range values {
-			line.Points = append(line.Points, point{X: steps[i], Y: scale * y})
+			lines[k].Points = append(lines[k].Points, point{X: steps[i], Y: scale * y})
 		}
 	}
-	return line
+	return lines
 }
 
 // level is the last held-out value of what needs no model.
@@ -306,58 +301,42 @@ func (m moment) Bars() (all []bar) {
 
 // Attention.
 
-// An attentionView is what all heads of all layers make of the pair.
-type attentionView struct {
-	Layers [][]headView
-	Kept   int // weights of a token that the lines have, of as many as there are tokens; 0: all
-	Data   attentionData
-}
-
+// A headView is what a head makes of the pair. Its lines are drawn by the page's script: from
+// each token to others, these and their shares in thousandths by turns.
 type headView struct {
-	Layer, Head, Number int // Number counts all heads
-	Picture             template.URL
-	Habits              habits
+	Layer, Head, Number int          // Number counts all heads
+	Picture             template.URL `json:"-"`
+	Habits              habits       `json:"-"`
+	Lines               [][]int
 }
 
-// attentionData is what the page's script draws lines of: for each head and token other tokens
-// and their shares in thousandths.
-type attentionData struct {
-	Tokens   []string  `json:"tokens"`
-	Segments []int32   `json:"segments"`
-	Heads    [][][]int `json:"heads"`
+// Kept is from how many tokens on the lines of a token are not all there: a page has to stay small.
+func (r *reporter) Kept() int {
+	return max(4, 150_000/(len(r.Pair.Tokens)*r.m.Config.NumAttentionHeads*len(r.m.encoder)))
 }
 
-func (r *reporter) Attention() *attentionView {
-	const pictureSize, weights = 40, 150_000 // what a page of a few megabytes has room for
+// Heads are all heads, by layers.
+func (r *reporter) Heads() (layers [][]headView) {
 	r.m.EncodeOne(r.Pair.Tokens, r.Pair.Segments)
-	n, heads := len(r.Pair.Tokens), r.m.Config.NumAttentionHeads
-	v := &attentionView{Data: attentionData{Segments: r.Pair.Segments}}
-	for _, id := range r.Pair.Tokens {
-		v.Data.Tokens = append(v.Data.Tokens, r.Token(id))
-	}
-	keep := max(4, weights/(n*heads*len(r.m.encoder)))
-	if keep < n {
-		v.Kept = keep
-	}
+	heads := r.m.Config.NumAttentionHeads
 	for i, layer := range r.m.encoder {
-		var row []headView
-		for head := 1; head <= heads; head++ {
+		row := make([]headView, heads)
+		for k := range row {
 			var square [][]float32 // (T, T)
 			var lines [][]int
-			for token := range n {
-				shares := layer.attention.Weights(token, head)
-				square, lines = append(square, shares), append(lines, strongest(shares, keep))
+			for token := range r.Pair.Tokens {
+				shares := layer.attention.Weights(token, k+1)
+				square, lines = append(square, shares), append(lines, strongest(shares, r.Kept()))
 			}
-			row = append(row, headView{
-				Layer: i + 1, Head: head, Number: len(v.Data.Heads),
-				Picture: pixels(shrunk(square, pictureSize), 0.6),
-				Habits:  habitsOf(layer.attention, head, r.Pair.Tokens, r.t.sep),
-			})
-			v.Data.Heads = append(v.Data.Heads, lines)
+			row[k] = headView{
+				Layer: i + 1, Head: k + 1, Number: i*heads + k, Lines: lines,
+				Picture: pixels(shrunk(square, 40), 0.6),
+				Habits:  habitsOf(layer.attention, k+1, r.Pair.Tokens, r.t.sep),
+			}
 		}
-		v.Layers = append(v.Layers, row)
+		layers = append(layers, row)
 	}
-	return v
+	return layers
 }
 
 // strongest are at most n tokens with the greatest shares, and those in thousandths, by turns.
@@ -412,10 +391,7 @@ func (h habits) String() string {
 // Map is a map of the commonest words. Those who point at one are told its neighbours, if the
 // model still has its vectors.
 func (r *reporter) Map(l *look) []dot {
-	words := make([]string, len(r.Words))
-	for i, id := range r.Words {
-		words[i] = r.Token(id)
-	}
+	words := r.Tokens(r.Words)
 	tips := slices.Clone(words)
 	if l == r.Now {
 		vectors := wordVectors(r.m, r.Words)

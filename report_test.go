@@ -142,14 +142,17 @@ func TestReportOfPreTraining(t *testing.T) {
 			equal(t, slices.Contains(page.tips, numbersOf(v)), true, numbersOf(v))
 		}
 	}
-	var drawn attentionData
+	var drawn struct {
+		Tokens []string
+		Layers [][]headView
+	}
 	_, data, _ := strings.Cut(text, `id="weights">`)
 	data, _, _ = strings.Cut(data, "</script>")
 	check(t, json.Unmarshal([]byte(data), &drawn))
 	equal(t, drawn.Tokens, tokenizer.Tokens(past.Pair.Tokens))
 	for l, layer := range m.encoder {
 		for h := range layer.attention.heads {
-			for i, line := range drawn.Heads[l*layer.attention.heads+h] {
+			for i, line := range drawn.Layers[l][h].Lines {
 				shares := layer.attention.Weights(i, h+1)
 				for k := 0; k < len(line); k += 2 {
 					closeTo(t, float64(line[k+1])/1000, float64(shares[line[k]]), 0.00051)
