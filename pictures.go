@@ -11,7 +11,6 @@ import (
 	"image/png"
 	"math"
 	"slices"
-	"strconv"
 )
 
 // The commands, pictures: numbers become shapes that report.html draws. What is of one kind in
@@ -191,15 +190,15 @@ func ticks(low, high float64) (at []signpost) {
 func short(x float64) string {
 	switch size := math.Abs(x); {
 	case size >= 1e6:
-		return strconv.FormatFloat(x/1e6, 'g', 3, 64) + "M"
+		return fmt.Sprintf("%.3gM", x/1e6)
 	case size >= 1e4:
-		return strconv.FormatFloat(x/1e3, 'f', 0, 64) + "k"
+		return fmt.Sprintf("%.0fk", x/1e3)
 	case size >= 1e3:
-		return strconv.FormatFloat(x, 'f', 0, 64)
+		return fmt.Sprintf("%.0f", x)
 	case size < 1e-12:
 		return "0"
 	}
-	return strconv.FormatFloat(x, 'g', 3, 64)
+	return fmt.Sprintf("%.3g", x)
 }
 
 // components are the first two principal components of vectors: of all directions the one in
@@ -247,7 +246,7 @@ type dot struct {
 
 // mapOf places words, the commonest first, at points, in a drawing of 720 by 460. A name is
 // written where it does not cover another one.
-func mapOf(words []string, points [][2]float64, tips []string) (dots []dot) {
+func mapOf(words []string, points [][2]float64) (dots []dot) {
 	const width, height, margin = 720, 460, 46
 	var x, y []float64
 	for _, p := range points {
@@ -255,7 +254,7 @@ func mapOf(words []string, points [][2]float64, tips []string) (dots []dot) {
 	}
 	var taken []image.Rectangle
 	for i, word := range words {
-		d := dot{Name: word, Tip: tips[i]}
+		d := dot{Name: word, Tip: word}
 		d.X = between(margin, width-margin, x[i], slices.Min(x), slices.Max(x))
 		d.Y = between(margin, height-margin, y[i], slices.Min(y), slices.Max(y))
 		dots, taken = append(dots, d), append(taken, image.Rect(int(d.X)-3, int(d.Y)-3, int(d.X)+3, int(d.Y)+3))

@@ -38,23 +38,6 @@ var reportTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 // Title is the name of the model's folder.
 func (r *reporter) Title() string { return filepath.Base(r.dir) }
 
-// State is how far the training is, or nothing where that is not known.
-func (r *reporter) State() string {
-	if step, ok := r.History.last("train step"); ok {
-		return fmt.Sprintf("After %.0f %ss", step, r.History.unit())
-	}
-	return ""
-}
-
-// Looks are the looks at the model: as it was at first, if that is known, and as it is now.
-func (r *reporter) Looks() []*look {
-	if r.Before == nil {
-		return []*look{r.Now}
-	}
-	r.Before.When = "Before the first step"
-	return []*look{r.Before, r.Now}
-}
-
 // look reads the metrics and looks at the model, all of which has to be sound.
 func (r *reporter) look() error {
 	if r.metrics != nil {
@@ -66,8 +49,16 @@ func (r *reporter) look() error {
 			return err
 		}
 	}
+	if step, ok := r.History.last("train step"); ok {
+		r.State = fmt.Sprintf("After %.0f %ss", step, r.History.unit())
+	}
 	r.Now = r.lookAt(r.m)
-	r.Now.When = cmp.Or(r.State(), "In this model")
+	r.Now.When = cmp.Or(r.State, "In this model")
+	r.Looks = []*look{r.Now}
+	if r.Before != nil {
+		r.Before.When = "Before the first step"
+		r.Looks = []*look{r.Before, r.Now}
+	}
 	return cmp.Or(sound(r.Now), sound(r.m.encoder[len(r.m.encoder)-1].output.norm.y))
 }
 

@@ -392,14 +392,14 @@ func (h habits) String() string {
 // model still has its vectors.
 func (r *reporter) Map(l *look) []dot {
 	words := r.Tokens(r.Words)
-	tips := slices.Clone(words)
+	dots := mapOf(words, l.Points)
 	if l == r.Now {
 		vectors := wordVectors(r.m, r.Words)
 		for i := range words {
-			tips[i] = nearest(words, vectors, i)
+			dots[i].Tip = nearest(words, vectors, i)
 		}
 	}
-	return mapOf(words, l.Points, tips)
+	return dots
 }
 
 // Transfer: what pre-training is worth, over how many sentences have labels.

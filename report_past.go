@@ -188,10 +188,14 @@ type reporter struct {
 	m       *Model
 	t       *Tokenizer
 	metrics func(read func(io.Reader) error) error
-	History history // what metrics read
-	Now     *look
 	due     time.Time // not before
 	failed  bool
+
+	// What the page shows, besides, of the model as it is now.
+	History history
+	State   string // how far the training is; empty where that is not known
+	Now     *look
+	Looks   []*look // as it was at first, if that is known, and Now
 }
 
 // newReporter is for a folder's model as it is now.
