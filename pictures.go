@@ -25,43 +25,32 @@ func (b *onePNGBuffer) Get() *png.EncoderBuffer  { return b.buffer }
 func (b *onePNGBuffer) Put(e *png.EncoderBuffer) { b.buffer = e }
 
 // pixels is a picture with a pixel for each number: the stronger the further from 0, up to
-// most, and below 0 in another colour. As it is transparent it suits any page.
+// most, and below 0 in another colour. As it is transparent it suits any page. Where it would be
+// more than 40 wide or high, a pixel is the strongest of those that it stands for.
 func pixels(rows [][]float32, most float32) template.URL {
+	const limit = 40
 	if len(rows) == 0 {
 		return ""
 	}
-	picture := image.NewNRGBA(image.Rect(0, 0, len(rows[0]), len(rows)))
-	for y, row := range rows {
-		for x, v := range row {
+	width, height := min(limit, len(rows[0])), min(limit, len(rows))
+	picture := image.NewNRGBA(image.Rect(0, 0, width, height))
+	for i, row := range rows {
+		for j, v := range row {
 			c := color.NRGBA{R: 60, G: 120, B: 230}
 			if v < 0 {
 				c = color.NRGBA{R: 230, G: 110, B: 30}
 			}
 			c.A = uint8(255 * min(1, math.Abs(float64(v/most))))
-			picture.SetNRGBA(x, y, c)
+			x, y := j*width/len(row), i*height/len(rows)
+			if c.A > picture.NRGBAAt(x, y).A {
+				picture.SetNRGBA(x, y, c)
+			}
 		}
 	}
 	var data bytes.Buffer
 	encoder := png.Encoder{BufferPool: &pngBuffer}
 	encoder.Encode(&data, picture) // a Buffer takes everything
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(data.Bytes()))
-}
-
-// shrunk is a square of numbers, at most limit wide: each is the greatest of those that it
-// stands for.
-func shrunk(square [][]float32, limit int) [][]float32 {
-	n := len(square)
-	small := make([][]float32, min(n, limit))
-	for i := range small {
-		small[i] = make([]float32, len(small))
-	}
-	for i, row := range square {
-		for j, v := range row {
-			at := &small[i*len(small)/n][j*len(small)/n]
-			*at = max(*at, v)
-		}
-	}
-	return small
 }
 
 // A chart is lines over steps, sizes or epochs. All places in it are in the units of the lines;

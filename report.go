@@ -75,7 +75,8 @@ func (r *reporter) write(last bool) {
 	if !last && begun.Before(r.due) {
 		return
 	}
-	err := writeFile(filepath.Join(r.dir, pastRunFile), func(w io.Writer) error { return json.NewEncoder(w).Encode(&r.pastRun) })
+	past := func(w io.Writer) error { return json.NewEncoder(w).Encode(&r.pastRun) }
+	err := writeFile(filepath.Join(r.dir, pastRunFile), past)
 	if err == nil {
 		err = r.writePage(filepath.Join(r.dir, reportFile))
 	}
@@ -116,7 +117,8 @@ func (r *reporter) draw(w io.Writer, what string) error {
 // reportCommand writes a page for a model folder of any kind.
 func reportCommand(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")
-	out := c.flags.String("out", "", "`FILE` to write (otherwise report.html in -model); of a pre-training also a .svg, with the words and how they were learnt")
+	out := c.flags.String("out", "", "`FILE` to write (otherwise report.html in -model); of a pre-training "+
+		"also a .svg, with the words and how they were learnt")
 	if err := c.parse(0, "model"); err != nil {
 		return err
 	}

@@ -330,7 +330,7 @@ func (r *reporter) Heads() (layers [][]headView) {
 			}
 			row[k] = headView{
 				Layer: i + 1, Head: k + 1, Number: i*heads + k, Lines: lines,
-				Picture: pixels(shrunk(square, 40), 0.6),
+				Picture: pixels(square, 0.6),
 				Habits:  habitsOf(layer.attention, k+1, r.Pair.Tokens, r.t.sep),
 			}
 		}

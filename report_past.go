@@ -98,14 +98,12 @@ func commonWords(t *Tokenizer, u *Unigram) (ids []int32) {
 
 // check returns an error if what was read is not of this model.
 func (p *pastRun) check(m *Model) error {
-	cases := append([]Case{p.Pair}, p.Cases...)
-	if len(p.Masked.Tokens) > 0 { // otherwise nothing is watched
-		cases = append(cases, p.Masked)
-	}
+	cases := append([]Case{p.Pair, p.Masked}, p.Cases...)
 	bad := outside(p.Words, m.Config.VocabSize)
-	for _, c := range cases {
+	for i, c := range cases {
 		n := len(c.Tokens)
-		bad = bad || n == 0 || n > m.Config.MaxPositionEmbeddings || n != len(c.Segments) || outside(c.Targets, n) ||
+		nothing := n == 0 && i != 1 // there need not be anything masked
+		bad = bad || nothing || n > m.Config.MaxPositionEmbeddings || n != len(c.Segments) || outside(c.Targets, n) ||
 			outside(c.Tokens, m.Config.VocabSize) || outside(c.Segments, m.Config.TypeVocabSize)
 	}
 	if bad {
@@ -299,18 +297,16 @@ func (r *reporter) score(s Score) {
 	r.Score = text.String()
 }
 
-// watch keeps what the model guesses now. Of many moments every second one stays.
+// watch keeps what the model guesses now, some 24 times in a run.
 func (r *reporter) watch(step int) {
-	const most = 24
-	n := len(r.Moments)
-	if r.Masked.Tokens == nil || n > 0 && r.Moments[n-1].Step == step {
+	if r.Masked.Tokens == nil {
 		return
 	}
-	if n == most {
-		for i := range most / 2 {
-			r.Moments[i] = r.Moments[2*i]
+	if n := len(r.Moments); n > 0 {
+		since := step - r.Moments[n-1].Step
+		if since == 0 || since < r.Settings.Steps/24 && step < r.Settings.Steps {
+			return
 		}
-		r.Moments = r.Moments[:most/2]
 	}
 	best := r.m.Fill(r.t, BatchOf(r.Masked.Tokens, r.Masked.Segments), 5)[0][0].Best
 	r.Moments = append(r.Moments, moment{step, best})
