@@ -52,7 +52,7 @@ func demoConfig(vocabSize int) Config {
 }
 
 // What the demo asks the model. None of these sentences is in the corpus, nor are
-// demoA and demoB (report.go).
+// demoA and demoB (report_past.go).
 const (
 	demoMasked  = "In the evening Hugo plays the [MASK]."
 	demoBefore  = "Nora puts the dough in the hot oven."

@@ -85,6 +85,10 @@ type bar struct {
 	Value string // the share, or what it stands for
 }
 
+func barOf(name string, share float32, right bool) bar {
+	return bar{name, float64(share), right, percent(float64(share))}
+}
+
 // percent is a share in words.
 func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
 
@@ -180,8 +184,7 @@ func (e *example) guess(question string, logits []float32, n, i int, name func(i
 	}
 	g := guess{Question: question}
 	for _, id := range best {
-		share := float64(shares[id])
-		g.Answers = append(g.Answers, bar{name(int32(id)), share, id == right, percent(share)})
+		g.Answers = append(g.Answers, barOf(name(int32(id)), shares[id], id == right))
 	}
 	e.Guesses = append(e.Guesses, g)
 }
@@ -235,9 +238,9 @@ func (r *reporter) marks() (marks []signpost) {
 	if s := r.Settings; s != nil && s.ShortSteps() > 0 && s.ShortSteps() < s.Steps {
 		marks = append(marks, signpost{float64(s.ShortSteps()), "from here longer sequences"})
 	}
-	steps := r.History["heldout step"]
-	if i := slices.IndexFunc(r.History["heldout nsp_accuracy"], inItsPlace); i >= 0 && i < len(steps) {
-		marks = append(marks, signpost{steps[i], "NSP falls into place"})
+	nsp := r.History.lines("nsp_accuracy", 1)[1].Points // held out
+	if i := slices.IndexFunc(nsp, func(p point) bool { return inItsPlace(p.Y) }); i >= 0 {
+		marks = append(marks, signpost{nsp[i].X, "NSP falls into place"})
 	}
 	return marks
 }
@@ -293,8 +296,7 @@ func (h history) Reports() (table [][]string) {
 // Bars are the best guesses of one moment.
 func (m moment) Bars() (all []bar) {
 	for _, guess := range m.Best {
-		share := float64(guess.Probability)
-		all = append(all, bar{Name: guess.Token, Share: share, Value: percent(share)})
+		all = append(all, barOf(guess.Token, guess.Probability, false))
 	}
 	return all
 }
@@ -310,7 +312,7 @@ type headView struct {
 	Lines               [][]int
 }
 
-// Kept is from how many tokens on the lines of a token are not all there: a page has to stay small.
+// Kept is to how many tokens at most lines go from one: a page has to stay small.
 func (r *reporter) Kept() int {
 	return max(4, 150_000/(len(r.Pair.Tokens)*r.m.Config.NumAttentionHeads*len(r.m.encoder)))
 }

@@ -45,7 +45,7 @@ type moment struct {
 // A look is what the embeddings are at one time: of each token of the pair the first numbers of
 // Embeddings.Vectors, and where the words are on their map.
 type look struct {
-	When    string         `json:"-"`
+	When    string         `json:"-"` // in words
 	Vectors [][5][]float32 `json:"vectors"`
 	Points  [][2]float64   `json:"points"`
 }
