@@ -385,7 +385,7 @@ func (h habits) String() string {
 		}
 		all = append(all, fmt.Sprintf("%s %.0f%%", habitNames[k], 100*share))
 	}
-	return "looks here and there: " + strings.Join(all, ", ")
+	return "looks, on average, at: " + strings.Join(all, ", ")
 }
 
 // What the words have become: their vectors, in the two directions in which they differ most.
