@@ -178,6 +178,51 @@ func (h history) nameEpochs() {
 	}
 }
 
+// lines are a column over the steps, in training and held out, if each report has it.
+func (h history) lines(column string, scale float64) []series {
+	lines := []series{{Name: "in training"}, {Name: "held out"}}
+	for k, split := range []string{"train ", "heldout "} {
+		steps, values := h[split+"step"], h[split+column]
+		if len(steps) != len(values) {
+			continue
+		}
+		for i, y := range values {
+			lines[k].Points = append(lines[k].Points, point{X: steps[i], Y: scale * y})
+		}
+	}
+	return lines
+}
+
+// level is the last held-out value of what needs no model.
+func (h history) level(column string, scale float64, name string) []signpost {
+	if y, ok := h.last("heldout " + column); ok {
+		return []signpost{{scale * y, name}}
+	}
+	return nil
+}
+
+// Reports is a table of at most 20 reports of what is held out, evenly apart, under their names.
+func (h history) Reports() (table [][]string) {
+	steps := h["heldout step"]
+	if len(steps) == 0 {
+		return nil
+	}
+	missing := func(column string) bool { return len(h["heldout "+column]) != len(steps) }
+	names := []string{"step", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy", "score"}
+	names = slices.DeleteFunc(names, missing)
+	table = append(table, names)
+	rows := min(len(steps), 20)
+	for i := range rows {
+		var row []string
+		for _, name := range names {
+			at := i * (len(steps) - 1) / max(rows-1, 1) // from the first to the last
+			row = append(row, fmt.Sprintf("%.4g", h["heldout "+name][at]))
+		}
+		table = append(table, row)
+	}
+	return table
+}
+
 // A reporter writes report.html and report.json for a run.
 type reporter struct {
 	pastRun
