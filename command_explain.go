@@ -20,6 +20,11 @@ func explain(c *call) error {
 	if err := c.parseUpTo(2); err != nil {
 		return err
 	}
+	if *page != "" {
+		if err := checkPage("html", *page); err != nil {
+			return err
+		}
+	}
 	if len(c.args) == 0 {
 		return usagef("there is no sentence: %s", c.usage)
 	}
@@ -74,11 +79,7 @@ func (c *call) explainInPictures(name string, m *Model, t *Tokenizer, sequence C
 	if m.Config.Architecture() != preTraining || len(sequence.Targets) > 0 || slices.Contains(sequence.Segments, 1) {
 		r.Cases = []Case{sequence}
 	}
-	if err := r.writePage(name); err != nil {
-		return err
-	}
-	c.note("wrote %s", name)
-	return nil
+	return r.writeTo(name)
 }
 
 // modelToExplain loads the model or, where there is a vocabulary alone, makes a small one

@@ -114,12 +114,44 @@ func (r *reporter) draw(w io.Writer, what string) error {
 	return err
 }
 
+// checkPage returns an error if a flag names what no page would be written to: one is made anew
+// over another, but not over anything else.
+func checkPage(flag, name string) error {
+	ext := filepath.Ext(name)
+	if name != "-" && ext != ".html" && ext != ".svg" {
+		return usagef("-%s is %q, want a name that ends in .html or .svg, or - for standard output", flag, name)
+	}
+	if kind := kindOf(name); kind != "" && kind != aFile {
+		return fmt.Errorf("%s is %s, want a file", name, kind)
+	}
+	return nil
+}
+
+// writeTo writes the page to where the user wants it.
+func (r *reporter) writeTo(name string) error {
+	if name != "-" {
+		err := r.writePage(name)
+		if err == nil {
+			r.c.note("wrote %s", name)
+		}
+		return err
+	}
+	if err := r.look(); err != nil {
+		return err
+	}
+	return r.draw(r.c.stdout, "page")
+}
+
 // reportCommand writes a page for a model folder of any kind.
 func reportCommand(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")
-	out := c.flags.String("out", "", "`FILE` to write (otherwise report.html in -model); of a pre-training "+
-		"also a .svg, with the words and how they were learnt")
+	out := c.flags.String("out", "", "`FILE` to write (otherwise report.html in -model), or - for standard output; "+
+		"of a pre-training also a .svg, with the words and how they were learnt")
 	if err := c.parse(0, "model"); err != nil {
+		return err
+	}
+	*out = cmp.Or(*out, filepath.Join(*model, reportFile))
+	if err := checkPage("out", *out); err != nil {
 		return err
 	}
 	m, t, err := c.loadModel(*model)
@@ -137,11 +169,7 @@ func reportCommand(c *call) error {
 		err = nil
 	}
 	if err == nil {
-		*out = cmp.Or(*out, filepath.Join(*model, reportFile))
-		err = r.writePage(*out)
-	}
-	if err == nil {
-		c.note("wrote %s", *out)
+		err = r.writeTo(*out)
 	}
 	return err
 }

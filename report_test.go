@@ -174,6 +174,24 @@ func closeTo(t *testing.T, got, want, within float64) {
 	}
 }
 
+// A page is written over a page, but over nothing else, and to standard output.
+func TestReportsAreWrittenOverReports(t *testing.T) {
+	dir, _ := savedModel(t)
+	folder := filepath.Join(dir, "folder.html")
+	check(t, os.Mkdir(folder, 0o777))
+	fails(t, exitUsage, []string{"report", "-model", dir, "-out", filepath.Join(dir, modelFile)}, "-out is ", "want a name that ends in .html or .svg")
+	fails(t, exitUsage, []string{"explain", "-model", dir, "-html", "page.txt", "A"}, "-html is ", "want a name that ends in .html or .svg")
+	fails(t, exitFailed, []string{"report", "-model", dir, "-out", folder}, folder+" is a folder, want a file")
+	for range 2 {
+		status, _, stderr := runHere("", "report", "-model", dir)
+		equal(t, status, exitDone, stderr)
+	}
+	_, text, stderr := runHere("", "report", "-model", dir, "-out", "-")
+	beside, err := os.ReadFile(filepath.Join(dir, reportFile))
+	check(t, err)
+	equal(t, text == string(beside) && stderr == "", true)
+}
+
 // A fine-tuned model of each kind has a page, with the score and, of labels, the table.
 func TestReportOfTasks(t *testing.T) {
 	model, _ := trained(t)
