@@ -17,7 +17,15 @@ var benchmarkShapes = [][3]int{
 
 // Products, in GFLOP/s: nt is x·Wᵀ (forward), nn is dy·W (gradient of the input),
 // tn is dyᵀ·x (gradient of the weight).
-func BenchmarkMatmul(b *testing.B) {
+func BenchmarkMatmul(b *testing.B) { benchmarkMatmul(b) }
+
+// The same in bfloat16.
+func BenchmarkMatmulBF16(b *testing.B) {
+	defer inBF16(true)()
+	benchmarkMatmul(b)
+}
+
+func benchmarkMatmul(b *testing.B) {
 	run := func(kind string, m, n, k int) {
 		b.Run(fmt.Sprintf("%s/%dx%dx%d", kind, m, n, k), func(b *testing.B) {
 			c := rowMajor(randomFloats(m*n, 1), m, n)
@@ -55,7 +63,15 @@ func randomFloats(n int, seed uint64) []float32 {
 
 // Whole training steps with dropout, clipping and AdamW, on sequences of 128
 // tokens of which 20 are masked, with a vocabulary of 30,522.
-func BenchmarkStep(b *testing.B) {
+func BenchmarkStep(b *testing.B) { benchmarkSteps(b) }
+
+// The same in bfloat16.
+func BenchmarkStepBF16(b *testing.B) {
+	defer inBF16(true)()
+	benchmarkSteps(b)
+}
+
+func benchmarkSteps(b *testing.B) {
 	for _, s := range []struct {
 		size  string
 		batch int

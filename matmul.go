@@ -89,6 +89,32 @@ func matmul(c, a, b, start matrix) {
 	}
 }
 
+// bf16 tells whether products round their factors to bfloat16 (kernels_bf16.go).
+var bf16 bool
+
+// inBF16 makes it so, or not, until back is called.
+func inBF16(on bool) (back func()) {
+	before := bf16
+	bf16 = on
+	return func() { bf16 = before }
+}
+
+// packedDepth is how many steps of k a tile has for so many terms: with pairs it may be half of
+// them. blockTerms is the other way round.
+func packedDepth(terms int) int {
+	if !bf16 {
+		return terms
+	}
+	return (terms + 1) / 2 * kernels.pairFloats
+}
+
+func blockTerms(depth int) int {
+	if !bf16 {
+		return depth
+	}
+	return depth / kernels.pairFloats * 2
+}
+
 // shared is the product that all workers are at. It is not in a closure, which would be
 // garbage after each product.
 var shared struct {
@@ -165,9 +191,9 @@ func (p product) compute() {
 // of the depth, going on from where the last one stopped; for each group of rows (one,
 // unless a has to be packed); for each block of columns.
 func (p product) blocks(yield func(product) bool) {
-	stepDepth, stepRows := evenly(p.a.cols, blockDepth, 1), p.c.rows
+	stepDepth, stepRows := evenly(p.a.cols, blockTerms(blockDepth), 2), p.c.rows
 	if p.a.far() {
-		stepDepth, stepRows = evenly(p.a.cols, groupDepth, 1), evenly(p.c.rows, groupRows, kernels.tileRows)
+		stepDepth, stepRows = evenly(p.a.cols, blockTerms(groupDepth), 2), evenly(p.c.rows, groupRows, kernels.tileRows)
 	}
 	stepCols := evenly(p.c.cols, blockCols, kernels.tileCols)
 	for k := 0; k < p.a.cols; k += stepDepth {
@@ -198,8 +224,14 @@ type operand struct {
 	panel int
 }
 
-// far tells whether a is transposed and its columns so far apart that it has to be packed.
-func (a matrix) far() bool { return a.rowStep == 1 && a.colStep > near }
+// far tells whether a is transposed and its columns so far apart that it has to be packed. Pairs
+// have to be made of any.
+func (a matrix) far() bool {
+	if bf16 {
+		return a.colStep != 1
+	}
+	return a.rowStep == 1 && a.colStep > near
+}
 
 // differs tells whether a block's operand is there, and another one than the last block's:
 // of one product's blocks, those that begin at the same element are the same.
@@ -213,8 +245,12 @@ func (w *workbench) packA(a matrix) operand {
 	if !a.far() {
 		return operand{a, height * a.rowStep}
 	}
-	panel := height*a.cols + gap
-	kernels.pack(w.a[:], height, panel, a.data, a.colStep, a.cols, a.rows)
+	panel := height*packedDepth(a.cols) + gap
+	if bf16 {
+		packPairs(w.a[:], height, panel, a.T())
+	} else {
+		kernels.pack(w.a[:], height, panel, a.data, a.colStep, a.cols, a.rows)
+	}
 	return operand{matrix{w.a[:], a.rows, a.cols, 1, height}, panel}
 }
 
@@ -222,8 +258,12 @@ func (w *workbench) packA(a matrix) operand {
 // whole tiles (what is in the columns beyond b does not matter).
 func (w *workbench) packB(b matrix) operand {
 	width := kernels.tileCols
-	panel, whole := width*b.rows+gap, (b.cols+width-1)/width*width
+	panel, whole := width*packedDepth(b.rows)+gap, (b.cols+width-1)/width*width
 	switch {
+	case bf16 && b.colStep != 1:
+		w.transposePairs(width, panel, b.T())
+	case bf16:
+		packPairs(w.b[:], width, panel, b)
 	case b.colStep != 1:
 		for j := 0; j < b.cols; j += width {
 			kernels.transpose(w.b[j/width*panel:], width, b.at(0, j), b.colStep, min(width, b.cols-j), b.rows)
@@ -236,12 +276,44 @@ func (w *workbench) packB(b matrix) operand {
 	return operand{matrix{w.b[:], b.rows, b.cols, width, 1}, panel}
 }
 
+// packPairs packs m with each two rows as pairs.
+func packPairs(dst []float32, width, panel int, m matrix) {
+	for k := 0; k < m.rows; k += 2 {
+		odd := zeros[:m.cols]
+		if k+1 < m.rows {
+			odd = m.row(k + 1)
+		}
+		kernels.pairColumns(dst[k/2*kernels.pairFloats*width:], width, panel, m.row(k), odd)
+	}
+}
+
+// transposePairs packs the transposed m in w.b, by way of a few of its rows as pairs.
+func (w *workbench) transposePairs(width, panel int, m matrix) {
+	few, depth := min(8, width), packedDepth(m.cols)
+	for i := 0; i < m.rows; i += few {
+		n := min(few, m.rows-i)
+		w.pairRows(m.part(i, 0, n, m.cols))
+		kernels.transpose(w.b[i/width*panel+i%width:], width, w.aRows[:], packedRow, n, depth)
+	}
+}
+
+// pairRows makes pairs of the rows of m in w.aRows.
+func (w *workbench) pairRows(m matrix) {
+	for i := range m.rows {
+		kernels.pairRow(w.aRows[i*packedRow:], m.row(i))
+	}
+}
+
 // computeBlock computes a block of c, tile by tile, row by row. a and b are the block's
 // as tiles read them.
 func (w *workbench) computeBlock(block product, a, b operand, next product) {
 	c, start, t := block.c, block.start, &w.tile
 	tileRows, tileCols := kernels.tileRows, kernels.tileCols
-	t.depth, t.bRow = block.a.cols, b.rowStep
+	t.depth, t.bRow = packedDepth(block.a.cols), b.rowStep
+	compute := kernels.tile
+	if bf16 {
+		compute = kernels.tileBF16
+	}
 	w.ahead = ahead{}
 	transposed := block.a.rowStep == 1
 	if transposed {
@@ -265,7 +337,7 @@ func (w *workbench) computeBlock(block product, a, b operand, next product) {
 				t.nextC = tileRows*c.rowStep - j
 			}
 			w.ahead.piece(t)
-			kernels.tile(t)
+			compute(t)
 		}
 	}
 }
@@ -274,7 +346,10 @@ func (w *workbench) computeBlock(block product, a, b operand, next product) {
 func (w *workbench) setA(a operand, i int) {
 	t, height := &w.tile, kernels.tileRows
 	t.a, t.aRow, t.aStep = a.data[i/height*a.panel+i%height*a.rowStep:], a.rowStep, a.colStep
-	if t.aStep == 1 && t.aRow%conflict == 0 {
+	if bf16 && t.aStep == 1 {
+		w.pairRows(a.part(i, 0, t.rows, a.cols))
+		t.a, t.aRow = w.aRows[:], packedRow
+	} else if t.aStep == 1 && t.aRow%conflict == 0 {
 		kernels.pack(w.aRows[:], packedRow, 0, t.a, t.aRow, t.rows, t.depth)
 		t.a, t.aRow = w.aRows[:], packedRow
 	}
@@ -330,5 +405,6 @@ func (t *tile) setRows(n int) {
 	}
 }
 
-// zeros are what a product starts from where nothing else is given.
-var zeros [32]float32
+// zeros are what a product starts from where nothing else is given, and what makes the last
+// pair whole.
+var zeros [blockCols]float32

@@ -1,0 +1,99 @@
+package main
+
+import "math"
+
+// The ground: the inner loops of products in bfloat16 (-bf16), defined in Go as those of
+// kernels_generic.go are.
+//
+// A bfloat16 is the upper half of a float32: its sign and its exponent whole, but 8 bits
+// of precision instead of 24. So it is as large or as small as a float32 can be, and about
+// right to three digits. Half the bits are half the memory to read, and the processors
+// that can, multiply twice as many at once. Training bears it, if little is rounded: the
+// two factors of each product, to the nearest bfloat16. The product of two is exact in
+// float32, where the sum is kept, as are parameters, moments and all that is no product.
+// Gradients need no scale factor, as they would in float16, which knows nothing below 6e-8.
+//
+// What is computed is what Intel's and AMD's VDPBF16PS does. A sum takes its terms in
+// pairs, k = 0 and 1, 2 and 3 and so on, and of each pair the odd one first:
+//
+//	c = c + a[1]·b[1];  c = c + a[0]·b[0];  c = c + a[3]·b[3];  …
+//
+// each a fused multiply-add that knows no subnormal numbers: below 2⁻¹²⁶ there is only 0.
+// If the terms are odd in number, a pair of zeros (0·0) makes the last one whole.
+
+// smallestNormal is the least float32 that is not subnormal.
+const smallestNormal = 0x1p-126
+
+// flush makes subnormal numbers 0, with their sign.
+func flush(x float32) float32 {
+	if math.Abs(float64(x)) < smallestNormal {
+		return x * 0
+	}
+	return x
+}
+
+// roundBF16 is the nearest bfloat16, and of two the even one. The rounding may carry up to
+// the exponent, which is right, and to infinity.
+func roundBF16(x float32) float32 {
+	bits := math.Float32bits(flush(x))
+	if x != x {
+		bits |= 1 << 22 // so that it stays one without its lower half
+	} else {
+		bits += 0x7fff + bits>>16&1
+	}
+	return math.Float32frombits(bits &^ 0xffff)
+}
+
+// addProductBF16 returns c + a·b for two bfloat16, rounded once. Rounding to float64 first
+// does no harm: a·b has 16 bits, so that no sum has more than 53 and is nearly a tie. What
+// rounds to 2⁻¹²⁶ or more is not subnormal.
+func addProductBF16(a, b, c float32) float32 {
+	sum := float64(float64(a)*float64(b)) + float64(flush(c))
+	if math.Abs(sum) < 0x1.ffffffp-127 {
+		return float32(math.Copysign(0, sum))
+	}
+	return float32(sum)
+}
+
+// What a tile multiplies is packed in pairs: as many rows (of a) or columns (of b) side by
+// side as it has, and going down them the pairs, as VDPBF16PS wants them, in one float32
+// each (pairFloats is 1): the upper half is the odd one. Where there is no VDPBF16PS they are
+// two float32 each, the odd one first; then the rest of a tile is as if they were no pairs.
+
+// pairRowGo makes pairs of what follows one another in x: dst is 2·⌈n/2⌉ floats long.
+func pairRowGo(dst, x []float32) {
+	for i, v := range x {
+		dst[i^1] = roundBF16(v)
+	}
+	if n := len(x); n%2 == 1 {
+		dst[n-1] = 0
+	}
+}
+
+// pairColumnsGo makes pairs of what stands one below the other in two rows, and puts them
+// into panels of width columns, which begin panel floats apart.
+func pairColumnsGo(dst []float32, width, panel int, even, odd []float32) {
+	for j := range even {
+		at := dst[j/width*panel+j%width:]
+		at[0], at[width] = roundBF16(odd[j]), roundBF16(even[j])
+	}
+}
+
+// tileBF16Go computes a tile (kernels_generic.go) of pairs; its depth counts floats.
+func tileBF16Go(t *tile) {
+	for i := range t.rows {
+		for j := 0; j < t.cols; j += tileColsGo {
+			var c [tileColsGo]float32
+			cols := min(tileColsGo, t.cols-j)
+			copy(c[:cols], t.start[i*t.startRow+j:])
+			for k := range t.depth {
+				x, b := t.a[i*t.aRow+k*t.aStep], t.b[k*t.bRow+j:][:tileColsGo]
+				c[0] = addProductBF16(x, b[0], c[0])
+				c[1] = addProductBF16(x, b[1], c[1])
+				c[2] = addProductBF16(x, b[2], c[2])
+				c[3] = addProductBF16(x, b[3], c[3])
+			}
+			copy(t.c[i*t.cRow+j:], c[:cols])
+		}
+	}
+}
