@@ -186,5 +186,20 @@ func BenchmarkKernel(b *testing.B) {
 			}
 			b.ReportMetric(2*float64(rows*cols*depth)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})
+		b.Run("tileBF16/"+kernelTables[k].name, func(b *testing.B) {
+			const terms = 512
+			rows, cols, depth := kernelTables[k].tileRows, kernelTables[k].tileCols, terms/2*kernelTables[k].pairFloats
+			t := &tile{
+				cols: cols, depth: depth, c: make([]float32, rows*cols), cRow: cols, start: zeros[:],
+				a: make([]float32, rows*depth), aRow: depth, aStep: 1, b: make([]float32, depth*cols), bRow: cols,
+			}
+			kernelTables[k].pairRow(t.a, randomFloats(rows*depth, 1))
+			kernelTables[k].pairRow(t.b, randomFloats(depth*cols, 2))
+			t.setRows(rows)
+			for b.Loop() {
+				kernelTables[k].tileBF16(t)
+			}
+			b.ReportMetric(2*float64(rows*cols*terms)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
 	}
 }

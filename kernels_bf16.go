@@ -44,13 +44,13 @@ func roundBF16(x float32) float32 {
 	return math.Float32frombits(bits &^ 0xffff)
 }
 
-// addProductBF16 returns c + a·b for two bfloat16, rounded once. Rounding to float64 first
-// does no harm: a·b has 16 bits, so that no sum has more than 53 and is nearly a tie. What
-// rounds to 2⁻¹²⁶ or more is not subnormal.
+// addProductBF16 returns c + a·b for two bfloat16, rounded once; no c is subnormal. Rounding
+// to float64 first does no harm: a·b has 16 bits, so that no sum has more than 53 and is nearly
+// a tie. What rounds to 2⁻¹²⁶ or more is not subnormal.
 func addProductBF16(a, b, c float32) float32 {
-	sum := float64(float64(a)*float64(b)) + float64(flush(c))
+	sum := float64(float64(a)*float64(b)) + float64(c)
 	if math.Abs(sum) < 0x1.ffffffp-127 {
-		return float32(math.Copysign(0, sum))
+		return float32(0 * sum) // with its sign
 	}
 	return float32(sum)
 }
@@ -86,13 +86,15 @@ func tileBF16Go(t *tile) {
 			var c [tileColsGo]float32
 			cols := min(tileColsGo, t.cols-j)
 			copy(c[:cols], t.start[i*t.startRow+j:])
+			c0, c1, c2, c3 := flush(c[0]), flush(c[1]), flush(c[2]), flush(c[3])
 			for k := range t.depth {
 				x, b := t.a[i*t.aRow+k*t.aStep], t.b[k*t.bRow+j:][:tileColsGo]
-				c[0] = addProductBF16(x, b[0], c[0])
-				c[1] = addProductBF16(x, b[1], c[1])
-				c[2] = addProductBF16(x, b[2], c[2])
-				c[3] = addProductBF16(x, b[3], c[3])
+				c0 = addProductBF16(x, b[0], c0)
+				c1 = addProductBF16(x, b[1], c1)
+				c2 = addProductBF16(x, b[2], c2)
+				c3 = addProductBF16(x, b[3], c3)
 			}
+			c = [...]float32{c0, c1, c2, c3}
 			copy(t.c[i*t.cRow+j:], c[:cols])
 		}
 	}

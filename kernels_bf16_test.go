@@ -35,6 +35,7 @@ func checkBF16(t *testing.T, x, y, c float32) {
 	if bits := math.Float32bits(a); bits&0xffff != 0 || (x != x) != (a != a) || flush(x) == 0 && !sameBits(a, float32(math.Copysign(0, float64(x)))) {
 		t.Fatalf("%x rounded has the bits %x", x, bits)
 	}
+	c = flush(c)
 	got := addProductBF16(a, b, c)
 	if !isFinite(a) || !isFinite(b) || !isFinite(c) {
 		want := float32(float64(float64(a)*float64(b)) + float64(c)) // ∞ or no number, whatever is rounded
@@ -44,8 +45,8 @@ func checkBF16(t *testing.T, x, y, c float32) {
 		return
 	}
 	sum := new(big.Float).SetPrec(2000).Mul(exactly(a), exactly(b))
-	sum.Add(sum, exactly(flush(c)))
-	want := float32(float64(float64(a)*float64(b)) + float64(flush(c))) // with the sign of 0
+	sum.Add(sum, exactly(c))
+	want := float32(float64(float64(a)*float64(b)) + float64(c)) // with the sign of 0
 	if sum.Sign() != 0 {
 		want = nearest(sum, 24)
 	}
@@ -154,6 +155,7 @@ func TestPairs(t *testing.T) {
 
 // chainBF16 is c + Σ a·b over depth terms, pair by pair, the odd one first.
 func chainBF16(depth int, c float32, a, b func(k int) float32) float32 {
+	c = flush(c)
 	for k := 0; k < depth; k += 2 {
 		if k+1 < depth {
 			c = addProductBF16(roundBF16(a(k+1)), roundBF16(b(k+1)), c)
