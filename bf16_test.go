@@ -19,7 +19,7 @@ var bf16Settings = []string{"GOMAXPROCS=1", workersWanted + "=2", workersWanted 
 
 // One answer in bfloat16, too: on any number of threads, with VDPBF16PS, with AVX-512 and
 // with AVX2 that have none, and with Go alone. It is another one than without -bf16. Where
-// -bf16 is no faster a line says so.
+// -bf16 is slower a line says so.
 func TestOneAnswerBF16(t *testing.T) {
 	dir := t.TempDir()
 	for _, setting := range bf16Settings {
@@ -28,7 +28,7 @@ func TestOneAnswerBF16(t *testing.T) {
 			"-layers", "2", "-hidden", "48", "-heads", "3", "-batch", "4", "-max-seq", "40", "-short-seq", "20", "-short-part", "0.5", "-lr", "1e-3", "-steps", "10", "-log-every", "100")
 		equal(t, status, exitDone, setting, stderr)
 		equal(t, modelSum(t, out), oneAnswerBF16, setting)
-		if slow := "-bf16 is no faster on this processor"; strings.HasPrefix(setting, "GODEBUG") && !strings.Contains(stderr, slow) {
+		if slow := "-bf16 is slower on this processor"; strings.HasPrefix(setting, "GODEBUG") && !strings.Contains(stderr, slow) {
 			t.Errorf("%s: %q, want %q", setting, stderr, slow)
 		}
 	}

@@ -137,13 +137,13 @@ func (c *call) trainingFlags(s *Settings) {
 
 // bf16Flag is the flag -bf16, for what trains.
 func (c *call) bf16Flag() *bool {
-	return c.flags.Bool("bf16", false, "round the factors of products to bfloat16, when the model is tried, too: nearly as exact, and faster where there is AVX512_BF16")
+	return c.flags.Bool("bf16", false, "round the factors of products to bfloat16, when the model is tried, too: nearly as good, and faster where there is AVX512_BF16")
 }
 
-// useBF16 does what it says, until end is called, and says where it is no faster.
+// useBF16 does what it says, until end is called, and says where it is slower.
 func (c *call) useBF16(on bool) (end func()) {
 	if on && kernels.pairFloats > 1 {
-		c.note("-bf16 is no faster on this processor, which has no AVX512_BF16")
+		c.note("-bf16 is slower on this processor, which has no AVX512_BF16")
 	}
 	return inBF16(on)
 }

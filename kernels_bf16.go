@@ -5,21 +5,21 @@ import "math"
 // The ground: the inner loops of products in bfloat16 (-bf16), defined in Go as those of
 // kernels_generic.go are.
 //
-// A bfloat16 is the upper half of a float32: its sign and its exponent whole, but 8 bits
-// of precision instead of 24. So it is as large or as small as a float32 can be, and about
-// right to three digits. Half the bits are half the memory to read, and the processors
-// that can, multiply twice as many at once. Training bears it, if little is rounded: the
-// two factors of each product, to the nearest bfloat16. The product of two is exact in
-// float32, where the sum is kept, as are parameters, moments and all that is no product.
-// Gradients need no scale factor, as they would in float16, which knows nothing below 6e-8.
+// A bfloat16 is the upper half of a float32: its sign, its whole exponent, and 8 bits of
+// precision instead of 24, so that 3.14159 is 3.140625, and 1e-30 is nearly that still (in
+// float16 it would be 0). In as many bits there are twice as many numbers, and a processor
+// that multiplies them multiplies twice as many at once. Training bears it where little is
+// rounded: only the two factors of each product, each to the nearest bfloat16. What they
+// come to is summed up in float32, and float32 is all else: parameters, their gradients and
+// moments, what layers hand on, softmax and losses.
 //
-// What is computed is what Intel's and AMD's VDPBF16PS does. A sum takes its terms in
-// pairs, k = 0 and 1, 2 and 3 and so on, and of each pair the odd one first:
+// The sum is what the instruction for it, VDPBF16PS, makes of it. It takes the terms in
+// pairs, k = 0 and 1, 2 and 3 and so on, and of each pair the odd one first,
 //
 //	c = c + a[1]·b[1];  c = c + a[0]·b[0];  c = c + a[3]·b[3];  …
 //
 // each a fused multiply-add that knows no subnormal numbers: below 2⁻¹²⁶ there is only 0.
-// If the terms are odd in number, a pair of zeros (0·0) makes the last one whole.
+// If the terms are odd in number, 0·0 makes the last pair whole.
 
 // smallestNormal is the least float32 that is not subnormal.
 const smallestNormal = 0x1p-126
@@ -45,8 +45,9 @@ func roundBF16(x float32) float32 {
 }
 
 // addProductBF16 returns c + a·b for two bfloat16, rounded once; no c is subnormal. Rounding
-// to float64 first does no harm: a·b has 16 bits, so that no sum has more than 53 and is nearly
-// a tie. What rounds to 2⁻¹²⁶ or more is not subnormal.
+// to float64 first does no harm: a·b has 16 bits, and if the sum has too many for a float64,
+// its smaller part is far too small to bring it near a tie. What rounds to 2⁻¹²⁶ is no
+// subnormal number.
 func addProductBF16(a, b, c float32) float32 {
 	sum := float64(float64(a)*float64(b)) + float64(c)
 	if math.Abs(sum) < 0x1.ffffffp-127 {
@@ -55,10 +56,10 @@ func addProductBF16(a, b, c float32) float32 {
 	return float32(sum)
 }
 
-// What a tile multiplies is packed in pairs: as many rows (of a) or columns (of b) side by
-// side as it has, and going down them the pairs, as VDPBF16PS wants them, in one float32
-// each (pairFloats is 1): the upper half is the odd one. Where there is no VDPBF16PS they are
-// two float32 each, the odd one first; then the rest of a tile is as if they were no pairs.
+// What a tile multiplies is packed in pairs. VDPBF16PS wants both of a pair in the place of a
+// float32, the odd one in its upper half (pairFloats is 1). Where there is none they are two
+// float32, the odd one first; then a tile of pairs is a tile like any other, but for what is
+// subnormal.
 
 // pairRowGo makes pairs of what follows one another in x: dst is 2·⌈n/2⌉ floats long.
 func pairRowGo(dst, x []float32) {

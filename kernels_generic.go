@@ -12,7 +12,7 @@ import "math"
 //
 //   - A sum of products is a chain of fused multiply-adds over ascending k,
 //     c = fma(a[k], b[k], c). Tiles, vectors and threads share out the c's;
-//     none of them reorders a chain.
+//     none of them reorders a chain. (In bfloat16 it is another: kernels_bf16.go.)
 //   - A sum along a row runs in 16 lanes, element i in lane i mod 16, and the
 //     lanes are added by halves: 8, 4, 2, 1. AVX2 holds the lanes in two
 //     registers, NEON in four, Go in an array.

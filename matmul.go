@@ -99,8 +99,8 @@ func inBF16(on bool) (back func()) {
 	return func() { bf16 = before }
 }
 
-// packedDepth is how many steps of k a tile has for so many terms: with pairs it may be half of
-// them. blockTerms is the other way round.
+// packedDepth is how many steps of k a tile has for so many terms, which may be half of them
+// where they are in pairs; blockTerms, how many terms a block has that is so deep.
 func packedDepth(terms int) int {
 	if !bf16 {
 		return terms
