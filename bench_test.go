@@ -193,8 +193,8 @@ func BenchmarkKernel(b *testing.B) {
 				cols: cols, depth: depth, c: make([]float32, rows*cols), cRow: cols, start: zeros[:],
 				a: make([]float32, rows*depth), aRow: depth, aStep: 1, b: make([]float32, depth*cols), bRow: cols,
 			}
-			kernelTables[k].pairRow(t.a, randomFloats(rows*depth, 1))
-			kernelTables[k].pairRow(t.b, randomFloats(depth*cols, 2))
+			kernelTables[k].pairRows(t.a, 0, randomFloats(rows*depth, 1), 0, 1, rows*depth)
+			kernelTables[k].pairRows(t.b, 0, randomFloats(depth*cols, 2), 0, 1, depth*cols)
 			t.setRows(rows)
 			for b.Loop() {
 				kernelTables[k].tileBF16(t)

@@ -86,10 +86,10 @@ func tileFlushingAVX2(t *tile)
 func tileFlushingAVX512(t *tile)
 
 //go:noescape
-func pairRowAVX512(dst, x []float32)
+func pairRowsAVX512(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
 
 //go:noescape
-func pairColumnsAVX512(dst []float32, width, panel int, even, odd []float32)
+func pairColumnsAVX512(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
 
 //go:noescape
 func tileBF16AVX512(t *tile)
@@ -100,19 +100,27 @@ var rounding = [...]uint32{0x7f800000, 1, 0x7fff, 1 << 22}
 // pairOrder makes pairs of 16 bfloat16 and of 16 more.
 var pairOrder = [32]uint16{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31}
 
-// pairRowAVX2 leaves what is over after whole pairs to the Go version.
-func pairRowAVX2(dst, x []float32) {
-	n := len(x) &^ 1
-	roundSwappedAVX2(dst[:n], x[:n])
-	pairRowGo(dst[n:], x[n:])
+// pairRowsAVX2 leaves what is over after whole pairs to the Go version.
+func pairRowsAVX2(dst []float32, dstRow int, src []float32, srcRow, rows, cols int) {
+	n := cols &^ 1
+	for i := range rows {
+		roundSwappedAVX2(dst[i*dstRow:][:n], src[i*srcRow:][:n])
+	}
+	if n < cols {
+		pairRowsGo(dst[n:], dstRow, src[n:], srcRow, rows, 1)
+	}
 }
 
-func pairColumnsAVX2(dst []float32, width, panel int, even, odd []float32) {
-	for j := 0; j < len(even); j += width {
-		n := min(width, len(even)-j)
-		at := dst[j/width*panel:]
-		roundAVX2(at[:n], odd[j:][:n])
-		roundAVX2(at[width:][:n], even[j:][:n])
+func pairColumnsAVX2(dst []float32, width, panel int, src []float32, srcRow, rows, cols int) {
+	for k := range rows + rows%2 {
+		for j := 0; j < cols; j += width {
+			to := dst[j/width*panel+(k^1)*width:][:min(width, cols-j)]
+			if k < rows {
+				roundAVX2(to, src[k*srcRow+j:])
+			} else {
+				clear(to)
+			}
+		}
 	}
 }
 
@@ -160,7 +168,7 @@ func init() {
 		pack:              packAVX2,
 		transpose:         transposeAVX2,
 		tile:              tileAVX2,
-		pairRow:           pairRowAVX2,
+		pairRows:          pairRowsAVX2,
 		pairColumns:       pairColumnsAVX2,
 		pairFloats:        2,
 		tileBF16:          tileFlushingAVX2,
@@ -175,7 +183,7 @@ func init() {
 		kernelTables = append(kernelTables, avx512)
 		if cpu.X86.HasAVX512BW && cpu.X86.HasAVX512BF16 {
 			bf16 := avx512
-			bf16.name, bf16.pairRow, bf16.pairColumns, bf16.pairFloats = "AVX-512 BF16", pairRowAVX512, pairColumnsAVX512, 1
+			bf16.name, bf16.pairRows, bf16.pairColumns, bf16.pairFloats = "AVX-512 BF16", pairRowsAVX512, pairColumnsAVX512, 1
 			bf16.tileBF16 = tileBF16AVX512
 			kernelTables = append(kernelTables, bf16)
 		}

@@ -338,27 +338,6 @@ TEXT ·tileAVX512(SB), NOSPLIT, $8-8
 TEXT ·tileBF16AVX512(SB), NOSPLIT, $8-8
 	TILE512(LEFTBF16, BOTHBF16)
 
-// FLUSHING calls a tile with MXCSR's bits 15 and 6 set: subnormal results and operands are 0.
-#define FLUSHING(tile)                \
-	MOVQ    t+0(FP), AX               \
-	MOVQ    AX, 0(SP)                 \
-	STMXCSR saved-4(SP)               \
-	MOVL    saved-4(SP), AX           \
-	ORL     $0x8040, AX               \
-	MOVL    AX, flushing-8(SP)        \
-	LDMXCSR flushing-8(SP)            \
-	CALL    tile                      \
-	LDMXCSR saved-4(SP)               \
-	RET
-
-// func tileFlushingAVX2(t *tile)
-TEXT ·tileFlushingAVX2(SB), NOSPLIT, $16-8
-	FLUSHING(·tileAVX2(SB))
-
-// func tileFlushingAVX512(t *tile)
-TEXT ·tileFlushingAVX512(SB), NOSPLIT, $16-8
-	FLUSHING(·tileAVX512(SB))
-
 // The vector kernels: slices of one length, 16 floats at a time.
 
 // EACH runs body over all blocks of slices of length n. loads and stores are lists of

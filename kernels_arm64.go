@@ -116,7 +116,7 @@ func init() {
 		pack:              packNEON,
 		transpose:         transposeNEON,
 		tile:              tileNEON,
-		pairRow:           pairRowGo,
+		pairRows:          pairRowsGo,
 		pairColumns:       pairColumnsGo,
 		pairFloats:        2,
 		tileBF16:          tileBF16Go, // NEON flushes what rounding would bring up to 2⁻¹²⁶

@@ -61,22 +61,29 @@ func addProductBF16(a, b, c float32) float32 {
 // float32, the odd one first; then a tile of pairs is a tile like any other, but for what is
 // subnormal.
 
-// pairRowGo makes pairs of what follows one another in x: dst is 2·⌈n/2⌉ floats long.
-func pairRowGo(dst, x []float32) {
-	for i, v := range x {
-		dst[i^1] = roundBF16(v)
-	}
-	if n := len(x); n%2 == 1 {
-		dst[n-1] = 0
+// pairRowsGo makes pairs of what follows one another in the rows of src.
+func pairRowsGo(dst []float32, dstRow int, src []float32, srcRow, rows, cols int) {
+	for i := range rows {
+		pairs := dst[i*dstRow:]
+		for k, v := range src[i*srcRow:][:cols] {
+			pairs[k^1] = roundBF16(v)
+		}
+		if cols%2 == 1 {
+			pairs[cols-1] = 0
+		}
 	}
 }
 
-// pairColumnsGo makes pairs of what stands one below the other in two rows, and puts them
-// into panels of width columns, which begin panel floats apart.
-func pairColumnsGo(dst []float32, width, panel int, even, odd []float32) {
-	for j := range even {
-		at := dst[j/width*panel+j%width:]
-		at[0], at[width] = roundBF16(odd[j]), roundBF16(even[j])
+// pairColumnsGo makes pairs of what stands one below the other in src, and puts them into
+// panels of width columns, as packGo does.
+func pairColumnsGo(dst []float32, width, panel int, src []float32, srcRow, rows, cols int) {
+	for k := range rows + rows%2 {
+		for j := range cols {
+			to := &dst[j/width*panel+(k^1)*width+j%width]
+			if *to = 0; k < rows {
+				*to = roundBF16(src[k*srcRow+j])
+			}
+		}
 	}
 }
 

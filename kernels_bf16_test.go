@@ -115,40 +115,56 @@ func pairOf(k *kernelTable, packed []float32, p, next int) (even, odd float32) {
 func TestPairs(t *testing.T) {
 	const longest = 150
 	r := rand.New(rand.NewPCG(6, 6))
-	row, below, out := guardedFloats(t, longest), guardedFloats(t, longest), guardedFloats(t, 4*longest)
+	row, out := guardedFloats(t, longest), guardedFloats(t, 4*longest)
 	for _, table := range kernelTables {
 		for n := 1; n <= longest; n++ {
-			x, y := row[longest-n:], below[longest-n:]
+			x := row[longest-n:]
 			fillRandom(r, x, true)
-			fillRandom(r, y, true)
 			pairs := (n + 1) / 2
-			dst := out[len(out)-pairs*table.pairFloats:]
-			table.pairRow(dst, x)
 			var got, want []float32
-			for p := range pairs {
-				even, odd := pairOf(&table, dst, p*table.pairFloats, 1)
-				got = append(got, even, odd)
+			for rows := 1; rows <= 3 && rows <= n; rows++ { // which overlap
+				cols, step := n-rows+1, pairs*table.pairFloats
+				dst := out[len(out)-(rows-1)*step-(cols+1)/2*table.pairFloats:]
+				table.pairRows(dst, step, x, 1, rows, cols)
+				got, want = nil, nil
+				for i := range rows {
+					for p := range (cols + 1) / 2 {
+						even, odd := pairOf(&table, dst, i*step+p*table.pairFloats, 1)
+						got = append(got, even, odd)
+					}
+					for _, v := range x[i:][:cols] {
+						want = append(want, roundBF16(v))
+					}
+					if cols%2 == 1 {
+						want = append(want, 0)
+					}
+				}
+				compareBits(t, fmt.Sprintf("%s: %d rows of %d", table.name, rows, cols), got, want)
 			}
-			for _, v := range x {
-				want = append(want, roundBF16(v))
-			}
-			compareBits(t, fmt.Sprintf("%s: a row of %d", table.name, n), got, append(want, 0)[:2*pairs])
 
-			width := 1 + r.IntN(40)
-			panel := table.pairFloats*width + r.IntN(3)
-			last := (n - 1) / width
-			size := last*panel + (table.pairFloats-1)*width + n - last*width
-			if size > len(out) {
-				continue
+			for rows := 1; rows <= n && rows <= 5; rows++ {
+				cols, width := n/rows, 1+r.IntN(40)
+				pairs, last := (rows+1)/2, (cols-1)/width
+				panel := pairs*table.pairFloats*width + r.IntN(3)
+				size := last*panel + (pairs*table.pairFloats-1)*width + cols - last*width
+				if size > len(out) {
+					continue
+				}
+				dst := out[len(out)-size:]
+				table.pairColumns(dst, width, panel, x, cols, rows, cols)
+				got, want = nil, nil
+				for k := range rows + rows%2 {
+					for j := range cols {
+						pair := make([]float32, 2)
+						pair[0], pair[1] = pairOf(&table, dst, j/width*panel+k/2*table.pairFloats*width+j%width, width)
+						got, want = append(got, pair[k%2]), append(want, 0)
+						if k < rows {
+							want[len(want)-1] = roundBF16(x[k*cols+j])
+						}
+					}
+				}
+				compareBits(t, fmt.Sprintf("%s: %d rows of %d columns in panels of %d", table.name, rows, cols, width), got, want)
 			}
-			dst = out[len(out)-size:]
-			table.pairColumns(dst, width, panel, x, y)
-			got, want = nil, nil
-			for j := range n {
-				even, odd := pairOf(&table, dst, j/width*panel+j%width, width)
-				got, want = append(got, even, odd), append(want, roundBF16(x[j]), roundBF16(y[j]))
-			}
-			compareBits(t, fmt.Sprintf("%s: %d columns in panels of %d", table.name, n, width), got, want)
 		}
 	}
 }
@@ -180,27 +196,21 @@ func TestTileBF16MatchesDefinition(t *testing.T) {
 				x := tile{cRow: cols + 1, startRow: cols, aRow: depth + 1, aStep: 1, bRow: width}
 				x.setRows(rows)
 				x.cols, x.depth = cols, depth
-				a, b := make([][]float32, rows), make([][]float32, terms+terms%2)
+				a, b := make([][]float32, rows), make([]float32, terms*width)
 				x.a = guardedFloats(t, (rows-1)*x.aRow+depth)
 				for i := range a {
 					a[i] = make([]float32, terms)
 					fillRandom(r, a[i], terms == 7)
-					table.pairRow(x.a[i*x.aRow:], a[i])
+					table.pairRows(x.a[i*x.aRow:], 0, a[i], 0, 1, terms)
 				}
 				x.b = guardedFloats(t, depth*width)
-				for k := range b {
-					b[k] = make([]float32, width)
-					if k < terms {
-						fillRandom(r, b[k], terms == 7)
-					}
-					if terms == 40 && k < terms {
-						table := []float32{1e-37, -1e-38, 3e-39}
-						b[k][r.IntN(width)] = table[k%3]
+				fillRandom(r, b, terms == 7)
+				if terms == 40 { // sums of nearly nothing
+					for i := range b {
+						b[i] *= 1e-37
 					}
 				}
-				for k := 0; k < terms; k += 2 {
-					table.pairColumns(x.b[k/2*table.pairFloats*width:], width, 0, b[k], b[k+1])
-				}
+				table.pairColumns(x.b, width, 0, b, width, terms, width)
 				x.c = guardedFloats(t, (rows-1)*x.cRow+cols)
 				x.start = guardedFloats(t, (rows-1)*x.startRow+cols)
 				fillRandom(r, x.start, terms == 7)
@@ -210,7 +220,7 @@ func TestTileBF16MatchesDefinition(t *testing.T) {
 				want := slices.Clone(x.c)
 				for i := range rows {
 					for j := range cols {
-						want[i*x.cRow+j] = chainBF16(terms, x.start[i*x.startRow+j], func(k int) float32 { return a[i][k] }, func(k int) float32 { return b[k][j] })
+						want[i*x.cRow+j] = chainBF16(terms, x.start[i*x.startRow+j], func(k int) float32 { return a[i][k] }, func(k int) float32 { return b[k*width+j] })
 					}
 				}
 				table.tileBF16(&x)

@@ -28,8 +28,8 @@ type kernelTable struct {
 	pack               func(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
 	transpose          func(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
 	tile               func(t *tile)
-	pairRow            func(dst, x []float32)
-	pairColumns        func(dst []float32, width, panel int, even, odd []float32)
+	pairRows           func(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
+	pairColumns        func(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
 	pairFloats         int // that a pair takes in what these two make
 	tileBF16           func(t *tile)
 	tileRows, tileCols int // of both tiles
@@ -60,7 +60,7 @@ var kernelTables = []kernelTable{{
 	pack:              packGo,
 	transpose:         transposeGo,
 	tile:              tileGo,
-	pairRow:           pairRowGo,
+	pairRows:          pairRowsGo,
 	pairColumns:       pairColumnsGo,
 	pairFloats:        2,
 	tileBF16:          tileBF16Go,

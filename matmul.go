@@ -99,20 +99,13 @@ func inBF16(on bool) (back func()) {
 	return func() { bf16 = before }
 }
 
-// packedDepth is how many steps of k a tile has for so many terms, which may be half of them
-// where they are in pairs; blockTerms, how many terms a block has that is so deep.
+// packedDepth is how many steps of k a tile has for so many terms: half of them where a pair
+// is one.
 func packedDepth(terms int) int {
 	if !bf16 {
 		return terms
 	}
 	return (terms + 1) / 2 * kernels.pairFloats
-}
-
-func blockTerms(depth int) int {
-	if !bf16 {
-		return depth
-	}
-	return depth / kernels.pairFloats * 2
 }
 
 // shared is the product that all workers are at. It is not in a closure, which would be
@@ -191,9 +184,13 @@ func (p product) compute() {
 // of the depth, going on from where the last one stopped; for each group of rows (one,
 // unless a has to be packed); for each block of columns.
 func (p product) blocks(yield func(product) bool) {
-	stepDepth, stepRows := evenly(p.a.cols, blockTerms(blockDepth), 2), p.c.rows
+	deepest, stepRows := blockDepth, p.c.rows
+	if bf16 {
+		deepest = blockDepth / kernels.pairFloats * 2
+	}
+	stepDepth := evenly(p.a.cols, deepest, 2)
 	if p.a.far() {
-		stepDepth, stepRows = evenly(p.a.cols, blockTerms(groupDepth), 2), evenly(p.c.rows, groupRows, kernels.tileRows)
+		stepDepth, stepRows = evenly(p.a.cols, groupDepth, 2), evenly(p.c.rows, groupRows, kernels.tileRows)
 	}
 	stepCols := evenly(p.c.cols, blockCols, kernels.tileCols)
 	for k := 0; k < p.a.cols; k += stepDepth {
@@ -246,11 +243,11 @@ func (w *workbench) packA(a matrix) operand {
 		return operand{a, height * a.rowStep}
 	}
 	panel := height*packedDepth(a.cols) + gap
+	pack := kernels.pack
 	if bf16 {
-		packPairs(w.a[:], height, panel, a.T())
-	} else {
-		kernels.pack(w.a[:], height, panel, a.data, a.colStep, a.cols, a.rows)
+		pack = kernels.pairColumns
 	}
+	pack(w.a[:], height, panel, a.data, a.colStep, a.cols, a.rows)
 	return operand{matrix{w.a[:], a.rows, a.cols, 1, height}, panel}
 }
 
@@ -263,7 +260,7 @@ func (w *workbench) packB(b matrix) operand {
 	case bf16 && b.colStep != 1:
 		w.transposePairs(width, panel, b.T())
 	case bf16:
-		packPairs(w.b[:], width, panel, b)
+		kernels.pairColumns(w.b[:], width, panel, b.data, b.rowStep, b.rows, b.cols)
 	case b.colStep != 1:
 		for j := 0; j < b.cols; j += width {
 			kernels.transpose(w.b[j/width*panel:], width, b.at(0, j), b.colStep, min(width, b.cols-j), b.rows)
@@ -276,31 +273,13 @@ func (w *workbench) packB(b matrix) operand {
 	return operand{matrix{w.b[:], b.rows, b.cols, width, 1}, panel}
 }
 
-// packPairs packs m with each two rows as pairs.
-func packPairs(dst []float32, width, panel int, m matrix) {
-	for k := 0; k < m.rows; k += 2 {
-		odd := zeros[:m.cols]
-		if k+1 < m.rows {
-			odd = m.row(k + 1)
-		}
-		kernels.pairColumns(dst[k/2*kernels.pairFloats*width:], width, panel, m.row(k), odd)
-	}
-}
-
 // transposePairs packs the transposed m in w.b, by way of a few of its rows as pairs.
 func (w *workbench) transposePairs(width, panel int, m matrix) {
 	few, depth := min(8, width), packedDepth(m.cols)
 	for i := 0; i < m.rows; i += few {
 		n := min(few, m.rows-i)
-		w.pairRows(m.part(i, 0, n, m.cols))
+		kernels.pairRows(w.aRows[:], packedRow, m.at(i, 0), m.rowStep, n, m.cols)
 		kernels.transpose(w.b[i/width*panel+i%width:], width, w.aRows[:], packedRow, n, depth)
-	}
-}
-
-// pairRows makes pairs of the rows of m in w.aRows.
-func (w *workbench) pairRows(m matrix) {
-	for i := range m.rows {
-		kernels.pairRow(w.aRows[i*packedRow:], m.row(i))
 	}
 }
 
@@ -347,7 +326,7 @@ func (w *workbench) setA(a operand, i int) {
 	t, height := &w.tile, kernels.tileRows
 	t.a, t.aRow, t.aStep = a.data[i/height*a.panel+i%height*a.rowStep:], a.rowStep, a.colStep
 	if bf16 && t.aStep == 1 {
-		w.pairRows(a.part(i, 0, t.rows, a.cols))
+		kernels.pairRows(w.aRows[:], packedRow, a.at(i, 0), a.rowStep, t.rows, a.cols)
 		t.a, t.aRow = w.aRows[:], packedRow
 	} else if t.aStep == 1 && t.aRow%conflict == 0 {
 		kernels.pack(w.aRows[:], packedRow, 0, t.a, t.aRow, t.rows, t.depth)
@@ -405,6 +384,5 @@ func (t *tile) setRows(n int) {
 	}
 }
 
-// zeros are what a product starts from where nothing else is given, and what makes the last
-// pair whole.
-var zeros [blockCols]float32
+// zeros are what a product starts from where nothing else is given.
+var zeros [32]float32
