@@ -44,7 +44,7 @@ TEXT ·tileFlushingAVX512(SB), NOSPLIT, $16-8
 // Requires at least one row and one column.
 // dst: DI, its step R9, its place R12; src: SI, its step R8, its place R10; rows left: BX; whole
 // 32 columns of a row: DX, left of them CX, and those over: R13, with masks K1 and K2, and K3
-// of their pairs.
+// of their pairs. The row two below is fetched.
 TEXT ·pairRowsAVX512(SB), NOSPLIT, $0-80
 	MOVQ  dst_base+0(FP), DI
 	MOVQ  dstRow+24(FP), R9
@@ -73,6 +73,8 @@ row:
 	JZ    over
 
 loop:
+	PREFETCHT0 (R10)(R8*2)
+	PREFETCHT0 64(R10)(R8*2)
 	VMOVUPS (R10), Z0
 	VMOVUPS 64(R10), Z1
 	TOBF16
