@@ -17,7 +17,15 @@ var benchmarkShapes = [][3]int{
 
 // Products, in GFLOP/s: nt is x·Wᵀ (forward), nn is dy·W (gradient of the input),
 // tn is dyᵀ·x (gradient of the weight).
-func BenchmarkMatmul(b *testing.B) {
+func BenchmarkMatmul(b *testing.B) { benchmarkMatmul(b) }
+
+// The same in bfloat16.
+func BenchmarkMatmulBF16(b *testing.B) {
+	defer inBF16(true)()
+	benchmarkMatmul(b)
+}
+
+func benchmarkMatmul(b *testing.B) {
 	run := func(kind string, m, n, k int) {
 		b.Run(fmt.Sprintf("%s/%dx%dx%d", kind, m, n, k), func(b *testing.B) {
 			c := rowMajor(randomFloats(m*n, 1), m, n)
@@ -55,7 +63,15 @@ func randomFloats(n int, seed uint64) []float32 {
 
 // Whole training steps with dropout, clipping and AdamW, on sequences of 128
 // tokens of which 20 are masked, with a vocabulary of 30,522.
-func BenchmarkStep(b *testing.B) {
+func BenchmarkStep(b *testing.B) { benchmarkSteps(b) }
+
+// The same in bfloat16.
+func BenchmarkStepBF16(b *testing.B) {
+	defer inBF16(true)()
+	benchmarkSteps(b)
+}
+
+func benchmarkSteps(b *testing.B) {
 	for _, s := range []struct {
 		size  string
 		batch int
@@ -169,6 +185,21 @@ func BenchmarkKernel(b *testing.B) {
 				kernelTables[k].tile(t)
 			}
 			b.ReportMetric(2*float64(rows*cols*depth)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
+		})
+		b.Run("tileBF16/"+kernelTables[k].name, func(b *testing.B) {
+			const terms = 512
+			rows, cols, depth := kernelTables[k].tileRows, kernelTables[k].tileCols, terms/2*kernelTables[k].pairFloats
+			t := &tile{
+				cols: cols, depth: depth, c: make([]float32, rows*cols), cRow: cols, start: zeros[:],
+				a: make([]float32, rows*depth), aRow: depth, aStep: 1, b: make([]float32, depth*cols), bRow: cols,
+			}
+			kernelTables[k].pairRows(t.a, 0, randomFloats(rows*depth, 1), 0, 1, rows*depth)
+			kernelTables[k].pairRows(t.b, 0, randomFloats(depth*cols, 2), 0, 1, depth*cols)
+			t.setRows(rows)
+			for b.Loop() {
+				kernelTables[k].tileBF16(t)
+			}
+			b.ReportMetric(2*float64(rows*cols*terms)*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 		})
 	}
 }

@@ -16,6 +16,8 @@
 // The ground:
 //
 //	kernels_generic.go    the inner loops, in the plainest Go
+//	kernels_bf16.go       the same for bfloat16 (-bf16)
+//	kernels_table.go      all of them, by name
 //	kernels_amd64.go      the same in assembly (kernels_amd64.s), to the same bits
 //	kernels_arm64.go      the same for arm64 (kernels_arm64.s)
 //	kernels_numbers.go    the numbers that both read

@@ -32,6 +32,7 @@ const maxEpochs = 1 << 20
 type tuneFlags struct {
 	model, task, train, eval, out  string
 	freeze, scratch, study, asJSON bool
+	rounded                        *bool // -bf16
 	epochs, seeds                  int
 	dropout                        float64
 	settings                       Settings
@@ -61,6 +62,7 @@ func (c *call) tuneFlags() *tuneFlags {
 	c.flags.Float64Var(&s.WeightDecay, "weight-decay", s.WeightDecay, "of matrices")
 	c.flags.Float64Var(&f.dropout, "dropout", tuneDropout, "dropout in training")
 	c.flags.Uint64Var(&s.Seed, "seed", s.Seed, "seed of everything that is random")
+	f.rounded = c.bf16Flag()
 	c.flags.BoolVar(&f.asJSON, "json", false, "write the score as a JSON object")
 	f.limits = c.limitFlags()
 	return f
@@ -170,6 +172,7 @@ func finetune(c *call) error {
 	if err := f.check(); err != nil {
 		return err
 	}
+	defer c.useBF16(*f.rounded)()
 	if !f.study {
 		release, err := c.claim(f.out)
 		if err != nil {

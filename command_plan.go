@@ -41,7 +41,11 @@ func (c *call) plan(t *Trainer) error {
 		line("held out", "%s examples, tried %s times: %.2g more", grouped(float64(len(t.HeldOut))), grouped(tries.Sequences/float64(len(t.HeldOut))), tries.Operations)
 	}
 	line("memory", "about %s MB, %s of them for the parameters, their gradients and AdamW", grouped(4*max(cost.Floats, tries.Floats)/1e6), grouped(4*m.Config.TrainedFloats()/1e6))
-	line("time here", "about %s, at %.3g GFLOP/s on %d threads (%s), measured now", inWords(seconds), speed/1e9, workers, kernels.name)
+	how := kernels.name
+	if bf16 {
+		how += ", in bfloat16"
+	}
+	line("time here", "about %s, at %.3g GFLOP/s on %d threads (%s), measured now", inWords(seconds), speed/1e9, workers, how)
 	if workers > 1 {
 		line("", "about %s on one", inWords(seconds*float64(workers)))
 	}

@@ -73,6 +73,57 @@ func tileAVX2(t *tile)
 //go:noescape
 func tileAVX512(t *tile)
 
+//go:noescape
+func roundAVX2(y, x []float32)
+
+//go:noescape
+func roundSwappedAVX2(y, x []float32)
+
+//go:noescape
+func tileFlushingAVX2(t *tile)
+
+//go:noescape
+func tileFlushingAVX512(t *tile)
+
+//go:noescape
+func pairRowsAVX512(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
+
+//go:noescape
+func pairColumnsAVX512(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
+
+//go:noescape
+func tileBF16AVX512(t *tile)
+
+// rounding are the numbers that rounding to bfloat16 needs.
+var rounding = [...]uint32{0x7f800000, 1, 0x7fff, 1 << 22}
+
+// pairOrder makes pairs of 16 bfloat16 and of 16 more.
+var pairOrder = [32]uint16{0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31}
+
+// pairRowsAVX2 leaves what is over after whole pairs to the Go version.
+func pairRowsAVX2(dst []float32, dstRow int, src []float32, srcRow, rows, cols int) {
+	n := cols &^ 1
+	for i := range rows {
+		roundSwappedAVX2(dst[i*dstRow:][:n], src[i*srcRow:][:n])
+	}
+	if n < cols {
+		pairRowsGo(dst[n:], dstRow, src[n:], srcRow, rows, 1)
+	}
+}
+
+func pairColumnsAVX2(dst []float32, width, panel int, src []float32, srcRow, rows, cols int) {
+	for k := range rows + rows%2 {
+		for j := 0; j < cols; j += width {
+			to := dst[j/width*panel+(k^1)*width:][:min(width, cols-j)]
+			if k < rows {
+				roundAVX2(to, src[k*srcRow+j:])
+			} else {
+				clear(to)
+			}
+		}
+	}
+}
+
 // transposeAVX2 leaves what is over after blocks of 8×8 to the Go version.
 func transposeAVX2(dst []float32, dstRow int, src []float32, srcRow, rows, cols int) {
 	r, c := rows&^7, cols&^7
@@ -117,6 +168,10 @@ func init() {
 		pack:              packAVX2,
 		transpose:         transposeAVX2,
 		tile:              tileAVX2,
+		pairRows:          pairRowsAVX2,
+		pairColumns:       pairColumnsAVX2,
+		pairFloats:        2,
+		tileBF16:          tileFlushingAVX2,
 		tileRows:          6,
 		tileCols:          16,
 	}
@@ -124,7 +179,14 @@ func init() {
 	if cpu.X86.HasAVX512F {
 		avx512 := avx2
 		avx512.name, avx512.tile, avx512.tileRows, avx512.tileCols = "AVX-512", tileAVX512, 12, 32
+		avx512.tileBF16 = tileFlushingAVX512
 		kernelTables = append(kernelTables, avx512)
+		if cpu.X86.HasAVX512BW && cpu.X86.HasAVX512BF16 {
+			bf16 := avx512
+			bf16.name, bf16.pairRows, bf16.pairColumns, bf16.pairFloats = "AVX-512 BF16", pairRowsAVX512, pairColumnsAVX512, 1
+			bf16.tileBF16 = tileBF16AVX512
+			kernelTables = append(kernelTables, bf16)
+		}
 	}
 	kernels = kernelTables[len(kernelTables)-1]
 }

@@ -238,20 +238,20 @@ masked:
 	VMOVUPS b, K2, 64(AX)             \
 	ADDQ    R13, AX
 
-// STEP512 does one step of k, by row(element, register for it, row of the tile).
+// STEP512 does one step of k, by row(element, register for it, row of the tile, its number).
 #define STEP512(row)                  \
-	row((SI), Z26, Z0, Z1)            \
-	row((SI)(R11*1), Z27, Z2, Z3)     \
-	row((SI)(R11*2), Z28, Z4, Z5)     \
-	row((R8), Z29, Z6, Z7)            \
-	row((R8)(R11*1), Z26, Z8, Z9)     \
-	row((R8)(R11*2), Z27, Z10, Z11)   \
-	row((R9), Z28, Z12, Z13)          \
-	row((R9)(R11*1), Z29, Z14, Z15)   \
-	row((R9)(R11*2), Z26, Z16, Z17)   \
-	row((R10), Z27, Z18, Z19)         \
-	row((R10)(R11*1), Z28, Z20, Z21)  \
-	row((R10)(R11*2), Z29, Z22, Z23)  \
+	row((SI), Z26, Z0, Z1, 0)           \
+	row((SI)(R11*1), Z27, Z2, Z3, 1)    \
+	row((SI)(R11*2), Z28, Z4, Z5, 2)    \
+	row((R8), Z29, Z6, Z7, 3)           \
+	row((R8)(R11*1), Z26, Z8, Z9, 4)    \
+	row((R8)(R11*2), Z27, Z10, Z11, 5)  \
+	row((R9), Z28, Z12, Z13, 6)         \
+	row((R9)(R11*1), Z29, Z14, Z15, 7)  \
+	row((R9)(R11*2), Z26, Z16, Z17, 8)  \
+	row((R10), Z27, Z18, Z19, 9)        \
+	row((R10)(R11*1), Z28, Z20, Z21, 10)\
+	row((R10)(R11*2), Z29, Z22, Z23, 11)\
 	ADDQ R12, SI                      \
 	ADDQ R12, R8                      \
 	ADDQ R12, R9                      \
@@ -259,61 +259,84 @@ masked:
 	ADDQ BX, DX
 
 // LEFT512 adds element·b to the left half of a row of the tile, BOTH512 to both halves.
-#define LEFT512(element, t, a, b)     \
+#define LEFT512(element, t, a, b, n)  \
 	VBROADCASTSS element, t           \
 	VFMADD231PS  Z24, t, a
-#define BOTH512(element, t, a, b)     \
-	LEFT512(element, t, a, b)         \
+#define BOTH512(element, t, a, b, n)  \
+	LEFT512(element, t, a, b, n)      \
 	VFMADD231PS  Z25, t, b
 
-// func tileAVX512(t *tile)
-//
-// 12 rows of 32: the tile is Z0 to Z23, b Z24 and Z25, elements of a Z26 to Z29.
+// TILE512 is a tile of 12 rows of 32: Z0 to Z23, b Z24 and Z25, elements of a Z26 to Z29.
 // If there are no more than 16 columns, only the left half is computed, and nothing
 // fetched.
-TEXT ·tileAVX512(SB), NOSPLIT, $8-8
-	MOVQ  t+0(FP), DI
-	MOVQ  $32, CX
-	SUBQ  tile_cols(DI), CX
-	MOVL  $-1, AX
-	SHRL  CX, AX
-	KMOVW AX, K1
-	SHRL  $16, AX
-	KMOVW AX, K2
-	ROWS512(FROM512, tile_start, tile_startRow)
-	OPERANDS
-	GROUP(2, SI, R11, R9)
-	GROUP(3, SI, R11, R10)
-	CMPQ  tile_cols(DI), $16
-	JLE   half
-
-	AHEAD
-
-fetch:
-	FETCH
-
-loop:
-	VMOVUPS    (DX), Z24
-	VMOVUPS    64(DX), Z25
-	PREFETCHT0 (DX)(BX*8)
-	PREFETCHT0 64(DX)(BX*8)
-	STEP512(BOTH512)
-	DECQ       CX
-	JNZ        loop
-	CMPQ       left-8(SP), $0
-	JNE        fetch
-	JMP        done
-
-half:
-	VMOVUPS (DX), Z24
-	STEP512(LEFT512)
-	DECQ    CX
-	JNZ     half
-
-done:
-	ROWS512(TO512, tile_c, tile_cRow)
-	VZEROUPPER
+#define TILE512(narrow, wide)          \
+	MOVQ  t+0(FP), DI                 \
+	MOVQ  $32, CX                     \
+	SUBQ  tile_cols(DI), CX           \
+	MOVL  $-1, AX                     \
+	SHRL  CX, AX                      \
+	KMOVW AX, K1                      \
+	SHRL  $16, AX                     \
+	KMOVW AX, K2                      \
+	ROWS512(FROM512, tile_start, tile_startRow) \
+	OPERANDS                          \
+	GROUP(2, SI, R11, R9)             \
+	GROUP(3, SI, R11, R10)            \
+	CMPQ  tile_cols(DI), $16          \
+	JLE   half                        \
+	AHEAD                             \
+fetch:                                \
+	FETCH                             \
+loop:                                 \
+	VMOVUPS    (DX), Z24              \
+	VMOVUPS    64(DX), Z25            \
+	PREFETCHT0 (DX)(BX*8)             \
+	PREFETCHT0 64(DX)(BX*8)           \
+	STEP512(wide)                     \
+	DECQ       CX                     \
+	JNZ        loop                   \
+	CMPQ       left-8(SP), $0         \
+	JNE        fetch                  \
+	JMP        done                   \
+half:                                 \
+	VMOVUPS (DX), Z24                 \
+	STEP512(narrow)                   \
+	DECQ    CX                        \
+	JNZ     half                      \
+done:                                 \
+	ROWS512(TO512, tile_c, tile_cRow) \
+	VZEROUPPER                        \
 	RET
+
+// func tileAVX512(t *tile)
+TEXT ·tileAVX512(SB), NOSPLIT, $8-8
+	TILE512(LEFT512, BOTH512)
+
+// Go's assembler does not know VDPBF16PS. DOT(h, n) adds to half h of row n of the tile the
+// products of its element and of half h of b, which are pairs: DOT(1, 11) is the code of
+//
+//	VDPBF16PS Z25, Z29, Z23           62 82 16 40 52 f9
+//
+// or of three registers c = Z(2n + h), t = Z(26 + n%4) and b = Z(24 + h): not bits 3 and 4 of
+// c, not the lower four of t, the lower three of c and of b. (The fifths of t and b are ones.)
+#define DOT(h, n)                     \
+	BYTE $0x62                        \
+	BYTE $((((2*n+h)&8)^8)<<4 | ((2*n+h)&16)^16 | 2) \
+	BYTE $((15^(10+n%4))<<3 | 6)      \
+	BYTE $0x40                        \
+	BYTE $0x52                        \
+	BYTE $(0xC0 | ((2*n+h)&7)<<3 | h)
+
+#define LEFTBF16(element, t, a, b, n) \
+	VBROADCASTSS element, t           \
+	DOT(0, n)
+#define BOTHBF16(element, t, a, b, n) \
+	LEFTBF16(element, t, a, b, n)     \
+	DOT(1, n)
+
+// func tileBF16AVX512(t *tile)
+TEXT ·tileBF16AVX512(SB), NOSPLIT, $8-8
+	TILE512(LEFTBF16, BOTHBF16)
 
 // The vector kernels: slices of one length, 16 floats at a time.
 
@@ -778,6 +801,54 @@ TEXT ·dropoutAVX2(SB), NOSPLIT, $0-64
 	EACH(y_len+8(FP), A, DROPOUT, Y)
 	VZEROUPPER
 	RET
+
+// ROUND makes of x in B2 the nearest bfloat16 in B0; it uses B4, and of halves Y8 to Y12.
+//
+//	x with an exponent of 0 is 0, but for its sign          B2
+//	x + 0x7fff + (x>>16 & 1), or a NaN                      B0
+//	without its lower half                                  B0
+#define ROUND                         \
+	BOTH(VPAND, ONE(Y8), B2, B4)      \
+	BOTH(VPCMPEQD, ONE(Y9), B4, B4)   \
+	BOTH(VPSRLD, ONE($1), B4, B4)     \
+	BOTH(VPANDN, B2, B4, B2)          \
+	BOTH(VPSRLD, ONE($16), B2, B0)    \
+	BOTH(VPAND, ONE(Y10), B0, B0)     \
+	BOTH(VPADDD, ONE(Y11), B0, B0)    \
+	BOTH(VPADDD, B2, B0, B0)          \
+	BOTH4(VCMPPS, ONE($3), B2, B2, B4) \
+	BOTH(VPOR, ONE(Y12), B2, B2)      \
+	BOTH4(VBLENDVPS, B4, B2, B0, B0)  \
+	BOTH(VPSRLD, ONE($16), B0, B0)    \
+	BOTH(VPSLLD, ONE($16), B0, B0)
+
+// ROUNDING is a kernel with this body. Y8 to Y12: the bits of the exponent, 0, 1, 0x7fff, and
+// the bit that makes a NaN quiet.
+#define ROUNDING(body)                \
+	MOVQ         y_base+0(FP), DI     \
+	MOVQ         x_base+24(FP), SI    \
+	VBROADCASTSS ·rounding+0(SB), Y8  \
+	VPXOR        Y9, Y9, Y9           \
+	VBROADCASTSS ·rounding+4(SB), Y10 \
+	VBROADCASTSS ·rounding+8(SB), Y11 \
+	VBROADCASTSS ·rounding+12(SB), Y12 \
+	EACH(y_len+8(FP), A, body, Y)     \
+	VZEROUPPER                        \
+	RET
+
+// func roundAVX2(y, x []float32)
+//	for i { y[i] = roundBF16(x[i]) }
+TEXT ·roundAVX2(SB), NOSPLIT, $0-48
+	ROUNDING(ROUND)
+
+// func roundSwappedAVX2(y, x []float32)
+//	for i { y[i^1] = roundBF16(x[i]) }
+#define ROUNDSWAPPED                  \
+	ROUND                             \
+	BOTH(VPERMILPS, ONE($0xB1), B0, B0)
+
+TEXT ·roundSwappedAVX2(SB), NOSPLIT, $0-48
+	ROUNDING(ROUNDSWAPPED)
 
 // func adamwAVX2(p, g, m, v []float32, c *adamwConstants)
 //	for i {

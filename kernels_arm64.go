@@ -116,6 +116,10 @@ func init() {
 		pack:              packNEON,
 		transpose:         transposeNEON,
 		tile:              tileNEON,
+		pairRows:          pairRowsGo,
+		pairColumns:       pairColumnsGo,
+		pairFloats:        2,
+		tileBF16:          tileBF16Go, // NEON flushes what rounding would bring up to 2⁻¹²⁶
 		tileRows:          6,
 		tileCols:          16,
 	})

@@ -12,7 +12,7 @@ import "math"
 //
 //   - A sum of products is a chain of fused multiply-adds over ascending k,
 //     c = fma(a[k], b[k], c). Tiles, vectors and threads share out the c's;
-//     none of them reorders a chain.
+//     none of them reorders a chain. (In bfloat16 it is another: kernels_bf16.go.)
 //   - A sum along a row runs in 16 lanes, element i in lane i mod 16, and the
 //     lanes are added by halves: 8, 4, 2, 1. AVX2 holds the lanes in two
 //     registers, NEON in four, Go in an array.
@@ -414,64 +414,3 @@ func tileGo(t *tile) {
 		copy(t.c[i*t.cRow:], c[:t.cols])
 	}
 }
-
-// A kernelTable has one function for each kernel; what it computes stands above its
-// Go version. Whoever calls one makes sure that the slices have the right lengths:
-// the assembly trusts its arguments.
-type kernelTable struct {
-	name               string // of the instruction set
-	add                func(y, x []float32)
-	mulAdd             func(y, a, b []float32)
-	scale              func(y []float32, s float32)
-	sum                func(x []float32) float32
-	dot                func(a, b []float32) float32
-	squares            func(x []float32, center float32) float32
-	maximum            func(x []float32) float32
-	expSum             func(x []float32, max, scale float32) float32
-	softmaxBackward    func(dp, p []float32, dot, scale float32)
-	gelu               func(y, x []float32)
-	geluBackward       func(dx, dy, x []float32)
-	gated              func(y, x []float32, linear, cubic float32)
-	gatedBackward      func(dx, dy, x []float32, linear, cubic, cubic3 float32)
-	normalize          func(y, xhat, x, gain, bias []float32, mean, rstd float32)
-	normalizeSums      func(dy, gain, xhat []float32) (sum, dot float32)
-	normalizeBackward  func(dx, dy, gain, xhat []float32, mean, dot, rstd float32)
-	dropout            func(y, x []float32, first, key, threshold uint32, scale float32)
-	adamw              func(p, g, m, v []float32, c *adamwConstants)
-	pack               func(dst []float32, width, panel int, src []float32, srcRow, rows, cols int)
-	transpose          func(dst []float32, dstRow int, src []float32, srcRow, rows, cols int)
-	tile               func(t *tile)
-	tileRows, tileCols int
-}
-
-// kernelTables are the kernels that this processor can run, slowest first: those of
-// this file, then what a file for its architecture adds. All give the same bits.
-var kernelTables = []kernelTable{{
-	name:              "Go",
-	add:               addGo,
-	mulAdd:            mulAddGo,
-	scale:             scaleGo,
-	sum:               sumGo,
-	dot:               dotGo,
-	squares:           squaresGo,
-	maximum:           maximumGo,
-	expSum:            expSumGo,
-	softmaxBackward:   softmaxBackwardGo,
-	gelu:              geluGo,
-	geluBackward:      geluBackwardGo,
-	gated:             gatedGo,
-	gatedBackward:     gatedBackwardGo,
-	normalize:         normalizeGo,
-	normalizeSums:     normalizeSumsGo,
-	normalizeBackward: normalizeBackwardGo,
-	dropout:           dropoutGo,
-	adamw:             adamwGo,
-	pack:              packGo,
-	transpose:         transposeGo,
-	tile:              tileGo,
-	tileRows:          tileRowsGo,
-	tileCols:          tileColsGo,
-}}
-
-// kernels are the kernels in use: the last of kernelTables.
-var kernels = kernelTables[0]

@@ -89,6 +89,25 @@ func matmul(c, a, b, start matrix) {
 	}
 }
 
+// bf16 tells whether products round their factors to bfloat16 (kernels_bf16.go).
+var bf16 bool
+
+// inBF16 makes it so, or not, until back is called.
+func inBF16(on bool) (back func()) {
+	before := bf16
+	bf16 = on
+	return func() { bf16 = before }
+}
+
+// packedDepth is how many steps of k a tile has for so many terms: half of them where a pair
+// is one.
+func packedDepth(terms int) int {
+	if !bf16 {
+		return terms
+	}
+	return (terms + 1) / 2 * kernels.pairFloats
+}
+
 // shared is the product that all workers are at. It is not in a closure, which would be
 // garbage after each product.
 var shared struct {
@@ -165,9 +184,13 @@ func (p product) compute() {
 // of the depth, going on from where the last one stopped; for each group of rows (one,
 // unless a has to be packed); for each block of columns.
 func (p product) blocks(yield func(product) bool) {
-	stepDepth, stepRows := evenly(p.a.cols, blockDepth, 1), p.c.rows
+	deepest, stepRows := blockDepth, p.c.rows
+	if bf16 {
+		deepest = blockDepth / kernels.pairFloats * 2
+	}
+	stepDepth := evenly(p.a.cols, deepest, 2)
 	if p.a.far() {
-		stepDepth, stepRows = evenly(p.a.cols, groupDepth, 1), evenly(p.c.rows, groupRows, kernels.tileRows)
+		stepDepth, stepRows = evenly(p.a.cols, groupDepth, 2), evenly(p.c.rows, groupRows, kernels.tileRows)
 	}
 	stepCols := evenly(p.c.cols, blockCols, kernels.tileCols)
 	for k := 0; k < p.a.cols; k += stepDepth {
@@ -198,8 +221,14 @@ type operand struct {
 	panel int
 }
 
-// far tells whether a is transposed and its columns so far apart that it has to be packed.
-func (a matrix) far() bool { return a.rowStep == 1 && a.colStep > near }
+// far tells whether a is transposed and its columns so far apart that it has to be packed. Pairs
+// have to be made of any.
+func (a matrix) far() bool {
+	if bf16 {
+		return a.colStep != 1
+	}
+	return a.rowStep == 1 && a.colStep > near
+}
 
 // differs tells whether a block's operand is there, and another one than the last block's:
 // of one product's blocks, those that begin at the same element are the same.
@@ -213,8 +242,12 @@ func (w *workbench) packA(a matrix) operand {
 	if !a.far() {
 		return operand{a, height * a.rowStep}
 	}
-	panel := height*a.cols + gap
-	kernels.pack(w.a[:], height, panel, a.data, a.colStep, a.cols, a.rows)
+	panel := height*packedDepth(a.cols) + gap
+	pack := kernels.pack
+	if bf16 {
+		pack = kernels.pairColumns
+	}
+	pack(w.a[:], height, panel, a.data, a.colStep, a.cols, a.rows)
 	return operand{matrix{w.a[:], a.rows, a.cols, 1, height}, panel}
 }
 
@@ -222,8 +255,12 @@ func (w *workbench) packA(a matrix) operand {
 // whole tiles (what is in the columns beyond b does not matter).
 func (w *workbench) packB(b matrix) operand {
 	width := kernels.tileCols
-	panel, whole := width*b.rows+gap, (b.cols+width-1)/width*width
+	panel, whole := width*packedDepth(b.rows)+gap, (b.cols+width-1)/width*width
 	switch {
+	case bf16 && b.colStep != 1:
+		w.transposePairs(width, panel, b.T())
+	case bf16:
+		kernels.pairColumns(w.b[:], width, panel, b.data, b.rowStep, b.rows, b.cols)
 	case b.colStep != 1:
 		for j := 0; j < b.cols; j += width {
 			kernels.transpose(w.b[j/width*panel:], width, b.at(0, j), b.colStep, min(width, b.cols-j), b.rows)
@@ -236,12 +273,26 @@ func (w *workbench) packB(b matrix) operand {
 	return operand{matrix{w.b[:], b.rows, b.cols, width, 1}, panel}
 }
 
+// transposePairs packs the transposed m in w.b, by way of a few of its rows as pairs.
+func (w *workbench) transposePairs(width, panel int, m matrix) {
+	few, depth := min(8, width), packedDepth(m.cols)
+	for i := 0; i < m.rows; i += few {
+		n := min(few, m.rows-i)
+		kernels.pairRows(w.aRows[:], packedRow, m.at(i, 0), m.rowStep, n, m.cols)
+		kernels.transpose(w.b[i/width*panel+i%width:], width, w.aRows[:], packedRow, n, depth)
+	}
+}
+
 // computeBlock computes a block of c, tile by tile, row by row. a and b are the block's
 // as tiles read them.
 func (w *workbench) computeBlock(block product, a, b operand, next product) {
 	c, start, t := block.c, block.start, &w.tile
 	tileRows, tileCols := kernels.tileRows, kernels.tileCols
-	t.depth, t.bRow = block.a.cols, b.rowStep
+	t.depth, t.bRow = packedDepth(block.a.cols), b.rowStep
+	compute := kernels.tile
+	if bf16 {
+		compute = kernels.tileBF16
+	}
 	w.ahead = ahead{}
 	transposed := block.a.rowStep == 1
 	if transposed {
@@ -265,7 +316,7 @@ func (w *workbench) computeBlock(block product, a, b operand, next product) {
 				t.nextC = tileRows*c.rowStep - j
 			}
 			w.ahead.piece(t)
-			kernels.tile(t)
+			compute(t)
 		}
 	}
 }
@@ -274,7 +325,10 @@ func (w *workbench) computeBlock(block product, a, b operand, next product) {
 func (w *workbench) setA(a operand, i int) {
 	t, height := &w.tile, kernels.tileRows
 	t.a, t.aRow, t.aStep = a.data[i/height*a.panel+i%height*a.rowStep:], a.rowStep, a.colStep
-	if t.aStep == 1 && t.aRow%conflict == 0 {
+	if bf16 && t.aStep == 1 {
+		kernels.pairRows(w.aRows[:], packedRow, a.at(i, 0), a.rowStep, t.rows, a.cols)
+		t.a, t.aRow = w.aRows[:], packedRow
+	} else if t.aStep == 1 && t.aRow%conflict == 0 {
 		kernels.pack(w.aRows[:], packedRow, 0, t.a, t.aRow, t.rows, t.depth)
 		t.a, t.aRow = w.aRows[:], packedRow
 	}

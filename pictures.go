@@ -259,7 +259,7 @@ func mapOf(words []string, points [][2]float64) (dots []dot) {
 }
 
 // nearest says to which words' vectors that of word i is nearest, by the angle between them.
-func nearest(words []string, vectors [][]float32, i int) string {
+func neighbours(words []string, vectors [][]float32, i int) string {
 	cosines := make([]float32, len(vectors))
 	for j, v := range vectors {
 		cosines[j] = kernels.dot(vectors[i], v) / max(norm(vectors[i])*norm(v), 1e-30)

@@ -353,7 +353,7 @@ func (r *reporter) Map(l *look) []dot {
 	if l == r.Now {
 		vectors := wordVectors(r.m, r.Words)
 		for i := range words {
-			dots[i].Tip = nearest(words, vectors, i)
+			dots[i].Tip = neighbours(words, vectors, i)
 		}
 	}
 	return dots
