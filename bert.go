@@ -82,6 +82,11 @@
 //	progress.go           how it goes, while it does
 //	command.go            what all commands share
 //	interrupt.go          asked to end
+//	pictures.go           numbers become shapes
+//	report_past.go        what a run keeps for its page
+//	report_parts.go       what is on the page: the input, the tasks, how it learned
+//	report_model.go       what is on the page: attention, words, transfer, how it was made
+//	report.go             report, and the page beside a run: the lesson in pictures
 //	command_text.go       vocab, tokenize, examples
 //	diagnosis.go          what is wrong with a corpus
 //	command_plan.go       pretrain -plan: what a training would cost

@@ -120,28 +120,20 @@ func TestOddTextIsWhole(t *testing.T) {
 	}
 }
 
-// A sentence of more tokens than have a place in two bytes is several, with the same tokens.
-func TestVeryLongSentence(t *testing.T) {
-	tokenizer, err := NewTokenizer(append(specialTokens[:5:5], "a", "b"), true)
-	check(t, err)
-	const n = 3*longestSentence + 4
-	corpus, err := corpusOf(&plainText{Documents: [][]string{{strings.Repeat("a b ", n/2) + "b"}, {"a"}, {"b", "a b"}}}, tokenizer)
-	check(t, err)
-	equal(t, corpus.documents, []int{0, 4, 5, 7})
-	equal(t, []int{corpus.sentences.At(1), corpus.sentences.At(3), corpus.sentences.At(4), corpus.sentences.At(7)}, []int{longestSentence, 3 * longestSentence, n, n + 4})
-	equal(t, tokenizer.Tokens(corpus.Span(longestSentence-1, longestSentence+2)), []string{"a", "b", "a"})
-}
-
-// Numbers that rise are found again, whatever they rise by.
-func TestEnds(t *testing.T) {
+// Numbers that rise are found again, whatever they rise by, and take little more than a bit for
+// each up to the last.
+func TestBeginnings(t *testing.T) {
 	var e beginnings
 	r, want, n := random(1, forMasks), []int{}, 0
 	for range 200_000 {
 		want = append(want, n)
 		e.append(n)
-		n += r.IntN(longestSentence+1) >> r.IntN(17)
+		n += 1 + r.IntN(1<<16)>>r.IntN(17)
 	}
 	equal(t, e.Len(), len(want))
+	if bits := 64 * (e.words.Len() + e.before.Len()); bits > n+n/10 {
+		t.Errorf("%d numbers up to %d take %d bits", len(want), n, bits)
+	}
 	for i, n := range want {
 		if got := e.At(i); got != n {
 			t.Fatalf("number %d is %d, want %d", i, got, n)

@@ -264,10 +264,7 @@ func (s trainingJSON) writeTo(w io.Writer) error {
 		return err
 	}
 	rest := text.Bytes()[len("{\n"):]
-	if _, err := fmt.Fprintf(w, sumLine, sumOf(rest)); err != nil {
-		return err
-	}
-	_, err := w.Write(rest)
+	_, err := fmt.Fprintf(w, sumLine+"%s", sumOf(rest), rest)
 	return err
 }
 

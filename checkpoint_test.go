@@ -245,6 +245,12 @@ func TestEveryFailureOfTheDisk(t *testing.T) {
 		status, stderr := train(out)
 		disk = before
 		lines := strings.Split(strings.TrimSpace(stderr), "\n")
+		if strings.HasPrefix(filepath.Base(use.failed), "report.") { // a run goes on without its page
+			if status != exitDone || !strings.Contains(stderr, "warning: "+use.failed+": "+failure.Error()) {
+				t.Errorf("operation %d, on %s: exit status %d, %s", n, use.failed, status, stderr)
+			}
+			continue
+		}
 		if last := lines[len(lines)-1]; status != exitFailed || last != "pretrain: "+use.failed+": "+failure.Error() {
 			t.Errorf("operation %d, on %s, fails with %q: exit status %d, %s", n, use.failed, failure, status, last)
 		}

@@ -11,7 +11,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"runtime"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -42,7 +41,7 @@ type command struct {
 type call struct {
 	*command
 	flags          *flag.FlagSet
-	args           []string // all of them, then those that are no flags
+	line, args     []string // all arguments; first all, then those that are no flags
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	saidHidden     bool // noteHidden
@@ -104,13 +103,6 @@ func (c *call) given() map[string]bool {
 	given := map[string]bool{}
 	c.flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	return given
-}
-
-// noteProcessors says so if not all of the machine's processors are used.
-func (c *call) noteProcessors() {
-	if all := runtime.NumCPU(); workers < all {
-		c.note("working on %d of %d processors, as a container's quota or GOMAXPROCS has it", workers, all)
-	}
 }
 
 // note writes a line to standard error.
@@ -175,16 +167,12 @@ func (c *call) loadFor(dir, wanted string, parts ...string) (*Model, *Tokenizer,
 	return m, t, m.canTakePairs(dir)
 }
 
-// noteRepeated says what stands twice in a vocabulary.
-func (c *call) noteRepeated(t *Tokenizer) {
+// noteVocabulary says what stands twice in a vocabulary, and that there are fewer words than
+// the model has room for, if there is a model.
+func (c *call) noteVocabulary(m *Model, t *Tokenizer) {
 	if t != nil && t.repeated != "" {
 		c.note("the vocabulary: %s", t.repeated)
 	}
-}
-
-// noteVocabulary says that, and that there are fewer words than the model has room for.
-func (c *call) noteVocabulary(m *Model, t *Tokenizer) {
-	c.noteRepeated(t)
 	if m != nil && len(t.Vocabulary) < m.Config.VocabSize {
 		c.note("the vocabulary has %d words, the model room for %d: the rest is never guessed", len(t.Vocabulary), m.Config.VocabSize)
 	}
@@ -444,11 +432,11 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 			return nil, usagef("want either -model or -vocab")
 		case *model != "":
 			t, err := LoadTokenizer(*model)
-			c.noteRepeated(t)
+			c.noteVocabulary(nil, t)
 			return t, checkpointsInstead(*model, err)
 		}
 		t, err := LoadVocabulary(*vocab, !*cased)
-		c.noteRepeated(t)
+		c.noteVocabulary(nil, t)
 		return t, err
 	}
 }

@@ -51,10 +51,9 @@ func demoConfig(vocabSize int) Config {
 	return c
 }
 
-// What the demo asks the model. None of these sentences is in the corpus.
+// What the demo asks the model. None of these sentences is in the corpus, nor are
+// demoA and demoB (report.go).
 const (
-	demoA       = "The fog comes in from the sea."
-	demoB       = "Sam sounds the horn for the boats."
 	demoMasked  = "In the evening Hugo plays the [MASK]."
 	demoBefore  = "Nora puts the dough in the hot oven."
 	demoAfter   = "Soon the bread in the bakery is brown."
@@ -81,7 +80,6 @@ func demo(c *call) error {
 		return err
 	}
 	defer release()
-	c.noteProcessors()
 	if err := mayHoldDemo(*out); err != nil {
 		return err
 	}
@@ -94,14 +92,19 @@ func demo(c *call) error {
 	s.tellAttention()
 	s.tellModel()
 	s.tellExamples()
+	s.page = c.newReporter(*out, s.m, s.t)
+	s.page.beginPreTraining(s.trainer)
+	s.page.follow(s.sequence(demoA, demoB), s.sequence(demoMasked, ""))
 	if err := s.train(c, *out); err != nil {
 		return err
 	}
+	s.page.step(s.trainer.Settings.Steps, true)
 	s.tellOutcome()
 	s.tellSaved(*out)
 	if err := s.tellTransfer(); err != nil {
 		return err
 	}
+	s.page.write(true)
 	s.tellNext(*out)
 	return nil
 }
@@ -166,7 +169,8 @@ func (s *story) tellTokens() {
 	s.say("\n1. Text becomes tokens. The vocabulary has %d pieces, learnt from the corpus.", len(s.t.Vocabulary))
 	s.say("   A  %s", demoA)
 	s.say("   B  %s\n", demoB)
-	s.m.EncodeOne(s.t.Pair(s.t.Encode(demoA), s.t.Encode(demoB)))
+	pair := s.sequence(demoA, demoB)
+	s.m.EncodeOne(pair.Tokens, pair.Segments)
 	s.tokens()
 }
 
@@ -184,22 +188,15 @@ func (s *story) tellAttention() {
 
 // tellModel is step 4.
 func (s *story) tellModel() {
-	embeddings, encoder, all := 0, 0, len(s.m.Value)
-	for i, p := range s.m.List {
-		if strings.HasPrefix(p.Name, "bert.embeddings.") {
-			embeddings += p.Size()
-		} else if i < s.m.encoderParams {
-			encoder += p.Size()
-		}
-	}
-	s.say("\n4. The model learns %d numbers: %d in the embeddings, %d in the\n   layers, %d in two heads, which guess hidden words and whether B follows A.\n   It knows nothing: it guesses like dice with %d faces, and like a coin.", all, embeddings, encoder, all-embeddings-encoder, len(s.t.Vocabulary))
+	sizes := partSizes(s.m)
+	s.say("\n4. The model learns %d numbers: %d in the embeddings, %d in the\n   layers, %d in two heads, which guess hidden words and whether B follows A.\n   It knows nothing: it guesses like dice with %d faces, and like a coin.", len(s.m.Value), sizes[0], sizes[1], sizes[2], len(s.t.Vocabulary))
 }
 
 // tellExamples is step 5.
 func (s *story) tellExamples() {
 	s.say("\n5. The text itself is the teacher. 15%% of the tokens are to be guessed: most are\n   masked, some replaced by any other, some kept. In half of the pairs B follows\n   A, in the others it is from elsewhere. Two examples:")
 	for _, want := range []int32{0, 1} {
-		e := s.shortest(want)
+		e := shortest(s.trainer.HeldOut, want)
 		answers, how := make([]string, len(e.Tokens)), make([]string, len(e.Tokens))
 		for k, at := range e.Targets {
 			answers[at], how[at] = s.t.Vocabulary[e.Labels[k]], "replaced"
@@ -215,17 +212,6 @@ func (s *story) tellExamples() {
 	}
 }
 
-// shortest is the shortest of the held-out examples with this label.
-func (s *story) shortest(nextLabel int32) Example {
-	var best Example
-	for _, e := range s.trainer.HeldOut {
-		if e.NextLabel == nextLabel && (best.Tokens == nil || len(e.Tokens) < len(best.Tokens)) {
-			best = e
-		}
-	}
-	return best
-}
-
 // train is step 6.
 func (s *story) train(c *call, out string) error {
 	commonest, count := s.commonestLabel()
@@ -237,10 +223,19 @@ func (s *story) train(c *call, out string) error {
 	s.report(before.Metrics(0, 0))
 	s.tellGuesses()
 	var metrics bytes.Buffer
+	s.page.metrics = func(read func(io.Reader) error) error { return read(bytes.NewReader(metrics.Bytes())) }
+	hasModel := exists(filepath.Join(out, modelFile)) // of an older demo, whose page stays until the model goes
 	ctx, stop := c.untilInterrupted()
 	defer stop()
 	keep := json.NewEncoder(&metrics)
-	if err := c.train(ctx, s.trainer, s.report, func(r Metrics) error { return keep.Encode(r) }); err != nil {
+	err := c.train(ctx, s.trainer, s.report, func(r Metrics) error {
+		if err := keep.Encode(r); err != nil || r.Split != "heldout" || hasModel {
+			return err
+		}
+		s.page.step(r.Step, false)
+		return nil
+	})
+	if err != nil {
 		return err
 	}
 	return s.save(out, metrics.Bytes())
@@ -267,7 +262,7 @@ func (s *story) report(r Metrics) {
 	remark := ""
 	settings := &s.trainer.Settings
 	switch {
-	case !s.fell && r.NSPAccuracy > 0.65:
+	case !s.fell && inItsPlace(r.NSPAccuracy):
 		s.fell = true
 		remark = "  NSP falls into place"
 	case r.Step == settings.ShortSteps():
@@ -331,6 +326,7 @@ func (s *story) tellTransfer() error {
 	s.say(studyHeader)
 	err = study.Run(func(r StudyRow) error {
 		s.say("%v", r)
+		s.page.Study = append(s.page.Study, r)
 		return nil
 	})
 	s.say("\n   Frozen is ahead here: its vectors show the topic already, and with few labels\n   a head that is still random pulls the encoder away from what it knew. Where\n   the vectors do not show what is asked, it is the other way round (README.md).")
@@ -339,6 +335,7 @@ func (s *story) tellTransfer() error {
 
 // tellNext is what to do with the model.
 func (s *story) tellNext(out string) {
+	s.say("\nAll this in pictures: %s", filepath.Join(out, reportFile))
 	s.say("\nTry next:\n")
 	s.say("go run . explain -model %s \"Nora bakes bread.\" \"The [MASK] is warm.\"", out)
 	s.say("go run . fill -model %s \"Otto blows the [MASK].\"", out)

@@ -53,21 +53,12 @@ func eval(c *call) error {
 
 // write writes an evaluation as a table.
 func (e *Evaluation) write(w io.Writer, r Metrics) error {
-	_, err := fmt.Fprintf(w, "masked tokens   loss %.4f   accuracy %5.1f%%   (%d tokens)\n", r.MLMLoss, 100*r.MLMAccuracy, e.MLMCount)
-	for _, line := range []struct {
-		format string
-		args   []any
-	}{
-		{"                perplexity %.1f   among the first five %.1f%%\n", []any{r.Perplexity, 100 * r.Top5}},
-		{"                where [MASK] stands %.1f%%, another token %.1f%%, the token itself %.1f%%\n", []any{100 * r.Masked, 100 * r.Replaced, 100 * r.Kept}},
-		{"by frequency    loss %.4f   accuracy %5.1f%%\n", []any{r.UnigramLoss, 100 * r.UnigramAccuracy}},
-		{"next sentence   loss %.4f   accuracy %5.1f%%   (%d pairs; 95%% interval %.1f to %.1f%%)\n", []any{r.NSPLoss, 100 * r.NSPAccuracy, e.NSPCount, 100 * r.NSPInterval[0], 100 * r.NSPInterval[1]}},
-	} {
-		if err == nil {
-			_, err = fmt.Fprintf(w, line.format, line.args...)
-		}
-	}
-	return err
+	fmt.Fprintf(w, "masked tokens   loss %.4f   accuracy %5.1f%%   (%d tokens)\n", r.MLMLoss, 100*r.MLMAccuracy, e.MLMCount)
+	fmt.Fprintf(w, "                perplexity %.1f   among the first five %.1f%%\n", r.Perplexity, 100*r.Top5)
+	fmt.Fprintf(w, "                where [MASK] stands %.1f%%, another token %.1f%%, the token itself %.1f%%\n", 100*r.Masked, 100*r.Replaced, 100*r.Kept)
+	fmt.Fprintf(w, "by frequency    loss %.4f   accuracy %5.1f%%\n", r.UnigramLoss, 100*r.UnigramAccuracy)
+	_, err := fmt.Fprintf(w, "next sentence   loss %.4f   accuracy %5.1f%%   (%d pairs; 95%% interval %.1f to %.1f%%)\n", r.NSPLoss, 100*r.NSPAccuracy, e.NSPCount, 100*r.NSPInterval[0], 100*r.NSPInterval[1])
+	return err // an output's first
 }
 
 // evalExamples are those of a file, or one epoch of a corpus.

@@ -16,6 +16,7 @@ func explain(c *call) error {
 	tokenizer := c.tokenizerFlags()
 	layer := c.flags.Int("layer", 0, "show attention in this layer alone, 1 being the first (0: in one after the other)")
 	head := c.flags.Int("head", 0, "show attention in this head alone, 1 being the first (0: the mean of all)")
+	page := c.flags.String("html", "", "write pictures to `FILE`, a page for a browser, instead of tables")
 	if err := c.parseUpTo(2); err != nil {
 		return err
 	}
@@ -40,6 +41,9 @@ func explain(c *call) error {
 	if c.flags.Lookup("vocab").Value.String() != "" {
 		c.note("the model is new: its vectors are random, and its guesses mean nothing")
 	}
+	if *page != "" {
+		return c.explainInPictures(*page, m, t, Case{Tokens: ids, Segments: segments})
+	}
 	out := bufio.NewWriter(c.stdout)
 	s := &story{Writer: out, t: t, m: m}
 	var masks []Guesses
@@ -47,7 +51,7 @@ func explain(c *call) error {
 	if m.mlm != nil {
 		masks, isNext = m.Fill(t, BatchOf(ids, segments), 5)[0], m.IsNext(BatchOf(ids, segments))[0]
 	}
-	if err := cmp.Or(sound(m.EncodeOne(ids, segments)), sound(masks), sound(isNext)); err != nil {
+	if err := sound([]any{m.EncodeOne(ids, segments), masks, isNext}); err != nil {
 		return err
 	}
 	s.explainInput()
@@ -56,6 +60,25 @@ func explain(c *call) error {
 		s.explainGuesses(masks, isNext, slices.Contains(segments, 1))
 	}
 	return out.Flush()
+}
+
+// explainInPictures writes a page for a sequence.
+func (c *call) explainInPictures(name string, m *Model, t *Tokenizer, sequence Case) error {
+	r := c.newReporter(cmp.Or(c.flags.Lookup("model").Value.String(), c.flags.Lookup("vocab").Value.String()), m, t)
+	r.Pair, r.Command, r.metrics = sequence, c.commandLine(), nil
+	for i, id := range sequence.Tokens {
+		if id == t.mask {
+			sequence.Targets = append(sequence.Targets, i)
+		}
+	}
+	if m.Config.Architecture() != preTraining || len(sequence.Targets) > 0 || slices.Contains(sequence.Segments, 1) {
+		r.Cases = []Case{sequence}
+	}
+	if err := r.writePage(name); err != nil {
+		return err
+	}
+	c.note("wrote %s", name)
+	return nil
 }
 
 // modelToExplain loads the model or, where there is a vocabulary alone, makes a small one
@@ -97,7 +120,7 @@ func (s *story) explainInput() {
 			rows[k+1] = append(rows[k+1], fmt.Sprintf("%.3f", vector[0]))
 		}
 	}
-	s.columns([]string{"", "token", "+ segment", "+ position", "= sum", "normalised"}, rows[:]...)
+	s.columns(append([]string{""}, vectorNames[:]...), rows[:]...)
 }
 
 // explainAttention is step 3: who looks at whom, in one layer or in all.
@@ -144,25 +167,14 @@ func (s *story) looks(a *Attention, head int) {
 // Nobody tells them to, but in the demo's first layer one of them comes to look at
 // the token before, and another at the token after.
 func (s *story) heads(a *Attention) {
-	n := len(s.m.batch.Tokens)
-	var rows [5][]string
+	var rows [len(habitNames) + 1][]string
 	for head := 1; head <= a.heads; head++ {
-		var sums [4]float32 // of the token before, itself, the token after, all others
-		for i := range n {
-			for j, share := range a.Weights(i, head) {
-				to := j - i + 1
-				if to < 0 || to > 2 {
-					to = 3
-				}
-				sums[to] += share
-			}
-		}
 		rows[0] = append(rows[0], fmt.Sprint(head))
-		for k, sum := range sums {
-			rows[k+1] = append(rows[k+1], fmt.Sprintf("%.0f%%", 100*sum/float32(n)))
+		for k, share := range habitsOf(a, head, s.m.batch.Tokens, s.t.sep) {
+			rows[k+1] = append(rows[k+1], fmt.Sprintf("%.0f%%", 100*share))
 		}
 	}
-	s.columns([]string{"head", "the token before", "itself", "the token after", "others"}, rows[:]...)
+	s.columns(append([]string{"head"}, habitNames[:]...), rows[:]...)
 }
 
 // explainGuesses is step 4: what the two heads of pre-training make of it.

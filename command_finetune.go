@@ -103,6 +103,7 @@ type task struct {
 	config   Config // of the model for it
 	cases    []Case // to train on
 	test     []Case // to test on; a question is not one, but some
+	sample   []Case // a few of those that are not trained on, to show
 	pairs    bool   // of sentences
 	evaluate func(m *Model) Score
 }
@@ -178,7 +179,6 @@ func finetune(c *call) error {
 			return err
 		}
 		defer release()
-		c.noteProcessors()
 		if err := mustBeFree(f.out); err != nil {
 			return err
 		}
@@ -223,6 +223,8 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 		return err
 	}
 	defer metrics.Close()
+	report := c.newReporter(f.out, m, t)
+	report.begin(&f.settings, task.sample)
 	best := 0
 	var score, bestScore Score
 	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
@@ -237,16 +239,22 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 			if err := SaveModel(f.out, m, t); err != nil {
 				return err
 			}
+			report.score(score)
 		}
 		line := fmt.Sprintf("epoch %*d/%d  loss %.3f", len(fmt.Sprint(f.epochs)), r.Epoch, f.epochs, r.Loss)
 		if m.Config.Task() != aNumber {
 			line += fmt.Sprintf("  right %5.1f%%", 100*r.Accuracy)
 		}
 		c.note("%s  held out %5.1f%%", line, 100*r.Score)
-		return appendJSON(metrics, r)
+		err := appendJSON(metrics, r)
+		if r.Best {
+			report.write(false)
+		}
+		return err
 	}
 	err = tuner.Train(ctx)
 	if best > 0 {
+		report.write(true)
 		c.note("saved %s, as it was after epoch %d", f.out, best)
 	} else if errors.Is(err, errInterrupted) {
 		err = fmt.Errorf("%w in the first epoch: no model is saved", err)
@@ -327,6 +335,7 @@ func (c *call) readSentenceTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 		return cases
 	}
 	task.cases, task.test = cases(f.train, list), cases(f.eval, heldOut)
+	task.sample = task.test[:min(shownCases, len(task.test))]
 	if err == nil {
 		c.note("%s", found)
 	}
@@ -357,6 +366,7 @@ func (c *call) readTagTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int
 		return cases
 	}
 	task.cases, task.test = cases(f.train, list), cases(f.eval, heldOut)
+	task.sample = task.test[:min(shownCases, len(task.test))]
 	if err == nil && (len(task.cases) == 0 || len(task.test) == 0 && !f.study) {
 		err = fmt.Errorf("%s: no word has a token", f.train)
 	}
@@ -413,7 +423,13 @@ func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limit
 	if err != nil {
 		return nil, err
 	}
-	return &task{config: config, cases: AnswerCases(t, list, l), evaluate: func(m *Model) Score {
+	var sample []Case
+	for _, c := range AnswerCases(t, heldOut[:min(20, len(heldOut))], l) {
+		if c.Labels[0] > 0 && len(sample) < shownCases { // the answer is in it
+			sample = append(sample, c)
+		}
+	}
+	return &task{config: config, cases: AnswerCases(t, list, l), sample: sample, evaluate: func(m *Model) Score {
 		score := m.AnswerScore(t, heldOut, l)
 		return &score
 	}}, nil

@@ -60,11 +60,12 @@ func parametersNeed(config *Config) need {
 
 // roomFor returns an error if there is no room for what pretrain saves of a model.
 func roomFor(dir string, config *Config) error {
-	if dir == "" { // only a plan
-		return nil
-	}
 	const moments = 2
-	return mustHaveRoom(dir, keptCheckpoints*(1+moments)*bytesOfF32*float64(config.Parameters()), "two checkpoints")
+	want := keptCheckpoints * (1 + moments) * bytesOfF32 * float64(config.Parameters())
+	if free := freeSpace(dir); free < want {
+		return fmt.Errorf("%s has room for %s, want %s for two checkpoints: take another -out, or make room", dir, gigabytes(free), gigabytes(want))
+	}
+	return nil
 }
 
 // mustFitTraining returns an error if a training takes more memory than there is.

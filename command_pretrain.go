@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -36,11 +37,9 @@ func pretrain(c *call) error {
 		return usagef("-plan is about a whole training, want it without -resume")
 	case *out == "" && !*plan:
 		return usagef("-out is missing")
-	}
-	if (len(*names) == 0) == (*file == "") {
+	case (len(*names) == 0) == (*file == ""):
 		return usagef("want either -corpus or -examples")
-	}
-	if *saveEvery < 0 {
+	case *saveEvery < 0:
 		return usagef("-save-every is %d, want 0 or more", *saveEvery)
 	}
 	if !*plan {
@@ -49,7 +48,6 @@ func pretrain(c *call) error {
 			return err
 		}
 		defer release()
-		c.noteProcessors()
 	}
 	k := &Checkpoints{dir: *out}
 	var from *Checkpoint
@@ -101,7 +99,15 @@ func pretrain(c *call) error {
 		return err
 	}
 	defer metrics.Close()
-	err = c.train(ctx, trainer, nil, func(r Metrics) error { return appendJSON(metrics, r) })
+	report := c.newReporter(*out, trainer.Model, k.tokenizer)
+	report.beginPreTraining(trainer)
+	err = c.train(ctx, trainer, nil, func(r Metrics) error {
+		err := appendJSON(metrics, r)
+		if r.Split == "heldout" || len(trainer.HeldOut) == 0 {
+			report.step(r.Step, false)
+		}
+		return err
+	})
 	switch {
 	case errors.Is(err, errInterrupted) && trainer.state.Step > 0:
 		err = fmt.Errorf("%w: %d of %d steps are taken and saved; to go on: the same command with -resume", err, trainer.state.Step, s.Steps)
@@ -113,6 +119,7 @@ func pretrain(c *call) error {
 	}
 	k.Finish()
 	c.note("saved %s", *out)
+	report.step(s.Steps, true)
 	return nil
 }
 
@@ -311,14 +318,8 @@ func (c *call) modelFlags() func(names corpora, out string, seed uint64) (*Model
 		}
 		config.HiddenDropout, config.AttentionDropout = *dropout, *dropout
 		config.VocabSize = *vocabSize
-		err := checkFlags(config)
-		if err == nil { // before a vocabulary is trained, which takes its time
-			err = mustFit(parametersNeed(&config))
-		}
-		if err == nil {
-			err = roomFor(out, &config)
-		}
-		if err != nil {
+		// Before a vocabulary is trained, which takes its time.
+		if err := cmp.Or(checkFlags(config), mustFit(parametersNeed(&config)), roomFor(out, &config)); err != nil {
 			return nil, nil, err
 		}
 		t, err := c.vocabularyFor(names, *vocabFile, *vocabSize, !*cased)
@@ -350,7 +351,7 @@ var flagOf = strings.NewReplacer(
 func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase bool) (*Tokenizer, error) {
 	if file != "" {
 		t, err := LoadVocabulary(file, lowerCase)
-		c.noteRepeated(t)
+		c.noteVocabulary(nil, t)
 		return t, err
 	}
 	if len(names) == 0 {
@@ -377,14 +378,13 @@ func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase boo
 // for each report by show and, for metrics.jsonl, by keep.
 func (c *call) train(ctx context.Context, trainer *Trainer, show func(Metrics), keep func(Metrics) error) error {
 	progress := newProgress(c.stderr, trainer.state.Step, trainer.Settings.Steps)
+	if show == nil {
+		show = progress.report
+	}
 	trainer.OnStep = progress.tick
 	trainer.OnReport = func(r Metrics) error {
 		progress.clear()
-		if show == nil {
-			progress.report(r)
-		} else {
-			show(r)
-		}
+		show(r)
 		return keep(r)
 	}
 	defer progress.clear()

@@ -164,13 +164,12 @@ func examples(c *call) error {
 	if err := c.parse(0, "corpus"); err != nil {
 		return err
 	}
-	if *maxSeq < minSeq {
+	switch {
+	case *maxSeq < minSeq:
 		return usagef("-max-seq is %d, want %d or more", *maxSeq, minSeq)
-	}
-	if *split != "all" && *split != "train" && *split != "heldout" {
+	case *split != "all" && *split != "train" && *split != "heldout":
 		return usagef("-split is %q, want all, train or heldout", *split)
-	}
-	if !isShare(*shortSeqProb) {
+	case !isShare(*shortSeqProb):
 		return usagef("-short-seq-prob is %v, want 0 to 1", *shortSeqProb)
 	}
 	t, err := tokenizer()

@@ -17,14 +17,11 @@ import (
 // a result for each, with -json an object a line.
 
 // eachInput calls use for the text of the arguments, a pair if there are two, or
-// for each line of standard input, where a tab parts the two of a pair. finish, which may be
-// nil, is called at the end and when somebody may be waiting for what has not come out yet.
+// for each line of standard input, where a tab parts the two of a pair. finish
+// is called at the end and when somebody may be waiting for what has not come out yet.
 // A line without text has a result, too, for the results to be those of the lines one by one:
 // an empty line or, with -json, empty.
 func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b string) error, finish func(out io.Writer) error) error {
-	if finish == nil {
-		finish = func(io.Writer) error { return nil }
-	}
 	out := bufio.NewWriter(c.stdout)
 	end := func(err error) error {
 		return errors.Join(err, finish(out), out.Flush())
@@ -93,6 +90,18 @@ func (c *call) eachBatch(empty map[string]any, sequence func(a, b string) (ids, 
 	}, finish)
 }
 
+// writeResult writes a result as a JSON object or, unless a number in it is none, by text.
+func writeResult(out io.Writer, asJSON bool, result any, text func()) error {
+	if asJSON {
+		return json.NewEncoder(out).Encode(result)
+	}
+	if err := sound(result); err != nil {
+		return err
+	}
+	text()
+	return nil
+}
+
 func fill(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")
 	best := c.flags.Int("best", 5, "how many tokens for each [MASK]")
@@ -119,23 +128,19 @@ func fill(c *call) error {
 	}, func(out io.Writer, b *Batch) error {
 		for i, masks := range m.Fill(t, b, *best) {
 			ids := b.Tokens[b.Starts[i]:b.Starts[i+1]]
-			if *asJSON {
-				if err := json.NewEncoder(out).Encode(map[string]any{"tokens": t.Tokens(ids), "masks": masks}); err != nil {
-					return err
+			err := writeResult(out, *asJSON, map[string]any{"tokens": t.Tokens(ids), "masks": masks}, func() {
+				if len(c.args) == 0 {
+					fmt.Fprintln(out, t.Text(ids))
 				}
-				continue
-			}
-			if err := sound(masks); err != nil {
+				for k, guesses := range masks {
+					if k > 0 {
+						fmt.Fprintln(out)
+					}
+					guesses.print(out, "")
+				}
+			})
+			if err != nil {
 				return err
-			}
-			if len(c.args) == 0 {
-				fmt.Fprintln(out, t.Text(ids))
-			}
-			for k, guesses := range masks {
-				if k > 0 {
-					fmt.Fprintln(out)
-				}
-				guesses.print(out, "")
 			}
 		}
 		return nil
@@ -164,14 +169,10 @@ func next(c *call) error {
 			return nil, nil, errors.New("want two sentences, neither of them empty (in a line, with a tab between them)")
 		}
 		return c.sequence(m, t, a, b)
-	}, func(out io.Writer, b *Batch) (err error) {
+	}, func(out io.Writer, b *Batch) error {
 		for _, isNext := range m.IsNext(b) {
-			if *asJSON {
-				err = json.NewEncoder(out).Encode(map[string]any{"is_next": isNext, "not_next": 1 - isNext})
-			} else if err = sound(isNext); err == nil {
-				_, err = fmt.Fprintln(out, verdict(isNext))
-			}
-			if err != nil {
+			result := map[string]any{"is_next": isNext, "not_next": 1 - isNext}
+			if err := writeResult(out, *asJSON, result, func() { fmt.Fprintln(out, verdict(isNext)) }); err != nil {
 				return err
 			}
 		}
@@ -228,38 +229,37 @@ func noLabels(config *Config) map[string]any {
 // writeLabels writes how probable each label is, the best first; where several may be right
 // the right ones first, and of numbers the number.
 func writeLabels(out io.Writer, config *Config, p []float32, asJSON bool) error {
-	if err := sound(p); err != nil {
-		return err
-	}
-	labels, best, all := config.Labels(), argmax(p), map[string]float32{}
+	labels, all := config.Labels(), map[string]float32{}
 	for i, label := range labels {
 		all[label] = p[i]
 	}
-	switch task := config.Task(); {
-	case task == aNumber && len(p) > 1 && asJSON:
-		return json.NewEncoder(out).Encode(map[string]any{"numbers": all})
-	case task == aNumber && asJSON:
-		return json.NewEncoder(out).Encode(map[string]any{"number": p[0]})
-	case task == aNumber:
-		var numbers []string
-		for _, v := range p {
-			numbers = append(numbers, fmt.Sprintf("%.4f", v))
+	switch config.Task() {
+	case aNumber:
+		result := map[string]any{"number": p[0]}
+		if len(p) > 1 {
+			result = map[string]any{"numbers": all}
 		}
-		_, err := fmt.Fprintln(out, strings.Join(numbers, "\t"))
-		return err
-	case task == severalLabels:
+		return writeResult(out, asJSON, result, func() {
+			fmt.Fprintf(out, "%.4f", p[0])
+			for _, v := range p[1:] {
+				fmt.Fprintf(out, "\t%.4f", v)
+			}
+			fmt.Fprintln(out)
+		})
+	case severalLabels:
 		return writeSeveral(out, labels, p, all, asJSON)
-	case asJSON:
-		return json.NewEncoder(out).Encode(map[string]any{"label": labels[best], "probability": p[best], "probabilities": all})
 	}
-	fmt.Fprintf(out, "%s\t%.1f%%", labels[best], 100*p[best])
-	for i, label := range labels {
-		if i != best {
-			fmt.Fprintf(out, "\t%s %.1f%%", label, 100*p[i])
+	best := argmax(p)
+	result := map[string]any{"label": labels[best], "probability": p[best], "probabilities": all}
+	return writeResult(out, asJSON, result, func() {
+		fmt.Fprintf(out, "%s\t%.1f%%", labels[best], 100*p[best])
+		for i, label := range labels {
+			if i != best {
+				fmt.Fprintf(out, "\t%s %.1f%%", label, 100*p[i])
+			}
 		}
-	}
-	_, err := fmt.Fprintln(out)
-	return err
+		fmt.Fprintln(out)
+	})
 }
 
 // writeSeveral writes the labels that are more probable than not, with commas between them,
@@ -272,11 +272,9 @@ func writeSeveral(out io.Writer, labels []string, p []float32, all map[string]fl
 		}
 		shares += fmt.Sprintf("\t%s %.1f%%", labels[i], 100*p[i])
 	}
-	if asJSON {
-		return json.NewEncoder(out).Encode(map[string]any{"labels": right, "probabilities": all})
-	}
-	_, err := fmt.Fprintln(out, strings.Join(right, ",")+shares)
-	return err
+	return writeResult(out, asJSON, map[string]any{"labels": right, "probabilities": all}, func() {
+		fmt.Fprintln(out, strings.Join(right, ",")+shares)
+	})
 }
 
 func tag(c *call) error {
@@ -313,17 +311,16 @@ func tag(c *call) error {
 			return sound(kernels.dot(x, x))
 		}
 		for i, found := range all {
-			if *asJSON {
-				if err := json.NewEncoder(out).Encode(map[string]any{"found": append([]Found{}, found...)}); err != nil {
-					return err
+			err := writeResult(out, *asJSON, map[string]any{"found": append([]Found{}, found...)}, func() {
+				if len(c.args) == 0 {
+					fmt.Fprintln(out, passages[i].Text)
 				}
-				continue
-			}
-			if len(c.args) == 0 {
-				fmt.Fprintln(out, passages[i].Text)
-			}
-			for _, f := range found {
-				fmt.Fprintf(out, "   %s\t%d-%d\t%5.1f%%\t%s\n", f.Label, f.Start, f.End, 100*f.Score, strings.Join(strings.Fields(f.Text), " "))
+				for _, f := range found {
+					fmt.Fprintf(out, "   %s\t%d-%d\t%5.1f%%\t%s\n", f.Label, f.Start, f.End, 100*f.Score, strings.Join(strings.Fields(f.Text), " "))
+				}
+			})
+			if err != nil {
+				return err
 			}
 		}
 		return nil
@@ -369,18 +366,13 @@ func answer(c *call) error {
 			c.note("the question has %d tokens, of which the last %d were cut off", len(q.ids), cut)
 		}
 		answer := m.Answer(t, q, l, *threshold)
-		if *asJSON {
-			return json.NewEncoder(out).Encode(answer)
-		}
-		if err := sound(answer); err != nil {
-			return err
-		}
-		if answer.Text == "" {
-			_, err = fmt.Fprintf(out, "no answer\t\t%.1f%%\n", 100*answer.Score)
-			return err
-		}
-		line := strings.Join(strings.Fields(answer.Text), " ")
-		_, err = fmt.Fprintf(out, "%s\t%d-%d\t%.1f%%\n", line, answer.Start, answer.End, 100*answer.Score)
-		return err
-	}, nil)
+		return writeResult(out, *asJSON, answer, func() {
+			if answer.Text == "" {
+				fmt.Fprintf(out, "no answer\t\t%.1f%%\n", 100*answer.Score)
+				return
+			}
+			line := strings.Join(strings.Fields(answer.Text), " ")
+			fmt.Fprintf(out, "%s\t%d-%d\t%.1f%%\n", line, answer.Start, answer.End, 100*answer.Score)
+		})
+	}, func(io.Writer) error { return nil })
 }

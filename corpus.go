@@ -6,8 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"math"
-	"slices"
+	"math/bits"
 	"sort"
 	"strings"
 )
@@ -47,7 +46,9 @@ func (l *long[T]) append(x T) {
 }
 
 // At is element i.
-func (l *long[T]) At(i int) T { return l.chunks[i>>chunkBits][i&(1<<chunkBits-1)] }
+func (l *long[T]) At(i int) T { return *l.place(i) }
+
+func (l *long[T]) place(i int) *T { return &l.chunks[i>>chunkBits][i&(1<<chunkBits-1)] }
 
 // Len is the number of elements.
 func (l *long[T]) Len() int {
@@ -58,40 +59,46 @@ func (l *long[T]) Len() int {
 	return last<<chunkBits + len(l.chunks[last])
 }
 
-// beginnings are where sentences begin, the next where the one before ends: numbers that rise by
-// at most longestSentence. They take two bytes each and a little, since a text may have a
-// sentence for every two or three of its own.
+// beginnings are where sentences begin, in rising order. They take a bit for each token, since
+// a text may have a sentence for every two or three of its bytes.
 type beginnings struct {
-	last  int
-	rises long[uint16]
-	noted long[int] // one of noteEvery
+	n      int
+	words  long[uint64] // bit k of word i: one begins at 64i + k
+	before long[int]    // how many there are before each block of words
 }
 
-const (
-	longestSentence = math.MaxUint16 // tokens; more of them are several sentences
-	noteEvery       = 16
-)
+const blockOfWords = 16
 
-func (b *beginnings) append(n int) {
-	if b.Len()%noteEvery == 0 {
-		b.noted.append(n)
+func (b *beginnings) append(at int) {
+	for b.words.Len() <= at/64 {
+		if b.words.Len()%blockOfWords == 0 {
+			b.before.append(b.n)
+		}
+		b.words.append(0)
 	}
-	b.rises.append(uint16(n - b.last))
-	b.last = n
+	*b.words.place(at / 64) |= 1 << (at % 64)
+	b.n++
 }
 
 // At is number i.
 func (b *beginnings) At(i int) int {
-	at := i / noteEvery
-	n := b.noted.At(at)
-	for at = at*noteEvery + 1; at <= i; at++ {
-		n += int(b.rises.At(at))
+	block := sort.Search(b.before.Len(), func(k int) bool { return b.before.At(k) > i }) - 1
+	i -= b.before.At(block)
+	for at := block * blockOfWords; ; at++ {
+		word := b.words.At(at)
+		if n := bits.OnesCount64(word); n <= i {
+			i -= n
+			continue
+		}
+		for range i {
+			word &= word - 1 // without its lowest bit
+		}
+		return 64*at + bits.TrailingZeros64(word)
 	}
-	return n
 }
 
 // Len is how many there are.
-func (b *beginnings) Len() int { return b.rises.Len() }
+func (b *beginnings) Len() int { return b.n }
 
 // NewCorpus is a corpus that has no text yet, for the ids of this tokenizer.
 func NewCorpus(t *Tokenizer) *Corpus {
@@ -155,9 +162,7 @@ func (c *Corpus) add(t *Tokenizer, n int, sentences func(i int) []string, ends f
 	for i, p := range parts {
 		begin := 0
 		for _, end := range p.ends {
-			for sentence := range slices.Chunk(p.ids[begin:end], longestSentence) {
-				c.appendSentence(sentence, t)
-			}
+			c.appendSentence(p.ids[begin:end], t)
 			begin = end
 		}
 		if c.open += p.count; ends(i, c.open) {

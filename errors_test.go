@@ -37,6 +37,7 @@ func newBench(t *testing.T) *bench {
 	return &bench{dir, map[string][][2]string{
 		"demo":     {{"out", out}},
 		"explain":  {{"model", model}},
+		"report":   {{"model", model}},
 		"pretrain": {{"corpus", corpus}, {"out", out}, {"steps", "1"}},
 		"eval":     {{"model", model}, {"corpus", corpus}, {"max-seq", "48"}},
 		"fill":     {{"model", model}},

@@ -76,10 +76,10 @@ func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
 		if err == nil {
 			err = e.takeDense(&dense)
 		}
-		if err != nil {
-			return nil, fmt.Errorf("example %d: %w", len(examples)+1, err)
+		if err == nil {
+			err = e.check(vocabSize)
 		}
-		if err := e.check(vocabSize); err != nil {
+		if err != nil {
 			return nil, fmt.Errorf("example %d: %w", len(examples)+1, err)
 		}
 		examples = append(examples, e)

@@ -141,9 +141,6 @@ func readFile(name string, stdin io.Reader, read func(io.Reader) error) error {
 // eachFile calls read for a file as readFile does or, where name is a folder, for each
 // file in it and in the folders below but those that are passed over.
 func eachFile(name string, stdin io.Reader, read func(io.Reader) error) error {
-	if name == "-" || kindOf(name) != aFolder {
-		return readFile(name, stdin, read)
-	}
 	return walk(name, func(path string) error { return readFile(path, stdin, read) }, func(string, string) {})
 }
 
@@ -154,9 +151,13 @@ const (
 )
 
 // walk calls use for each file in a folder and in the folders below, and pass for what it
-// passes over, with what that is. Links to folders might lead round in a circle.
-func walk(folder string, use func(path string) error, pass func(path, what string)) error {
-	root := folder + string(filepath.Separator) // where a link to a folder leads
+// passes over, with what that is. Links to folders might lead round in a circle. What is no
+// folder is used itself.
+func walk(name string, use func(path string) error, pass func(path, what string)) error {
+	if name == "-" || kindOf(name) != aFolder {
+		return use(name)
+	}
+	root := name + string(filepath.Separator) // where a link to a folder leads
 	return filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		switch {
 		case err != nil || path == root:
@@ -177,17 +178,12 @@ func walk(folder string, use func(path string) error, pass func(path, what strin
 
 // sizeOf is how many bytes the files of eachFile have.
 func sizeOf(name string) (bytes float64) {
-	add := func(path string) error {
+	walk(name, func(path string) error {
 		if info, err := os.Stat(path); err == nil {
 			bytes += float64(info.Size())
 		}
 		return nil
-	}
-	if kindOf(name) == aFile {
-		add(name)
-	} else {
-		walk(name, add, func(string, string) {})
-	}
+	}, func(string, string) {})
 	return bytes
 }
 
@@ -257,21 +253,14 @@ func removeAll(name string) error {
 // createTemp is os.CreateTemp, but for who may read the file: that is for the umask to say, as
 // of any file that is made.
 func createTemp(dir, pattern string) (*os.File, error) {
-	for {
-		name := strings.Replace(pattern, "*", strconv.Itoa(int(rand.Int32())), 1)
-		f, err := os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
-		if !errors.Is(err, fs.ErrExist) {
-			return f, err
-		}
-	}
+	name := strings.Replace(pattern, "*", fmt.Sprint(rand.Int32()), 1)
+	return os.OpenFile(filepath.Join(dir, name), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o666)
 }
 
 // diskWriter writes to a file through disk.
 type diskWriter struct{ f *os.File }
 
-func (w diskWriter) Write(p []byte) (int, error) {
-	return disk.write(w.f, p)
-}
+func (w diskWriter) Write(p []byte) (int, error) { return disk.write(w.f, p) }
 
 // appendJSON writes v as a line at the end of an open file.
 func appendJSON(f *os.File, v any) error {
@@ -294,15 +283,7 @@ func replaceFile(name string, write func(io.Writer) error) error {
 	defer os.Remove(f.Name()) // does nothing after the renaming
 	lock(f)
 	buffered := bufio.NewWriterSize(diskWriter{f}, 1<<16)
-	err = write(buffered)
-	for _, finish := range []func() error{buffered.Flush, func() error { return disk.sync(f) }} {
-		if err == nil {
-			err = finish()
-		}
-	}
-	if closeErr := f.Close(); err == nil {
-		err = closeErr
-	}
+	err = cmp.Or(write(buffered), buffered.Flush(), disk.sync(f), f.Close())
 	if err == nil {
 		err = disk.rename(f.Name(), name)
 	}

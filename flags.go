@@ -19,6 +19,7 @@ var misfits = []struct{ commands, flags, where, why string }{
 	{"pretrain", "vocab-size", "vocab", "the file has its own"},
 	{"pretrain", "short-seq", "!short-part recipe resume", "it is for that part of the steps"},
 	{"pretrain", "short-part", "!short-seq recipe resume", "that part would be like the rest"},
+	{"explain", "layer head", "html", "the page has all of them"},
 	{"eval", "max-seq seed", "examples", "they are made already"},
 	{"pretrain explain tokenize examples", "cased", "vocab=.json", "a tokenizer.json has its own rules"},
 	{"explain tokenize examples", "cased", "model", "it goes with -vocab, and a model folder has its own rules"},
@@ -57,7 +58,7 @@ func parseFlags(flags *flag.FlagSet, args []string) error {
 	rest := flags.Args()
 	for i, arg := range rest {
 		name, _, _ := strings.Cut(strings.TrimLeft(arg, "-"), "=")
-		if at := len(args) - len(rest); i > 0 && arg[:min(1, len(arg))] == "-" && flags.Lookup(name) != nil && (at == 0 || args[at-1] != "--") {
+		if at := len(args) - len(rest); i > 0 && strings.HasPrefix(arg, "-") && flags.Lookup(name) != nil && (at == 0 || args[at-1] != "--") {
 			return fmt.Errorf("-%s comes after an argument, %q, want all flags before it", name, rest[0])
 		}
 	}

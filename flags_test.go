@@ -9,7 +9,7 @@ import (
 
 // Each flag that would be ignored is refused by name, with the flag that makes it so.
 func TestMisfits(t *testing.T) {
-	values := map[string]string{"examples": "e", "init": "m", "vocab": "v.txt", "vocab=.json": "v.json", "model": "m", "pool=pooled": "pooled", "task=answer": "answer", "task=tag": "tag"}
+	values := map[string]string{"examples": "e", "html": "p", "init": "m", "vocab": "v.txt", "vocab=.json": "v.json", "model": "m", "pool=pooled": "pooled", "task=answer": "answer", "task=tag": "tag"}
 	for _, name := range strings.Fields("cased whole-words freeze scratch study normalize") {
 		values[name] = "true"
 	}

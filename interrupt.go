@@ -4,6 +4,7 @@ import (
 	"context"
 	"os"
 	"os/signal"
+	"runtime"
 	"sync"
 	"syscall"
 	"time"
@@ -57,11 +58,15 @@ func (c *call) untilInterrupted() (ctx context.Context, stop func()) {
 	}
 }
 
-// claim is claim, and a request to end the program releases the folder, too.
+// claim is claim, and a request to end the program releases the folder, too. Now work begins,
+// and it says so if not all of the machine's processors are used.
 func (c *call) claim(dir string) (release func(), err error) {
 	if release, err = claim(dir); err == nil {
 		release = sync.OnceFunc(release)
 		c.releaseFolder.Store(&release)
+		if all := runtime.NumCPU(); workers < all {
+			c.note("working on %d of %d processors, as a container's quota or GOMAXPROCS has it", workers, all)
+		}
 	}
 	return release, err
 }

@@ -20,16 +20,18 @@ import (
 // none, and so no limits are known.
 var system fs.FS = os.DirFS("/")
 
-// numbersIn are the numbers at the beginning of a file of the system: none if there is no
-// such file, or if it says that there is no limit.
-func numbersIn(name string) (list []float64) {
-	data, _ := fs.ReadFile(system, name)
-	for _, field := range strings.Fields(string(data)) {
-		x, err := strconv.ParseFloat(field, 64)
-		if err != nil || x < 0 {
-			break
+// numbersIn are the numbers at the beginning of each of some files of the system: none if
+// there is no such file, or if it says that there is no limit.
+func numbersIn(dir string, names ...string) (list []float64) {
+	for _, name := range names {
+		data, _ := fs.ReadFile(system, path.Join(dir, name))
+		for _, field := range strings.Fields(string(data)) {
+			x, err := strconv.ParseFloat(field, 64)
+			if err != nil || x < 0 {
+				break
+			}
+			list = append(list, x)
 		}
-		list = append(list, x)
 	}
 	return list
 }
@@ -38,21 +40,19 @@ func numbersIn(name string) (list []float64) {
 // one hierarchy for each controller), and of those around them: each may have limits.
 func controlGroups(controller string) (dirs []string) {
 	data, _ := fs.ReadFile(system, "proc/self/cgroup")
-	for _, line := range strings.Split(string(data), "\n") {
-		fields := strings.SplitN(line, ":", 3)
-		if len(fields) < 3 || fields[1] != "" && !slices.Contains(strings.Split(fields[1], ","), controller) {
+	for line := range strings.Lines(string(data)) {
+		_, line, _ = strings.Cut(strings.TrimSpace(line), ":")
+		controllers, dir, _ := strings.Cut(line, ":")
+		root := "sys/fs/cgroup"
+		if slices.Contains(strings.Split(controllers, ","), controller) {
+			root = path.Join(root, controller)
+		} else if controllers != "" {
 			continue
 		}
-		root := "sys/fs/cgroup"
-		if fields[1] != "" {
-			root = path.Join(root, controller)
-		}
-		for dir := path.Join("/", fields[2]); ; dir = path.Dir(dir) {
+		for dir = path.Join("/", dir); dir != "/"; dir = path.Dir(dir) {
 			dirs = append(dirs, path.Join(root, dir))
-			if dir == "/" {
-				break
-			}
 		}
+		dirs = append(dirs, root)
 	}
 	return dirs
 }
@@ -62,10 +62,7 @@ func controlGroups(controller string) (dirs []string) {
 func processors() int {
 	n := float64(min(runtime.GOMAXPROCS(0), runtime.NumCPU()))
 	for _, dir := range controlGroups("cpu") {
-		quota := numbersIn(path.Join(dir, "cpu.max")) // and the period that it is for
-		if len(quota) == 0 {
-			quota = append(numbersIn(path.Join(dir, "cpu.cfs_quota_us")), numbersIn(path.Join(dir, "cpu.cfs_period_us"))...)
-		}
+		quota := numbersIn(dir, "cpu.max", "cpu.cfs_quota_us", "cpu.cfs_period_us") // and the period that it is for
 		if len(quota) == 2 && quota[0] > 0 && quota[1] > 0 {
 			n = min(n, math.Ceil(quota[0]/quota[1]))
 		}
@@ -91,10 +88,8 @@ func memoryLimit() (bytes float64, whose string) {
 		less(1024*kB, "this machine")
 	}
 	for _, dir := range controlGroups("memory") {
-		for _, name := range []string{"memory.max", "memory.limit_in_bytes"} {
-			if limit := numbersIn(path.Join(dir, name)); len(limit) > 0 {
-				less(limit[0], "the container or service that it runs in")
-			}
+		for _, limit := range numbersIn(dir, "memory.max", "memory.limit_in_bytes") {
+			less(limit, "the container or service that it runs in")
 		}
 	}
 	return bytes, whose
@@ -137,11 +132,3 @@ func gigabytes(bytes float64) string {
 
 // freeSpace is how many bytes there are for files in a folder, as far as that can be known.
 var freeSpace = func(dir string) float64 { return math.Inf(1) }
-
-// mustHaveRoom returns an error if there is no room in a folder for some bytes of files.
-func mustHaveRoom(dir string, bytes float64, what string) error {
-	if free := freeSpace(dir); free < bytes {
-		return fmt.Errorf("%s has room for %s, want %s for %s: take another -out, or make room", dir, gigabytes(free), gigabytes(bytes), what)
-	}
-	return nil
-}

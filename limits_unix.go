@@ -12,7 +12,7 @@ func init() {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_AS, &limit) == nil && uint64(limit.Cur) < math.MaxInt64 {
 		addressLimit = float64(limit.Cur)
-		if pages := numbersIn("proc/self/statm"); len(pages) > 0 { // what Go sets aside
+		if pages := numbersIn("proc/self", "statm"); len(pages) > 0 { // what Go sets aside
 			addressLimit = max(addressLimit-float64(pages[0]*float64(os.Getpagesize())), 0)
 		}
 	}

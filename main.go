@@ -17,6 +17,7 @@ func commands() []*command {
 	return []*command{
 		{"demo", "[-out DIR]", "pre-train a tiny BERT on the built-in corpus and see what it learns", "", demo},
 		{"explain", "(-model DIR | -vocab FILE) A [B]", "each step, for sentences of your own: tokens, embeddings, attention, guesses", `-model run/demo "Nora bakes bread." "The [MASK] is warm."`, explain},
+		{"report", "-model DIR [-out FILE]", "the lesson in pictures, of any model: an HTML page", "-model run/demo", reportCommand},
 		{"pretrain", "-corpus FILE -out DIR [flags]", "pre-train a model", "-corpus corpus.txt -out run/mine -steps 500", pretrain},
 		{"eval", "-model DIR (-corpus FILE | -examples FILE)", "losses and accuracies of a model", "-model run/demo -corpus corpus.txt", eval},
 		{"fill", "-model DIR [TEXT]", "the best tokens for each [MASK] of a text", `-model run/demo "The boat of Tom is the [MASK]."`, fill},
@@ -64,7 +65,7 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		if command.name != name {
 			continue
 		}
-		c := &call{command: command, flags: flag.NewFlagSet(name, flag.ContinueOnError), args: args, stdin: stdin, stdout: out, stderr: stderr}
+		c := &call{command: command, flags: flag.NewFlagSet(name, flag.ContinueOnError), line: args, args: args, stdin: stdin, stdout: out, stderr: stderr}
 		c.flags.SetOutput(io.Discard)
 		defer c.obeySignals()()
 		err := command.run(c)
@@ -76,20 +77,18 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		if out.err != nil && (err == nil && !errors.Is(out.err, syscall.EPIPE) || errors.Is(err, out.err)) {
 			err = out.err // once
 		}
-		var usage usageError
-		switch {
-		case err == nil:
+		if err == nil {
 			return exitDone
-		case errors.Is(err, errInterrupted):
-			fmt.Fprintf(stderr, "%s: %s\n", name, readable(err))
-			return exitInterrupted
-		case errors.As(err, &usage):
-			fmt.Fprintf(stderr, "%s: %s (go run . %s -h tells more)\n", name, readable(err), name)
-			return exitUsage
-		default:
-			fmt.Fprintf(stderr, "%s: %s\n", name, readable(err))
-			return exitFailed
 		}
+		var usage usageError
+		status, hint := exitFailed, ""
+		if errors.Is(err, errInterrupted) {
+			status = exitInterrupted
+		} else if errors.As(err, &usage) {
+			status, hint = exitUsage, fmt.Sprintf(" (go run . %s -h tells more)", name)
+		}
+		fmt.Fprintf(stderr, "%s: %s%s\n", name, readable(err), hint)
+		return status
 	}
 	fmt.Fprintf(stderr, "there is no command %q (go run . -h lists them)\n", name)
 	return exitUsage

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"compress/flate"
 	"compress/gzip"
 	"encoding/csv"
@@ -31,6 +30,14 @@ func readable(err error) string {
 	var system syscall.Errno
 	said, words := "", ""
 	switch {
+	case errors.Is(err, io.EOF):
+		said, words = io.EOF.Error(), "it is empty"
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		said, words = io.ErrUnexpectedEOF.Error(), "it ends in the middle, want all of it: it was cut short"
+	case errors.Is(err, gzip.ErrHeader):
+		said, words = gzip.ErrHeader.Error(), "it does not begin as gzip does, want that of a .gz"
+	case errors.Is(err, gzip.ErrChecksum):
+		said, words = gzip.ErrChecksum.Error(), "it is damaged: its checksum is not the one that gzip has noted"
 	case errors.As(err, &kind):
 		names, place := strings.Split(kind.Field, "."), ""
 		if kind.Offset > 1 { // of the whole, of which it is the first byte
@@ -56,20 +63,6 @@ func readable(err error) string {
 	case errors.As(err, &corrupt):
 		said, words = corrupt.Error(), fmt.Sprintf("it is damaged: from byte %d on it is not as gzip compresses", int64(corrupt))
 	}
-	for _, e := range []struct {
-		is    error
-		words string
-	}{
-		{io.EOF, "it is empty"},
-		{io.ErrUnexpectedEOF, "it ends in the middle, want all of it: it was cut short"},
-		{gzip.ErrHeader, "it does not begin as gzip does, want that of a .gz"},
-		{gzip.ErrChecksum, "it is damaged: its checksum is not the one that gzip has noted"},
-		{bufio.ErrTooLong, fmt.Sprintf("it has more than %d bytes, want one word", bufio.MaxScanTokenSize)},
-	} {
-		if errors.Is(err, e.is) {
-			said, words = e.is.Error(), e.words
-		}
-	}
 	text := err.Error()
 	if at := strings.LastIndex(text, said); at >= 0 && said != "" {
 		text = text[:at] + words + text[at+len(said):]
@@ -92,5 +85,5 @@ var jsonInWords = strings.NewReplacer("invalid character", "found", " looking fo
 // wantedOf says what a value in JSON has to be to become one of a type.
 var wantedOf = map[reflect.Kind]string{
 	reflect.String: "a text", reflect.Bool: "true or false", reflect.Slice: "a list", reflect.Map: "an object", reflect.Struct: "an object",
-	reflect.Float64: "a number", reflect.Int: "a whole number", reflect.Int64: "a whole number", reflect.Int32: "a whole number of 32 bits",
+	reflect.Float64: "a number", reflect.Int: "a whole number", reflect.Int32: "a whole number of 32 bits",
 }

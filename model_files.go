@@ -34,10 +34,7 @@ const savingFolder = ".saving"
 // way to the new one: if nothing but the parameters is new, at once, in one renaming.
 func SaveModel(dir string, m *Model, t *Tokenizer) error {
 	aside, files := filepath.Join(dir, savingFolder), ModelFiles(m, t)
-	err := cmp.Or(os.MkdirAll(dir, 0o777), removeAll(aside))
-	if err == nil {
-		err = wrap(dir, disk.mkdir(aside, 0o777))
-	}
+	err := cmp.Or(os.MkdirAll(dir, 0o777), removeAll(aside), wrap(dir, disk.mkdir(aside, 0o777)))
 	if err == nil {
 		err = saveFiles(aside, dir, files)
 	}
@@ -50,10 +47,7 @@ func SaveModel(dir string, m *Model, t *Tokenizer) error {
 		}
 	}
 	UndoSaving(dir)
-	if err == nil {
-		err = wrap(dir, syncFolder(dir))
-	}
-	return err
+	return cmp.Or(err, wrap(dir, syncFolder(dir)))
 }
 
 // haveSame tells whether files are the same in two folders.

@@ -63,6 +63,20 @@ func descending(x []float32) []int {
 	return order
 }
 
+// greatest are the indices of the n greatest of x, in the order of descending, but sooner.
+func greatest(x []float32, n int) (best []int) {
+	for range min(n, len(x)) {
+		next := -1
+		for i, v := range x {
+			if (next < 0 || v > x[next]) && !slices.Contains(best, i) {
+				next = i
+			}
+		}
+		best = append(best, next)
+	}
+	return best
+}
+
 // argmax is the index of the greatest of x, the first of equal ones.
 func argmax(x []float32) int {
 	best := 0

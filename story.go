@@ -18,6 +18,7 @@ type story struct {
 	m       *Model
 	trainer *Trainer
 	fell    bool // next sentence prediction has fallen into place
+	page    *reporter
 }
 
 // say writes a line.
@@ -59,10 +60,16 @@ func (s *story) columns(names []string, rows ...[]string) {
 	}
 }
 
+// sequence is a sentence or two as the model gets them.
+func (s *story) sequence(a, b string) (c Case) {
+	c.Tokens, c.Segments, _ = s.t.Sequence(a, b, s.m.Config.MaxPositionEmbeddings)
+	return c
+}
+
 // fill are the best tokens for the [MASK] of a text.
 func (s *story) fill(text string, n int) []Guess {
-	ids, segments := s.t.Pair(s.t.Encode(text), nil)
-	return s.m.Fill(s.t, BatchOf(ids, segments), n)[0][0].Best
+	c := s.sequence(text, "")
+	return s.m.Fill(s.t, BatchOf(c.Tokens, c.Segments), n)[0][0].Best
 }
 
 // next is how probable it is that b follows a.

@@ -67,6 +67,14 @@ type StudyRow struct {
 	Score  map[string]MeanSpread `json:"score"`  // Score.Main
 }
 
+// Size is Labels in words.
+func (r StudyRow) Size() string {
+	if r.Labels == 0 {
+		return "all"
+	}
+	return fmt.Sprint(r.Labels)
+}
+
 // MeanSpread is the mean over the seeds and the standard deviation.
 type MeanSpread struct {
 	Mean   float64 `json:"mean"`
@@ -315,11 +323,7 @@ func (s *Study) split(size int, seed uint64) (training, test []Case) {
 var studyHeader = "   labels" + fmt.Sprintf(strings.Repeat("%16s", len(ways)), bagOfWords, fromScratch, frozen, fineTuned)
 
 func (r StudyRow) String() string {
-	labels := fmt.Sprint(r.Labels)
-	if r.Labels == 0 {
-		labels = "all"
-	}
-	line := fmt.Sprintf("   %6s", labels)
+	line := fmt.Sprintf("   %6s", r.Size())
 	for _, way := range ways {
 		a := r.Score[way]
 		line += fmt.Sprintf("   %5.1f%% ± %4.1f", 100*a.Mean, 100*a.Spread)

@@ -125,7 +125,7 @@ func (rules Rules) settings() (lowerCase, stripAccents, chineseChars *bool) {
 
 // ReadVocabulary reads vocab.txt: a word a line.
 func ReadVocabulary(text string) (words []string, err error) {
-	for line := range strings.Lines(strings.TrimPrefix(text, "\ufeff")) { // a byte order mark
+	for line := range strings.Lines(text) {
 		switch {
 		case len(words) == maxVocabulary:
 			return nil, fmt.Errorf("it has more words than %d", maxVocabulary)
@@ -134,7 +134,7 @@ func ReadVocabulary(text string) (words []string, err error) {
 		}
 		words = append(words, strings.TrimRight(line, "\r\n"))
 	}
-	return words, err
+	return words, nil
 }
 
 // WriteVocabulary writes vocab.txt.
@@ -157,10 +157,8 @@ func loadSettings(name string, settings *tokenizerSettings) error {
 func LoadTokenizer(dir string) (*Tokenizer, error) {
 	settings, file := tokenizerSettings{}, (*TokenizerJSON)(nil)
 	configName, fileName, vocabName := filepath.Join(dir, tokenizerConfigFile), filepath.Join(dir, tokenizerFile), filepath.Join(dir, vocabFile)
-	err := loadSettings(configName, &settings)
-	if err == nil { // an older file, with the names of the special tokens
-		err = loadSettings(filepath.Join(dir, "special_tokens_map.json"), &tokenizerSettings{})
-	}
+	// The second is an older file, with the names of the special tokens.
+	err := cmp.Or(loadSettings(configName, &settings), loadSettings(filepath.Join(dir, "special_tokens_map.json"), &tokenizerSettings{}))
 	if err == nil && exists(fileName) {
 		file, err = LoadTokenizerJSON(fileName)
 	}
