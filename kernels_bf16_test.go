@@ -12,9 +12,9 @@ import (
 // exactly is a float32 as a number of any precision.
 func exactly(x float32) *big.Float { return new(big.Float).SetPrec(2000).SetFloat64(float64(x)) }
 
-// nearest is a number, not 0, rounded to nearest and even at so many bits, as if there were no
+// roundedTo is a number, not 0, rounded to nearest and even at so many bits, as if there were no
 // limits to the exponent, then to infinity or to 0 where there are some.
-func nearest(x *big.Float, bits uint) float32 {
+func roundedTo(x *big.Float, bits uint) float32 {
 	rounded := new(big.Float).SetPrec(bits).SetMode(big.ToNearestEven).Set(x)
 	f, _ := rounded.Float64()
 	if math.Abs(f) < smallestNormal {
@@ -29,8 +29,8 @@ func isFinite(x float32) bool { return x-x == 0 }
 func checkBF16(t *testing.T, x, y, c float32) {
 	t.Helper()
 	a, b := roundBF16(x), roundBF16(y)
-	if isFinite(x) && flush(x) != 0 && !sameBits(a, nearest(exactly(x), 8)) {
-		t.Fatalf("%x rounded is %x, want %x", x, a, nearest(exactly(x), 8))
+	if isFinite(x) && flush(x) != 0 && !sameBits(a, roundedTo(exactly(x), 8)) {
+		t.Fatalf("%x rounded is %x, want %x", x, a, roundedTo(exactly(x), 8))
 	}
 	if bits := math.Float32bits(a); bits&0xffff != 0 || (x != x) != (a != a) || flush(x) == 0 && !sameBits(a, float32(math.Copysign(0, float64(x)))) {
 		t.Fatalf("%x rounded has the bits %x", x, bits)
@@ -48,7 +48,7 @@ func checkBF16(t *testing.T, x, y, c float32) {
 	sum.Add(sum, exactly(c))
 	want := float32(float64(float64(a)*float64(b)) + float64(c)) // with the sign of 0
 	if sum.Sign() != 0 {
-		want = nearest(sum, 24)
+		want = roundedTo(sum, 24)
 	}
 	if !sameBits(got, want) {
 		t.Fatalf("%x + %x·%x is %x, want %x", c, a, b, got, want)
