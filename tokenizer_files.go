@@ -125,11 +125,13 @@ func (rules Rules) settings() (lowerCase, stripAccents, chineseChars *bool) {
 
 // ReadVocabulary reads vocab.txt: a word a line.
 func ReadVocabulary(text string) (words []string, err error) {
+	lines := strings.Count(strings.TrimSuffix(text, "\n"), "\n") + 1
+	if lines > maxVocabulary {
+		return nil, fmt.Errorf("it has more words than %d", maxVocabulary)
+	}
+	words = make([]string, 0, lines)
 	for line := range strings.Lines(text) {
-		switch {
-		case len(words) == maxVocabulary:
-			return nil, fmt.Errorf("it has more words than %d", maxVocabulary)
-		case len(line) > 1<<12:
+		if len(line) > 1<<12 {
 			return nil, fmt.Errorf("line %d has %d bytes, want a word", len(words)+1, len(line))
 		}
 		words = append(words, strings.TrimRight(line, "\r\n"))
