@@ -24,6 +24,7 @@
 //	limits.go             what there is of processors, memory and room
 //	limits_unix.go        what only Unix tells of it
 //	parallel.go           how work is shared out
+//	parallel_linux.go     what only Linux does for it
 //	matmul.go             the matrix product
 //	random.go             chance, as a function
 //	numbers.go            small functions of numbers

@@ -135,14 +135,13 @@ type helper struct {
 	wake   chan struct{}
 
 	inside atomic.Bool  // in a region
-	late   atomic.Bool  // it has kept others waiting
-	way    atomic.Int64 // how long it sleeps then, in nanoseconds
-	back   time.Time    // since when it is there again
+	thread int          // the system's number of the thread that it keeps to, in a region
+	kept   atomic.Int64 // and, if it was late, until then: Unix time in nanoseconds; otherwise 0
 }
 
 // waitForHelpers waits until all have left a region. Who is in it for more than twice as long
 // as this worker was busy is late: it holds a range, but has lost its processor to another
-// program.
+// program, and may get it back in some milliseconds only.
 func waitForHelpers(begun time.Time) {
 	worked := time.Duration(0)
 	for spins := 1; region.open.Load() > 0; spins++ {
@@ -153,39 +152,24 @@ func waitForHelpers(begun time.Time) {
 		case worked == 0:
 			worked = took
 		case took > 2*worked+lateAfter:
-			for _, h := range region.helpers {
-				if h.inside.Load() {
-					h.late.Store(true)
-				}
-			}
+			lendProcessor()
 		}
-		runtime.Gosched()
 	}
 }
 
-// lateAfter is what does not count as waiting, as the system has things to do, too. Who is late
-// gives way for a time that doubles up to longestWay while it comes up again within soon.
-const (
-	lateAfter  = 200 * time.Microsecond
-	soon       = 20 * time.Millisecond
-	longestWay = 64 * time.Millisecond
+// lateAfter is what does not count as waiting, as the system has things to do, too.
+const lateAfter = 200 * time.Microsecond
+
+// Where a program may choose (parallel_linux.go), lendProcessor has whoever is late finish on
+// this worker's processor, which would only wait, and then keeps it off there for keptOff, as
+// it would be in the way. runAnywhere ends that for the caller's thread.
+const keptOff = 100 * time.Millisecond
+
+var (
+	lendProcessor = func() {}
+	runAnywhere   = func() {}
+	threadNumber  = func() int { return 0 }
 )
-
-// giveWay is called between two regions. While a helper shares its processor with another
-// program, the rest are faster without it, but for a try now and then.
-func (h *helper) giveWay() {
-	if !h.late.Load() {
-		return
-	}
-	h.late.Store(false)
-	way := min(2*time.Duration(h.way.Load()), longestWay)
-	if time.Since(h.back) > soon {
-		way = time.Millisecond
-	}
-	h.way.Store(int64(way))
-	time.Sleep(way)
-	h.back = time.Now()
-}
 
 // takeRanges works until nothing is left to take, then leaves the region.
 func takeRanges(worker int) {
@@ -227,12 +211,30 @@ func (h *helper) run() {
 		// Join the region unless it is closed already.
 		for open := region.open.Load(); open > 0; open = region.open.Load() {
 			if region.open.CompareAndSwap(open, open+1) {
-				h.inside.Store(true)
-				takeRanges(h.worker)
-				h.inside.Store(false)
+				h.join()
 				break
 			}
 		}
-		h.giveWay()
+	}
+}
+
+// join takes part in a region. Go may move a goroutine to another thread of the system at any
+// time; who is to be lent a processor must not be moved.
+func (h *helper) join() {
+	if h.kept.Load() == 0 {
+		runtime.LockOSThread()
+		h.thread = threadNumber()
+	}
+	h.inside.Store(true)
+	takeRanges(h.worker)
+	h.inside.Store(false)
+	kept := h.kept.Load()
+	if kept > 0 && time.Now().UnixNano() > kept {
+		runAnywhere()
+		h.kept.Store(0)
+		kept = 0
+	}
+	if kept == 0 {
+		runtime.UnlockOSThread()
 	}
 }
