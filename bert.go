@@ -22,7 +22,9 @@
 //	kernels_arm64.go      the same for arm64 (kernels_arm64.s)
 //	kernels_numbers.go    the numbers that both read
 //	limits.go             what there is of processors, memory and room
-//	limits_unix.go        what only Unix tells of it
+//	limits_unix.go        what only Unix tells of it,
+//	limits_darwin.go      what only macOS,
+//	limits_windows.go     and what only Windows
 //	parallel.go           how work is shared out
 //	parallel_linux.go     what only Linux does for it
 //	matmul.go             the matrix product
@@ -32,6 +34,7 @@
 //	messages.go           what went wrong, in words
 //	files.go              reading with care; writing wholly or not at all
 //	files_unix.go         the lock for it
+//	files_windows.go      and on Windows
 //
 // The lesson:
 //

@@ -291,7 +291,7 @@ func replaceFile(name string, write func(io.Writer) error) error {
 }
 
 // lock locks an open file for this process, however that ends, unless another has it. Where
-// there are no such locks (Linux, macOS and the BSDs have them) none has.
+// there are no such locks (Linux, macOS, the BSDs and Windows have them) none has.
 var lock = func(*os.File) bool { return true }
 
 // removeLeft removes what runs that were killed have left of their attempts to write a file.
@@ -304,10 +304,10 @@ func removeLeft(name string) {
 			continue
 		}
 		if f, err := os.Open(dir + e.Name()); err == nil {
-			if lock(f) {
+			left := lock(f)
+			if f.Close(); left {
 				os.Remove(f.Name())
 			}
-			f.Close()
 		}
 	}
 }

@@ -70,8 +70,9 @@ func processors() int {
 	return int(n)
 }
 
-// addressLimit is how many bytes of addresses the process may take (ulimit -v).
-var addressLimit = math.Inf(1)
+// addressLimit is how many bytes of addresses the process may take (ulimit -v), machineMemory
+// how many bytes of memory there are, where Linux's files do not tell.
+var addressLimit, machineMemory = math.Inf(1), math.Inf(1)
 
 // memoryLimit is how many bytes of memory there are for the process, and whose limit that is.
 func memoryLimit() (bytes float64, whose string) {
@@ -82,6 +83,7 @@ func memoryLimit() (bytes float64, whose string) {
 		}
 	}
 	less(addressLimit, "a process (ulimit -v)")
+	less(machineMemory, "this machine")
 	data, _ := fs.ReadFile(system, "proc/meminfo")
 	var kB float64
 	if n, _ := fmt.Sscanf(string(data), "MemTotal: %f kB", &kB); n == 1 {

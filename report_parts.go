@@ -269,7 +269,7 @@ type headView struct {
 
 // Kept is to how many tokens at most lines go from one: a page has to stay small.
 func (r *reporter) Kept() int {
-	return max(4, 150_000/(len(r.Pair.Tokens)*r.m.Config.NumAttentionHeads*len(r.m.encoder)))
+	return max(3, 150_000/(len(r.Pair.Tokens)*r.m.Config.NumAttentionHeads*len(r.m.encoder)))
 }
 
 // Heads are all heads, by layers.

@@ -51,7 +51,7 @@ type look struct {
 }
 
 const (
-	shownCases   = 3  // examples of a task
+	shownCases   = 3  // examples
 	shownNumbers = 32 // of a vector
 )
 
@@ -267,15 +267,16 @@ func (r *reporter) follow(pair, masked Case) {
 }
 
 // beginPreTraining is begin for pre-training, also for one that is resumed: it shows the
-// shortest example of each kind of pair, and the first of all.
+// shortest example of each kind of pair, and the first other one.
 func (r *reporter) beginPreTraining(trainer *Trainer) {
 	list := trainer.HeldOut
 	if source, ok := trainer.Source.(ListSource); ok {
 		list = source[:min(len(source), heldOutExamples)]
 	}
 	var cases []Case
-	for _, e := range slices.Concat([]Example{shortest(list, 0), shortest(list, 1)}, list[:min(1, len(list))]) {
-		if len(e.Tokens) > 0 {
+	for _, e := range slices.Concat([]Example{shortest(list, 0), shortest(list, 1)}, list) {
+		twice := func(c Case) bool { return &c.Tokens[0] == &e.Tokens[0] }
+		if len(cases) < shownCases && len(e.Tokens) > 0 && !slices.ContainsFunc(cases, twice) {
 			cases = append(cases, caseOf(e))
 		}
 	}
