@@ -135,8 +135,8 @@ type helper struct {
 	wake   chan struct{}
 
 	inside atomic.Bool  // in a region
-	thread int          // the system's number of the thread that it keeps to, in a region
-	kept   atomic.Int64 // and, if it was late, until then: Unix time in nanoseconds; otherwise 0
+	thread int          // the system's number of its thread
+	kept   atomic.Int64 // off other workers' processors until then, in Unix time (ns); otherwise 0
 }
 
 // waitForHelpers waits until all have left a region. Who is in it for more than twice as long
@@ -196,6 +196,7 @@ func startHelpers() {
 }
 
 func (h *helper) run() {
+	h.keepToThread()
 	for seen := uint32(0); ; {
 		for spins := 0; region.count.Load() == seen; spins++ {
 			if spins < 1<<18 { // a tenth of a millisecond
@@ -205,36 +206,40 @@ func (h *helper) run() {
 			if region.count.Load() != seen && h.asleep.CompareAndSwap(true, false) {
 				break
 			}
-			<-h.wake
+			h.sleep()
 		}
 		seen = region.count.Load()
 		// Join the region unless it is closed already.
 		for open := region.open.Load(); open > 0; open = region.open.Load() {
 			if region.open.CompareAndSwap(open, open+1) {
-				h.join()
+				h.inside.Store(true)
+				takeRanges(h.worker)
+				h.inside.Store(false)
 				break
 			}
+		}
+		if until := h.kept.Load(); until > 0 && time.Now().UnixNano() > until {
+			runAnywhere()
+			h.kept.Store(0)
 		}
 	}
 }
 
-// join takes part in a region. Go may move a goroutine to another thread of the system at any
-// time; who is to be lent a processor must not be moved.
-func (h *helper) join() {
-	if h.kept.Load() == 0 {
-		runtime.LockOSThread()
-		h.thread = threadNumber()
+// keepToThread makes the helper stay on a thread of the system: who is to be lent a processor
+// must not be moved to another one by Go.
+func (h *helper) keepToThread() {
+	runtime.LockOSThread()
+	h.thread = threadNumber()
+}
+
+// sleep sleeps until somebody wakes the helper; if it may, on any thread, as Go wakes it sooner
+// then.
+func (h *helper) sleep() {
+	if h.kept.Load() > 0 {
+		<-h.wake
+		return
 	}
-	h.inside.Store(true)
-	takeRanges(h.worker)
-	h.inside.Store(false)
-	kept := h.kept.Load()
-	if kept > 0 && time.Now().UnixNano() > kept {
-		runAnywhere()
-		h.kept.Store(0)
-		kept = 0
-	}
-	if kept == 0 {
-		runtime.UnlockOSThread()
-	}
+	runtime.UnlockOSThread()
+	<-h.wake
+	h.keepToThread()
 }
