@@ -34,7 +34,9 @@ func (all processorSet) here() (mine, others processorSet) {
 
 func init() {
 	var all processorSet
-	affinity(syscall.SYS_SCHED_GETAFFINITY, 0, &all)
+	if affinity(syscall.SYS_SCHED_GETAFFINITY, 0, &all); all == (processorSet{}) {
+		return // this system does not say
+	}
 	threadNumber = syscall.Gettid
 	runAnywhere = func() { affinity(syscall.SYS_SCHED_SETAFFINITY, 0, &all) }
 	lendProcessor = func() {
