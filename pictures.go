@@ -191,34 +191,41 @@ func short(x float64) string {
 }
 
 // components are the first two principal components of vectors: of all directions the one in
-// which they differ most, then the most of what is left; each found by applying their
-// covariance to a direction again and again, which turns it there.
+// which they differ most, then the most of what is left. To apply XᵀX, of X with the vectors as
+// its rows, to a direction again and again turns it there.
 func components(vectors [][]float32) [][2]float64 {
-	n, size := len(vectors), len(vectors[0])
-	zeros := func(rows, cols int) matrix { return repeated(make([]float32, cols), rows) }
-	add := func(start, a, b matrix) matrix { // start + a·b
-		c := rowMajor(make([]float32, a.rows*b.cols), a.rows, b.cols)
-		matmul(c, a, b, start)
-		return c
+	size := len(vectors[0])
+	addTo := func(y, x []float32, times float32) {
+		for i, v := range x {
+			y[i] += float32(times * v)
+		}
 	}
-	x := rowMajor(slices.Concat(vectors...), n, size)
-	minusMean := repeated(slices.Repeat([]float32{-1 / float32(n)}, n), n)
-	x = add(x, minusMean, x)
-	points := make([][2]float64, n)
+	mean := make([]float32, size)
+	for _, v := range vectors {
+		addTo(mean, v, 1/float32(len(vectors)))
+	}
+	var rows [][]float32
+	for _, v := range vectors {
+		rows = append(rows, slices.Clone(v))
+		addTo(rows[len(rows)-1], mean, -1)
+	}
+	points := make([][2]float64, len(rows))
 	for p := range 2 {
-		covariance := add(zeros(size, size), x.T(), x)
-		direction := rowMajor(make([]float32, size), 1, size)
-		direction.data[p%size] = 1
+		direction := make([]float32, size)
+		direction[p%size] = 1
 		for range 60 {
-			direction = add(zeros(1, size), direction, covariance)
-			kernels.scale(direction.data, 1/max(norm(direction.data), 1e-30))
+			turned := make([]float32, size)
+			for _, row := range rows {
+				addTo(turned, row, kernels.dot(row, direction))
+			}
+			kernels.scale(turned, 1/max(norm(turned), 1e-30))
+			direction = turned
 		}
-		along := add(zeros(n, 1), x, direction.T())
-		for i, v := range along.data {
-			points[i][p] = float64(v)
+		for i, row := range rows {
+			along := kernels.dot(row, direction)
+			points[i][p] = float64(along)
+			addTo(row, direction, -along) // what is left
 		}
-		kernels.scale(along.data, -1)
-		x = add(x, along, direction) // what is left
 	}
 	return points
 }
@@ -258,7 +265,7 @@ func mapOf(words []string, points [][2]float64) (dots []dot) {
 	return dots
 }
 
-// nearest says to which words' vectors that of word i is nearest, by the angle between them.
+// neighbours says to which words' vectors that of word i is nearest, by the angle between them.
 func neighbours(words []string, vectors [][]float32, i int) string {
 	cosines := make([]float32, len(vectors))
 	for j, v := range vectors {

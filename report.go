@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	_ "embed"
 	"encoding/json"
@@ -52,7 +51,7 @@ func (r *reporter) look() error {
 	if step, ok := r.History.last("train step"); ok {
 		r.State = fmt.Sprintf("After %.0f %ss", step, r.History.unit())
 	}
-	r.Now = r.lookAt(r.m)
+	r.Now = r.lookNow()
 	r.Now.When = cmp.Or(r.State, "In this model")
 	r.Looks = []*look{r.Now}
 	if r.Before != nil {
@@ -95,23 +94,11 @@ func (r *reporter) writePage(name string) error {
 	if filepath.Ext(name) == ".svg" {
 		what = "picture"
 	}
-	return writeFile(name, func(w io.Writer) error { return r.draw(w, what) })
-}
-
-// draw writes the page, or one picture. What neither may have, as bytes that are not UTF-8,
-// becomes U+FFFD.
-func (r *reporter) draw(w io.Writer, what string) error {
-	var text bytes.Buffer
-	err := reportTemplate.ExecuteTemplate(&text, what, r)
-	if err == nil {
-		_, err = w.Write(bytes.Map(func(r rune) rune {
-			if r < ' ' && r != '\n' || r > '\uFFFD' && r <= '\uFFFF' {
-				return '\uFFFD'
-			}
-			return r
-		}, text.Bytes()))
+	draw := func(w io.Writer) error { return reportTemplate.ExecuteTemplate(w, what, r) }
+	if name == "-" {
+		return draw(r.c.stdout)
 	}
-	return err
+	return writeFile(name, draw)
 }
 
 // checkPage returns an error if a flag names what no page would be written to: one is made anew
@@ -129,17 +116,11 @@ func checkPage(flag, name string) error {
 
 // writeTo writes the page to where the user wants it.
 func (r *reporter) writeTo(name string) error {
-	if name != "-" {
-		err := r.writePage(name)
-		if err == nil {
-			r.c.note("wrote %s", name)
-		}
-		return err
+	err := r.writePage(name)
+	if err == nil && name != "-" {
+		r.c.note("wrote %s", name)
 	}
-	if err := r.look(); err != nil {
-		return err
-	}
-	return r.draw(r.c.stdout, "page")
+	return err
 }
 
 // reportCommand writes a page for a model folder of any kind.

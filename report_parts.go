@@ -38,22 +38,6 @@ func numbersOf(v []float32) string {
 	return strings.Trim(fmt.Sprintf("%.3f", v[:min(6, len(v))]), "[]") + " …"
 }
 
-// Token is a token by its id.
-func (r *reporter) Token(id int32) string {
-	if int(id) >= len(r.t.Vocabulary) {
-		return fmt.Sprintf("(%d)", id) // there are fewer words than the model has room for
-	}
-	return r.t.Vocabulary[id]
-}
-
-// Tokens are tokens by their ids.
-func (r *reporter) Tokens(ids []int32) (tokens []string) {
-	for _, id := range ids {
-		tokens = append(tokens, r.Token(id))
-	}
-	return tokens
-}
-
 // The task: examples, and what the model guesses.
 
 // An example is a case, with its tokens and the guesses in words.
@@ -345,16 +329,11 @@ func (h habits) String() string {
 
 // What the words have become: their vectors, in the two directions in which they differ most.
 
-// Map is a map of the commonest words. Those who point at one are told its neighbours, if the
-// model still has its vectors.
+// Map is a map of the commonest words.
 func (r *reporter) Map(l *look) []dot {
-	words := r.Tokens(r.Words)
-	dots := mapOf(words, l.Points)
-	if l == r.Now {
-		vectors := wordVectors(r.m, r.Words)
-		for i := range words {
-			dots[i].Tip = neighbours(words, vectors, i)
-		}
+	dots := mapOf(r.Tokens(r.Words), l.Points)
+	for i, near := range l.Near {
+		dots[i].Tip = near
 	}
 	return dots
 }

@@ -43,41 +43,18 @@ type moment struct {
 }
 
 // A look is what the embeddings are at one time: of each token of the pair the first numbers of
-// Embeddings.Vectors, and where the words are on their map.
+// Embeddings.Vectors; where the words are on their map, and what each is nearest to.
 type look struct {
 	When    string         `json:"-"` // in words
 	Vectors [][5][]float32 `json:"vectors"`
 	Points  [][2]float64   `json:"points"`
+	Near    []string       `json:"near"`
 }
 
 const (
 	shownCases   = 3  // examples
 	shownNumbers = 32 // of a vector
 )
-
-// lookAt looks at a model.
-func (p *pastRun) lookAt(m *Model) *look {
-	l := &look{}
-	m.EncodeOne(p.Pair.Tokens, p.Pair.Segments)
-	for i := range p.Pair.Tokens {
-		vectors := m.embeddings.Vectors(i)
-		for k, v := range vectors {
-			vectors[k] = slices.Clone(v[:min(shownNumbers, len(v))])
-		}
-		l.Vectors = append(l.Vectors, vectors)
-	}
-	if len(p.Words) > 0 {
-		l.Points = components(wordVectors(m, p.Words))
-	}
-	return l
-}
-
-func wordVectors(m *Model, ids []int32) (vectors [][]float32) {
-	for _, id := range ids {
-		vectors = append(vectors, m.embeddings.Word.Row(id))
-	}
-	return vectors
-}
 
 var longWord = regexp.MustCompile(`^\pL{3,}$`)
 
@@ -109,7 +86,7 @@ func (p *pastRun) check(m *Model) error {
 	if bad {
 		return errors.New("it is not of the model beside it")
 	}
-	if b := p.Before; b != nil && (len(b.Vectors) != len(p.Pair.Tokens) || len(b.Points) != len(p.Words)) {
+	if b := p.Before; b != nil && (len(b.Vectors) != len(p.Pair.Tokens) || len(b.Points) != len(p.Words) || len(b.Near) > len(p.Words)) {
 		return errors.New("\"before\" is not of the same tokens and words as the rest")
 	}
 	if s := p.Classes; s != nil {
@@ -210,7 +187,7 @@ func (h history) Reports() (table [][]string) {
 	missing := func(column string) bool { return len(h["heldout "+column]) != len(steps) }
 	names := []string{"step", "mlm_loss", "mlm_accuracy", "nsp_loss", "nsp_accuracy", "score"}
 	names = slices.DeleteFunc(names, missing)
-	table = append(table, names)
+	table = append(table, append([]string{h.unit()}, names[1:]...))
 	rows := min(len(steps), 20)
 	for i := range rows {
 		var row []string
@@ -262,7 +239,7 @@ func (r *reporter) begin(s *Settings, cases []Case) {
 // follow makes it follow a pair, and watch a masked text, from the model as it is now.
 func (r *reporter) follow(pair, masked Case) {
 	r.Pair, r.Masked, r.Moments = pair, masked, nil
-	r.Before = r.lookAt(r.m)
+	r.Before = r.lookNow()
 	r.watch(0)
 }
 
@@ -293,6 +270,46 @@ func (r *reporter) beginPreTraining(trainer *Trainer) {
 	if trainer.state.Step > 0 {
 		r.resume()
 	}
+}
+
+// lookNow looks at the model.
+func (r *reporter) lookNow() *look {
+	l := &look{}
+	r.m.EncodeOne(r.Pair.Tokens, r.Pair.Segments)
+	for i := range r.Pair.Tokens {
+		vectors := r.m.embeddings.Vectors(i)
+		for k, v := range vectors {
+			vectors[k] = slices.Clone(v[:min(shownNumbers, len(v))])
+		}
+		l.Vectors = append(l.Vectors, vectors)
+	}
+	words, vectors := r.Tokens(r.Words), [][]float32{}
+	for _, id := range r.Words {
+		vectors = append(vectors, r.m.embeddings.Word.Row(id))
+	}
+	if len(words) > 0 {
+		l.Points = components(vectors)
+	}
+	for i := range words {
+		l.Near = append(l.Near, neighbours(words, vectors, i))
+	}
+	return l
+}
+
+// Token is a token by its id.
+func (r *reporter) Token(id int32) string {
+	if int(id) >= len(r.t.Vocabulary) {
+		return fmt.Sprintf("(%d)", id) // there are fewer words than the model has room for
+	}
+	return r.t.Vocabulary[id]
+}
+
+// Tokens are tokens by their ids.
+func (r *reporter) Tokens(ids []int32) (tokens []string) {
+	for _, id := range ids {
+		tokens = append(tokens, r.Token(id))
+	}
+	return tokens
 }
 
 // resume takes over what the page had of the run's beginning, if it followed the same.

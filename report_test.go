@@ -32,6 +32,13 @@ func parsePage(t testing.TB, page string) *shownPage {
 	t.Helper()
 	p := &shownPage{elements: map[string]int{}}
 	ids, references := map[string]int{}, []string{}
+	forXML := func(r rune) rune { // which, unlike HTML, does not have all characters
+		if r < ' ' && r != '\n' || r > '\uFFFD' && r <= '\uFFFF' {
+			return '\uFFFD'
+		}
+		return r
+	}
+	page = strings.Map(forXML, page)
 	decoder := xml.NewDecoder(strings.NewReader(scripts.ReplaceAllString(strings.TrimPrefix(page, "<!DOCTYPE html>"), "<script/>")))
 	decoder.Entity = xml.HTMLEntity
 	for {
@@ -135,6 +142,10 @@ func TestReportOfPreTraining(t *testing.T) {
 	}
 	equal(t, reports, 3)
 	equal(t, len(past.Moments), 4)
+	equal(t, len(past.Before.Near), len(past.Words))
+	for _, near := range past.Before.Near {
+		equal(t, slices.Contains(page.tips, near), true, near)
+	}
 
 	m.EncodeOne(past.Pair.Tokens, past.Pair.Segments)
 	for i := range past.Pair.Tokens {
@@ -273,7 +284,7 @@ func odd(t testing.TB, text string) string {
 	r.Classes = &ClassScore{Labels: []LabelScore{{Label: text}}, Confusion: Confusion{{1}}}
 	check(t, r.look())
 	var page strings.Builder
-	check(t, r.draw(&page, "page"))
+	check(t, reportTemplate.ExecuteTemplate(&page, "page", r))
 	return page.String()
 }
 
