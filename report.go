@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"time"
 )
@@ -32,7 +33,10 @@ var reportTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"studyHeader": func() string { return studyHeader },
 	"tenths":      func(x, y float64) float64 { return tenth(x * y) },
 	"vectorNames": func() []string { return vectorNames[:] },
-}).Parse(reportText))
+}).Parse(goesOn.ReplaceAllString(reportText, "$1")))
+
+// goesOn is where a line of the template goes on with the one before.
+var goesOn = regexp.MustCompile(`\n +([<{])`)
 
 // Title is the name of the model's folder.
 func (r *reporter) Title() string { return filepath.Base(r.dir) }
