@@ -80,10 +80,10 @@ func NewPassage(t *Tokenizer, text string) *Passage {
 	return p
 }
 
-// FirstOfPassage is NewPassage for the first most tokens, and how many more there are.
-func FirstOfPassage(t *Tokenizer, text string, most int) (p *Passage, more int) {
+// FirstOfPassage is NewPassage for no more than limit tokens, and how many more there are.
+func FirstOfPassage(t *Tokenizer, text string, limit int) (p *Passage, more int) {
 	p = &Passage{Text: text}
-	p.ids, p.spans, more = t.FirstSpans(text, most)
+	p.ids, p.spans, more = t.FirstSpans(text, limit)
 	return p, more
 }
 
