@@ -57,7 +57,7 @@ func (l *AnswerHead) Loss(logits []float32, b *Batch) TaskLoss {
 			loss.Sum += float64(sum / 2)
 			right += best
 		}
-		loss.Correct += right / 2
+		loss.Correct += right / 2 // 1 if both are right
 	}
 	return loss
 }
