@@ -96,66 +96,6 @@ func (rules Rules) SplitWords(text string, limit int) iter.Seq[*Word] {
 	}
 }
 
-// SplitAround is SplitWords, but some tokens stay whole wherever they stand in the
-// normalised text, even inside a word.
-func (rules Rules) SplitAround(tokens []string, text string, limit int) iter.Seq[*Word] {
-	return func(yield func(*Word) bool) {
-		plain, from := rules.NormalizeAll(text)
-		begin := 0
-		wordsTo := func(end int) bool {
-			for w := range rules.SplitWords(plain[begin:end], limit) {
-				for i, s := range w.from {
-					w.from[i] = Span{from[begin+s.Begin].Begin, from[begin+s.End-1].End}
-				}
-				if !yield(w) {
-					return false
-				}
-			}
-			return true
-		}
-		for at := 0; at < len(plain); at++ {
-			if token := LongestPrefix(plain[at:], tokens); token != "" {
-				end := at + len(token)
-				if !wordsTo(at) || !yield(&Word{text: []byte(token), from: from[at:end], length: utf8.RuneCountInString(token), whole: true}) {
-					return
-				}
-				begin, at = end, end-1
-			}
-		}
-		wordsTo(len(plain))
-	}
-}
-
-// LongestPrefix is the longest of some tokens that text begins with, or "".
-func LongestPrefix(text string, tokens []string) (longest string) {
-	for _, token := range tokens {
-		if len(token) > len(longest) && strings.HasPrefix(text, token) {
-			longest = token
-		}
-	}
-	return longest
-}
-
-// NormalizeAll is a text without control characters, and with what becomes of each of the
-// others; and the character of the text that each byte of that came from.
-func (rules Rules) NormalizeAll(text string) (plain string, from []Span) {
-	var all []byte
-	var normalized []rune
-	for at, r := range text {
-		if r == utf8.RuneError || isControl(r) {
-			continue
-		}
-		normalized = rules.normalized(normalized[:0], r)
-		for _, n := range normalized {
-			all = utf8.AppendRune(all, n)
-		}
-		for len(from) < len(all) {
-			from = append(from, Span{at, at + utf8.RuneLen(r)})
-		}
-	}
-	return string(all), from
-}
-
 // normalized appends to buf what becomes of a character that is not dropped.
 func (rules Rules) normalized(buf []rune, r rune) []rune {
 	if rules.StripAccents {
@@ -279,4 +219,64 @@ func EndOfStretch(text string, begin int) (end int) {
 		}
 	}
 	return end
+}
+
+// SplitAround is SplitWords, but some tokens, which were added to a vocabulary, stay whole
+// wherever they stand in the normalised text, even inside a word.
+func (rules Rules) SplitAround(tokens []string, text string, limit int) iter.Seq[*Word] {
+	return func(yield func(*Word) bool) {
+		plain, from := rules.NormalizeAll(text)
+		begin := 0
+		wordsTo := func(end int) bool {
+			for w := range rules.SplitWords(plain[begin:end], limit) {
+				for i, s := range w.from {
+					w.from[i] = Span{from[begin+s.Begin].Begin, from[begin+s.End-1].End}
+				}
+				if !yield(w) {
+					return false
+				}
+			}
+			return true
+		}
+		for at := 0; at < len(plain); at++ {
+			if token := LongestPrefix(plain[at:], tokens); token != "" {
+				end := at + len(token)
+				if !wordsTo(at) || !yield(&Word{text: []byte(token), from: from[at:end], length: utf8.RuneCountInString(token), whole: true}) {
+					return
+				}
+				begin, at = end, end-1
+			}
+		}
+		wordsTo(len(plain))
+	}
+}
+
+// LongestPrefix is the longest of some tokens that text begins with, or "".
+func LongestPrefix(text string, tokens []string) (longest string) {
+	for _, token := range tokens {
+		if len(token) > len(longest) && strings.HasPrefix(text, token) {
+			longest = token
+		}
+	}
+	return longest
+}
+
+// NormalizeAll is a text without control characters, and with what becomes of each of the
+// others; and the character of the text that each byte of that came from.
+func (rules Rules) NormalizeAll(text string) (plain string, from []Span) {
+	var all []byte
+	var normalized []rune
+	for at, r := range text {
+		if r == utf8.RuneError || isControl(r) {
+			continue
+		}
+		normalized = rules.normalized(normalized[:0], r)
+		for _, n := range normalized {
+			all = utf8.AppendRune(all, n)
+		}
+		for len(from) < len(all) {
+			from = append(from, Span{at, at + utf8.RuneLen(r)})
+		}
+	}
+	return string(all), from
 }
