@@ -98,8 +98,8 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 // EncodeSpans returns the ids of the tokens of text, and the bytes that each
 // came from. A special token that stands in the text keeps its meaning.
 //
-// This is the algorithm: words, and the pieces of each. Encode, below, returns the same
-// ids sooner.
+// This is the algorithm (in FirstSpans): words, and the pieces of each (appendPieces).
+// Encode, below, returns the same ids sooner.
 func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
 	ids, spans, _ = t.FirstSpans(text, math.MaxInt)
 	return ids, spans
@@ -110,22 +110,23 @@ func (t *Tokenizer) FirstSpans(text string, limit int) (ids []int32, spans []Spa
 	if limit < math.MaxInt {
 		ids, spans = make([]int32, 0, limit), make([]Span, 0, limit)
 	}
+	trim := func() {
+		if cut := len(ids) - limit; cut > 0 {
+			ids, spans, more = ids[:limit], spans[:limit], more+cut
+		}
+	}
 	for at := 0; at < len(text); {
 		plain, token := t.cutKept(text[at:])
 		for word := range t.words(plain) {
 			ids, spans = t.appendPieces(ids, spans, word, at)
-			if cut := len(ids) - limit; cut > 0 {
-				ids, spans, more = ids[:limit], spans[:limit], more+cut
-			}
+			trim()
 		}
 		at += len(plain)
 		if token != "" {
 			ids, spans = append(ids, t.ids[token]), append(spans, Span{at, at + len(token)})
 			at += len(token)
+			trim()
 		}
-	}
-	if cut := len(ids) - limit; cut > 0 {
-		ids, spans, more = ids[:limit], spans[:limit], more+cut
 	}
 	return ids, spans, more
 }

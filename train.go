@@ -109,7 +109,7 @@ func (t *Trainer) Train(ctx context.Context) error {
 			work = t.report
 		}
 		if err := work(); errors.Is(err, errInterrupted) || err != nil && t.state.ReportDue {
-			return cmp.Or(t.save(), err)
+			return cmp.Or(t.save(), err) // the steps so far are whole
 		} else if err != nil {
 			return err
 		}
