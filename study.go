@@ -161,8 +161,8 @@ func (s *Study) one(way string, size int, seed uint64) (float64, error) {
 //
 // What is wanted of the logits, and the loss, are those of the task.
 func (s *Study) bagScore(training, test []Case) (float64, error) {
-	const steps = 100 // of gradient descent
-	task, err := NewEmptyModel(s.Config)
+	const steps = 100                    // of gradient descent
+	task, err := NewEmptyModel(s.Config) // for its head's loss alone
 	if err != nil {
 		return 0, err
 	}
