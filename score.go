@@ -16,7 +16,7 @@ import (
 type Score interface {
 	// Main is the number by which two models are compared, 1 at best, and its name.
 	Main() (value float64, name string)
-	Write(w io.Writer)
+	Write(w io.Writer) // for people to read; written in command_finetune.go
 }
 
 // measures score the logits of a model for some cases, by Config.Task. Each task adds its own.

@@ -43,7 +43,7 @@ type Trainer struct {
 	tokensSince int
 	saved       time.Time // the last checkpoint
 	savedStep   int
-	interrupted <-chan struct{} // closed when Train is to end
+	interrupted <-chan struct{} // closed when Train is to end: leavable (parallel.go) then leaves its work
 }
 
 // RunState is how far a training has come. It is saved in a checkpoint.
