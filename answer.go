@@ -57,7 +57,7 @@ func (l *AnswerHead) Loss(logits []float32, b *Batch) TaskLoss {
 			loss.Sum += float64(sum / 2)
 			right += best
 		}
-		loss.Correct += right / 2
+		loss.Correct += right / 2 // 1 if both are right
 	}
 	return loss
 }
@@ -80,10 +80,10 @@ func NewPassage(t *Tokenizer, text string) *Passage {
 	return p
 }
 
-// FirstOfPassage is NewPassage for the first most tokens, and how many more there are.
-func FirstOfPassage(t *Tokenizer, text string, most int) (p *Passage, more int) {
+// FirstOfPassage is NewPassage for no more than limit tokens, and how many more there are.
+func FirstOfPassage(t *Tokenizer, text string, limit int) (p *Passage, more int) {
 	p = &Passage{Text: text}
-	p.ids, p.spans, more = t.FirstSpans(text, most)
+	p.ids, p.spans, more = t.FirstSpans(text, limit)
 	return p, more
 }
 

@@ -4,8 +4,8 @@ import "math"
 
 // Step 3 of the lesson: the encoder. Each layer lets every token look at all tokens of its
 // sequence, to the left, to the right (the B of BERT) and at itself, and then works on each
-// token by itself. It may look both ways because what has to be
-// guessed is hidden (examples.go).
+// token by itself. It may look both ways because what has to be guessed is hidden
+// (examples.go).
 
 // Attention is multi-head scaled dot-product self-attention (Hugging Face's
 // BertSelfAttention). From each token it makes a query, a key and a value: what

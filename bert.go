@@ -143,7 +143,7 @@ import "fmt"
 //	y = tanh(Linear(x[first]))
 type Pooler struct {
 	dense  *Linear
-	starts []int
+	starts []int     // (S) row of each [CLS]
 	first  []float32 // (S, H)
 	y      []float32 // (S, H)
 }
@@ -179,7 +179,7 @@ type MLMHead struct {
 	norm       *LayerNorm
 	decoder    *Linear // (H) → (V)
 
-	masked []int     // rows of x
+	masked []int     // (M) rows of x
 	rows   []float32 // (M, H)
 }
 

@@ -6,10 +6,10 @@ import (
 )
 
 // Step 8 of the lesson, a task: a label for a sentence or a pair, from the vector of [CLS].
-// Here are its head, its files and its answers.
+// Here are its head, its cases, its answers and its score.
 
 func init() {
-	taskHeads[oneLabel] = func(m *Model) TaskHead { return NewClassifier(m, (&oneOf{NewCrossEntropy()}).loss) }
+	taskHeads[oneLabel] = func(m *Model) TaskHead { return NewClassifier(m, OneOf()) }
 	measures[oneLabel] = measureClasses
 	sentenceTasks[oneLabel] = learnOneLabel
 }
@@ -50,13 +50,14 @@ func (l *Classifier) Backward(dlogits, dx []float32) {
 	l.pooler.Backward(l.dropout.Backward(l.output.Backward(dlogits)), dx)
 }
 
-// oneOf is the loss where one label out of several is right: −ln p(label).
-type oneOf struct{ *CrossEntropy }
-
-func (l *oneOf) loss(logits []float32, b *Batch) TaskLoss {
-	n := len(b.Labels)
-	sum, correct := l.ForwardBackward(logits, b.Labels, 1/float32(n))
-	return TaskLoss{sum, n, correct}
+// OneOf makes the loss where one label out of several is right in each row: −ln p(label).
+func OneOf() func(logits []float32, b *Batch) TaskLoss {
+	loss := NewCrossEntropy()
+	return func(logits []float32, b *Batch) TaskLoss {
+		n := len(b.Labels)
+		sum, correct := loss.ForwardBackward(logits, b.Labels, 1/float32(n))
+		return TaskLoss{sum, n, correct}
+	}
 }
 
 // classifySeq is the most tokens of a sentence or pair, unless it is given.

@@ -27,7 +27,7 @@ type Corpus struct {
 	Unknown int // tokens that are [UNK]
 
 	open  int // sentences of the text in the document so far
-	first int // document of the file
+	first int // the first document of the file
 }
 
 // A long is a slice that grows without being copied, and so without needing twice
@@ -217,11 +217,11 @@ func (c *Corpus) Check() error {
 // Size is the number of tokens of the sentences lo to hi.
 func (c *Corpus) Size(lo, hi int) int { return c.sentences.At(hi) - c.sentences.At(lo) }
 
-// Span is the tokens from up to to.
-func (c *Corpus) Span(from, to int) []int32 {
-	ids := make([]int32, to-from)
+// Tokens is the tokens lo to hi.
+func (c *Corpus) Tokens(lo, hi int) []int32 {
+	ids := make([]int32, hi-lo)
 	for i := range ids {
-		ids[i] = c.Token(from + i)
+		ids[i] = c.Token(lo + i)
 	}
 	return ids
 }

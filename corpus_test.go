@@ -40,7 +40,7 @@ func TestReadCorpus(t *testing.T) {
 		check(t, err)
 		var documents []string
 		for d := range len(corpus.documents) - 2 {
-			documents = append(documents, strings.Join(tokenizer.Tokens(corpus.Span(corpus.sentences.At(corpus.documents[d]), corpus.sentences.At(corpus.documents[d+1]))), " "))
+			documents = append(documents, strings.Join(tokenizer.Tokens(corpus.Tokens(corpus.sentences.At(corpus.documents[d]), corpus.sentences.At(corpus.documents[d+1]))), " "))
 		}
 		equal(t, strings.Join(documents, " // "), want)
 	}

@@ -62,14 +62,14 @@ func CostOf(c *Config, s *Settings, source Source) (cost Cost) {
 			n = len(list)
 		}
 		source.Fill(&b, n, phase.first)
-		batch := float64(s.Batch) / float64(len(b.NextLabels)) // in samples such as b
-		samples := float64(phase.steps) * batch
+		perStep := float64(s.Batch) / float64(len(b.NextLabels)) // samples such as b
+		samples := float64(phase.steps) * perStep
 		cost.Sequences += float64(samples * float64(len(b.NextLabels)))
 		cost.Tokens += float64(samples * float64(len(b.Tokens)))
 		cost.Operations += float64(samples * float64(c.Operations(&b)))
-		part := float64(batch / float64(s.Accumulate) * float64(c.BatchFloats(&b)))
+		part := float64(perStep / float64(s.Accumulate) * float64(c.BatchFloats(&b)))
 		if s.Accumulate > 1 {
-			part += float64(batch * float64(len(b.Tokens)*c.HiddenSize)) // parts.dsum
+			part += float64(perStep * float64(len(b.Tokens)*c.HiddenSize)) // parts.dsum
 		}
 		cost.Floats = max(cost.Floats, c.TrainedFloats()+part)
 	}

@@ -218,9 +218,9 @@ func interval(correct, n int) (low, high float64) {
 	const z = 1.96
 	p, count := float64(correct)/float64(n), float64(n)
 	middle := p + z*z/(2*count)
-	width := float64(z * math.Sqrt(float64(p*(1-p)/count)+z*z/(4*count*count)))
+	half := float64(z * math.Sqrt(float64(p*(1-p)/count)+z*z/(4*count*count)))
 	scale := 1 + z*z/count
-	return max(0, (middle-width)/scale), min(1, (middle+width)/scale)
+	return max(0, (middle-half)/scale), min(1, (middle+half)/scale)
 }
 
 // addUnigram adds how well the unigram guesses.

@@ -214,7 +214,7 @@ func (c *Corpus) Example(p SentencePair, t *Tokenizer, maxTokens int, wholeWords
 // excerpt is keep tokens in a row of some sentences, from anywhere (excerptAt).
 func (c *Corpus) excerpt(sentences [2]int, keep int, r *rand.Rand) []int32 {
 	at := c.sentences.At(sentences[0]) + excerptAt(c.Size(sentences[0], sentences[1]), keep, r)
-	return c.Span(at, at+keep)
+	return c.Tokens(at, at+keep)
 }
 
 // excerptAt is where an excerpt of keep of n tokens begins. In create_pretraining_data.py a

@@ -146,7 +146,8 @@ func (t *Tuner) Train(ctx context.Context) error {
 	best, bestScore := slices.Clone(t.Model.Value), math.Inf(-1)
 	defer func() { copy(t.Model.Value, best) }()
 	for epoch := 1; epoch <= t.Epochs; epoch++ {
-		r, err := Epoch{}, error(nil)
+		var r Epoch
+		var err error
 		left := leavable(ctx.Done(), func() {
 			if r, err = t.epoch(epoch); err == nil && t.Evaluate != nil {
 				r.Score = t.Evaluate()

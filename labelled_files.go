@@ -369,7 +369,8 @@ func (f LabelledFormat) checkLabelled(list []Labelled, guessed bool) error {
 	if f.Task == aNumber {
 		return nil
 	}
-	labels, sentences, numbers, fraction := map[string]bool{}, map[string]bool{}, true, (*Labelled)(nil)
+	labels, sentences, numbers := map[string]bool{}, map[string]bool{}, true
+	var fraction *Labelled // the first label with one
 	for i := range list {
 		l := &list[i]
 		labels[l.Label], sentences[l.A] = true, true

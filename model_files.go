@@ -17,7 +17,7 @@ import (
 // BertForPreTraining.from_pretrained(folder):
 //
 //	config.json            the sizes (Config)
-//	model.safetensors      the parameters by name (weight_files.go)
+//	model.safetensors      the parameters by name (safetensors.go)
 //	vocab.txt, tokenizer_config.json, tokenizer.json (tokenizer_files.go)
 //
 // Nothing that is read is believed: whatever could make the program go wrong or

@@ -26,7 +26,7 @@ type AdamW struct {
 	constants     adamwConstants
 	decayed       adamwConstants // the same for parameters that decay
 
-	addSquares, update func(lo, hi int)
+	square, update func(lo, hi int)
 }
 
 // A chunk is a part of a parameter that is worked on at a time.
@@ -57,13 +57,13 @@ func NewAdamW(ps *Parameters, s *Settings) *AdamW {
 		}
 	}
 	a.squares = make([]float64, len(a.chunks))
-	a.addSquares, a.update = a.addSquaresOf, a.updatePieces
+	a.square, a.update = a.squareChunks, a.updateChunks
 	return a
 }
 
 // Norm is the length of the gradient of all parameters together.
 func (a *AdamW) Norm() float64 {
-	parallel(len(a.chunks), 1, a.addSquares)
+	parallel(len(a.chunks), 1, a.square)
 	sum := 0.0
 	for _, s := range a.squares {
 		sum += s
@@ -71,7 +71,7 @@ func (a *AdamW) Norm() float64 {
 	return math.Sqrt(sum)
 }
 
-func (a *AdamW) addSquaresOf(lo, hi int) {
+func (a *AdamW) squareChunks(lo, hi int) {
 	for i := lo; i < hi; i++ {
 		a.squares[i] = float64(kernels.squares(a.chunks[i].grad, 0))
 	}
@@ -99,7 +99,7 @@ func (a *AdamW) Step(rate, norm float64) {
 	parallel(len(a.chunks), 1, a.update)
 }
 
-func (a *AdamW) updatePieces(lo, hi int) {
+func (a *AdamW) updateChunks(lo, hi int) {
 	for _, k := range a.chunks[lo:hi] {
 		c := &a.constants
 		if k.decay {

@@ -108,9 +108,9 @@ func jsonRows(in *bufio.Reader) func() (Row, error) {
 	objects, line := Objects{decoder: json.NewDecoder(in)}, 0
 	var names, first []string
 	return func() (Row, error) {
-		if first != nil {
-			defer func() { first = nil }()
-			return Row{first, line}, nil
+		if texts := first; texts != nil {
+			first = nil
+			return Row{texts, line}, nil
 		}
 		line++
 		keys, values, err := objects.Next()

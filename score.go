@@ -16,7 +16,7 @@ import (
 type Score interface {
 	// Main is the number by which two models are compared, 1 at best, and its name.
 	Main() (value float64, name string)
-	Write(w io.Writer)
+	Write(w io.Writer) // for people to read; written in command_finetune.go
 }
 
 // measures score the logits of a model for some cases, by Config.Task. Each task adds its own.
@@ -184,7 +184,7 @@ func answerF1(given, right string) float64 {
 
 // normalizeAnswer takes away what does not matter in an answer: case, ASCII
 // punctuation, the articles a, an and the, and white space but for a single
-// blank between words (SQuAD's evaluate-v2.0.py).
+// blank between words (SQuAD's evaluate-v2.0.py; Go's \b would know ASCII alone).
 func normalizeAnswer(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < unicode.MaxASCII && (unicode.IsPunct(r) || unicode.IsSymbol(r)) {

@@ -98,8 +98,7 @@ type CorpusSource struct {
 }
 
 // place sets MaxTokens for a step, and says where its examples begin: the epoch, and the
-// place there.
-// The long ones begin with an epoch of their own.
+// place there. The long ones begin with an epoch of their own.
 func (s *CorpusSource) place(n, step int) (epoch uint64, at int) {
 	s.MaxTokens = s.settings.MaxSeq
 	before := 0 // epochs

@@ -132,7 +132,7 @@ func (s *Study) Run(show func(StudyRow) error) error {
 func (s *Study) one(way string, size int, seed uint64) (float64, error) {
 	training, test := s.split(size, seed)
 	if way == bagOfWords {
-		return s.bagOfWords(training, test)
+		return s.bagScore(training, test)
 	}
 	var m *Model
 	var err error
@@ -153,16 +153,16 @@ func (s *Study) one(way string, size int, seed uint64) (float64, error) {
 	return score, nil
 }
 
-// bagOfWords is the score of regression on the tokens of a case, each weighted by how much it
+// bagScore is the score of regression on the tokens of a case, each weighted by how much it
 // tells: with a vector of C numbers for each word,
 //
 //	logits = Σ rarity[token]·word[token] + bias
 //	rarity = ln((1 + cases)/(1 + cases that have the token))
 //
 // What is wanted of the logits, and the loss, are those of the task.
-func (s *Study) bagOfWords(training, test []Case) (float64, error) {
-	const steps = 100 // of gradient descent
-	task, err := NewEmptyModel(s.Config)
+func (s *Study) bagScore(training, test []Case) (float64, error) {
+	const steps = 100                    // of gradient descent
+	task, err := NewEmptyModel(s.Config) // for its head's loss alone
 	if err != nil {
 		return 0, err
 	}

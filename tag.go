@@ -23,9 +23,9 @@ func init() {
 type Tagger struct {
 	dropout *Dropout
 	output  *Linear // (H) → (C)
-	loss    *CrossEntropy
+	loss    func(logits []float32, b *Batch) TaskLoss
 
-	targets []int     // rows of x
+	targets []int     // (M) rows of x
 	rows    []float32 // (M, H)
 }
 
@@ -34,7 +34,7 @@ func newTagger(m *Model) TaskHead {
 	return &Tagger{
 		dropout: m.NewDropout(c.HeadDropout()),
 		output:  NewLinear(&m.Parameters, "classifier", c.HiddenSize, c.Outputs()),
-		loss:    NewCrossEntropy(),
+		loss:    OneOf(),
 	}
 }
 
@@ -46,11 +46,7 @@ func (l *Tagger) Forward(x []float32, b *Batch) []float32 {
 }
 
 // Loss is −ln p(label) for each token that has one.
-func (l *Tagger) Loss(logits []float32, b *Batch) TaskLoss {
-	n := len(b.Labels)
-	sum, correct := l.loss.ForwardBackward(logits, b.Labels, 1/float32(n))
-	return TaskLoss{sum, n, correct}
-}
+func (l *Tagger) Loss(logits []float32, b *Batch) TaskLoss { return l.loss(logits, b) }
 
 // Backward goes through Forward in reverse.
 func (l *Tagger) Backward(dlogits, dx []float32) {

@@ -98,34 +98,35 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 // EncodeSpans returns the ids of the tokens of text, and the bytes that each
 // came from. A special token that stands in the text keeps its meaning.
 //
-// This is the algorithm: words, and the pieces of each. Encode, below, returns the same
-// ids sooner.
+// This is the algorithm (in FirstSpans): words, and the pieces of each (appendPieces).
+// Encode, below, returns the same ids sooner.
 func (t *Tokenizer) EncodeSpans(text string) (ids []int32, spans []Span) {
 	ids, spans, _ = t.FirstSpans(text, math.MaxInt)
 	return ids, spans
 }
 
-// FirstSpans is EncodeSpans for the first most tokens, and how many more there are.
-func (t *Tokenizer) FirstSpans(text string, most int) (ids []int32, spans []Span, more int) {
-	if most < math.MaxInt {
-		ids, spans = make([]int32, 0, most), make([]Span, 0, most)
+// FirstSpans is EncodeSpans for no more than limit tokens, and how many more there are.
+func (t *Tokenizer) FirstSpans(text string, limit int) (ids []int32, spans []Span, more int) {
+	if limit < math.MaxInt {
+		ids, spans = make([]int32, 0, limit), make([]Span, 0, limit)
+	}
+	trim := func() {
+		if cut := len(ids) - limit; cut > 0 {
+			ids, spans, more = ids[:limit], spans[:limit], more+cut
+		}
 	}
 	for at := 0; at < len(text); {
 		plain, token := t.cutKept(text[at:])
 		for word := range t.words(plain) {
 			ids, spans = t.appendPieces(ids, spans, word, at)
-			if cut := len(ids) - most; cut > 0 {
-				ids, spans, more = ids[:most], spans[:most], more+cut
-			}
+			trim()
 		}
 		at += len(plain)
 		if token != "" {
 			ids, spans = append(ids, t.ids[token]), append(spans, Span{at, at + len(token)})
 			at += len(token)
+			trim()
 		}
-	}
-	if cut := len(ids) - most; cut > 0 {
-		ids, spans, more = ids[:most], spans[:most], more+cut
 	}
 	return ids, spans, more
 }
@@ -133,20 +134,20 @@ func (t *Tokenizer) FirstSpans(text string, most int) (ids []int32, spans []Span
 // appendPieces appends the pieces of a word of the text at a place: again and
 // again the longest piece of the vocabulary that the rest of the word begins with.
 func (t *Tokenizer) appendPieces(ids []int32, spans []Span, w *Word, at int) ([]int32, []Span) {
-	unknown := func() ([]int32, []Span) {
-		return append(ids, t.unk), append(spans, Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End})
+	inOne := func(id int32) ([]int32, []Span) {
+		return append(ids, id), append(spans, Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End})
 	}
 	if w.whole {
-		return append(ids, t.ids[string(w.text)]), append(spans, Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End})
+		return inOne(t.ids[string(w.text)])
 	}
 	if w.length > t.mostCharacters {
-		return unknown()
+		return inOne(t.unk)
 	}
 	pieces, places := ids, spans
 	for begin := 0; begin < len(w.text); {
 		id, end := t.longestPiece(w.text, begin)
 		if end == begin { // no piece fits, so the whole word is unknown
-			return unknown()
+			return inOne(t.unk)
 		}
 		pieces, places = append(pieces, id), append(places, Span{at + w.from[begin].Begin, at + w.from[end-1].End})
 		begin = end
@@ -200,16 +201,16 @@ func (t *Tokenizer) Encode(text string) []int32 {
 	return ids
 }
 
-// First is Encode for the first most tokens, so that memory is needed for these alone, and
+// First is Encode for no more than limit tokens, so that memory is needed for these alone, and
 // how many more there are.
-func (t *Tokenizer) First(text string, most int) (ids []int32, more int) {
+func (t *Tokenizer) First(text string, limit int) (ids []int32, more int) {
 	if len(t.added) > 0 { // they may go over the ends of stretches
-		ids, _, more = t.FirstSpans(text, most)
+		ids, _, more = t.FirstSpans(text, limit)
 		return ids, more
 	}
 	cache := t.caches.Get().(*WordCache)
 	defer t.caches.Put(cache)
-	ids = make([]int32, 0, min(len(text)/4, most)+8) // English has a token for each four bytes or more
+	ids = make([]int32, 0, min(len(text)/4, limit)+8) // English has a token for each four bytes or more
 	for begin := 0; begin < len(text); {
 		end := EndOfStretch(text, begin)
 		if text[begin] == '[' {
@@ -218,8 +219,8 @@ func (t *Tokenizer) First(text string, most int) (ids []int32, more int) {
 		if ascii[text[begin]] != white {
 			ids = cache.Append(ids, text[begin:end], t.appendIDs)
 		}
-		if cut := len(ids) - most; cut > 0 {
-			ids, more = ids[:most], more+cut
+		if cut := len(ids) - limit; cut > 0 {
+			ids, more = ids[:limit], more+cut
 		}
 		begin = end
 	}

@@ -157,7 +157,8 @@ func loadSettings(name string, settings *tokenizerSettings) error {
 
 // LoadTokenizer reads the tokenizer of the model folder dir.
 func LoadTokenizer(dir string) (*Tokenizer, error) {
-	settings, file := tokenizerSettings{}, (*TokenizerJSON)(nil)
+	var settings tokenizerSettings
+	var file *TokenizerJSON
 	configName, fileName, vocabName := filepath.Join(dir, tokenizerConfigFile), filepath.Join(dir, tokenizerFile), filepath.Join(dir, vocabFile)
 	// The second is an older file, with the names of the special tokens.
 	err := cmp.Or(loadSettings(configName, &settings), loadSettings(filepath.Join(dir, "special_tokens_map.json"), &tokenizerSettings{}))

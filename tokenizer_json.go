@@ -99,7 +99,7 @@ func LoadTokenizerJSON(name string) (*TokenizerJSON, error) {
 	return file, wrap(name, file.check())
 }
 
-// VocabularyIDs is the model's; none of no file.
+// VocabularyIDs are the ids of the words; of no file (nil) there are none.
 func (f *TokenizerJSON) VocabularyIDs() map[string]int {
 	if f == nil {
 		return nil

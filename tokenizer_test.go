@@ -282,7 +282,7 @@ func TestPublishedPieces(t *testing.T) {
 	} {
 		tokenizer, err := NewTokenizer(append(specialTokens[:5:5], strings.Fields(c.vocabulary)...), true)
 		check(t, err)
-		w := &Word{most: maxWordLength}
+		w := &Word{limit: maxWordLength}
 		for i, r := range c.word {
 			w.add(r, Span{i, i + utf8.RuneLen(r)})
 		}

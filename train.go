@@ -43,7 +43,7 @@ type Trainer struct {
 	tokensSince int
 	saved       time.Time // the last checkpoint
 	savedStep   int
-	interrupted <-chan struct{} // closed when Train is to end
+	interrupted <-chan struct{} // closed when Train is to end: leavable (parallel.go) then leaves its work
 }
 
 // RunState is how far a training has come. It is saved in a checkpoint.
@@ -109,7 +109,7 @@ func (t *Trainer) Train(ctx context.Context) error {
 			work = t.report
 		}
 		if err := work(); errors.Is(err, errInterrupted) || err != nil && t.state.ReportDue {
-			return cmp.Or(t.save(), err)
+			return cmp.Or(t.save(), err) // the steps so far are whole
 		} else if err != nil {
 			return err
 		}

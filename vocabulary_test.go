@@ -240,7 +240,7 @@ func FuzzTrainVocabulary(f *testing.F) {
 		tokenizer, err := NewTokenizer(words, true)
 		check(t, err)
 		for spelled := range counts {
-			w := &Word{most: maxWordLength}
+			w := &Word{limit: maxWordLength}
 			for i, r := range spelled {
 				w.add(r, Span{i, i + utf8.RuneLen(r)})
 			}

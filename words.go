@@ -33,14 +33,14 @@ type Span struct{ Begin, End int }
 type Word struct {
 	text   []byte // as the vocabulary would have it
 	from   []Span // the character of the original text that each byte came from
-	length int    // characters, also those beyond the first most, which text leaves out
-	most   int
-	whole  bool // it is a token as it stands (SplitAround)
+	length int    // characters, also those beyond the limit, which text leaves out
+	limit  int    // characters that text keeps
+	whole  bool   // it is a token as it stands (SplitAround)
 }
 
 // add adds a character that came from a character of the original.
 func (w *Word) add(r rune, from Span) {
-	if w.length++; w.length > w.most {
+	if w.length++; w.length > w.limit {
 		w.from[len(w.from)-1].End = from.End
 		return
 	}
@@ -51,12 +51,11 @@ func (w *Word) add(r rune, from Span) {
 }
 
 // SplitWords splits text into words: at white space, and round each punctuation mark
-// and each Chinese character, which is a word by itself. Of a word that is longer
-// than most characters it keeps the beginning. A word that it yields is
-// overwritten by the next one.
-func (rules Rules) SplitWords(text string, most int) iter.Seq[*Word] {
+// and each Chinese character, which is a word by itself. Of a word it keeps the first
+// characters, no more than limit. A word that it yields is overwritten by the next one.
+func (rules Rules) SplitWords(text string, limit int) iter.Seq[*Word] {
 	return func(yield func(*Word) bool) {
-		w, more := &Word{most: most}, true
+		w, more := &Word{limit: limit}, true
 		var normalized []rune // what a character becomes
 		flush := func() {
 			if w.length > 0 {
@@ -97,66 +96,6 @@ func (rules Rules) SplitWords(text string, most int) iter.Seq[*Word] {
 	}
 }
 
-// SplitAround is SplitWords, but some tokens stay whole wherever they stand in the
-// normalised text, even inside a word.
-func (rules Rules) SplitAround(tokens []string, text string, most int) iter.Seq[*Word] {
-	return func(yield func(*Word) bool) {
-		plain, from := rules.NormalizeAll(text)
-		begin := 0
-		wordsTo := func(end int) bool {
-			for w := range rules.SplitWords(plain[begin:end], most) {
-				for i, s := range w.from {
-					w.from[i] = Span{from[begin+s.Begin].Begin, from[begin+s.End-1].End}
-				}
-				if !yield(w) {
-					return false
-				}
-			}
-			return true
-		}
-		for at := 0; at < len(plain); at++ {
-			if token := LongestPrefix(plain[at:], tokens); token != "" {
-				end := at + len(token)
-				if !wordsTo(at) || !yield(&Word{text: []byte(token), from: from[at:end], length: utf8.RuneCountInString(token), whole: true}) {
-					return
-				}
-				begin, at = end, end-1
-			}
-		}
-		wordsTo(len(plain))
-	}
-}
-
-// LongestPrefix is the longest of some tokens that text begins with, or "".
-func LongestPrefix(text string, tokens []string) (longest string) {
-	for _, token := range tokens {
-		if len(token) > len(longest) && strings.HasPrefix(text, token) {
-			longest = token
-		}
-	}
-	return longest
-}
-
-// NormalizeAll is a text without control characters, and with what becomes of each of the
-// others; and the character of the text that each byte of that came from.
-func (rules Rules) NormalizeAll(text string) (plain string, from []Span) {
-	var all []byte
-	var normalized []rune
-	for at, r := range text {
-		if r == utf8.RuneError || isControl(r) {
-			continue
-		}
-		normalized = rules.normalized(normalized[:0], r)
-		for _, n := range normalized {
-			all = utf8.AppendRune(all, n)
-		}
-		for len(from) < len(all) {
-			from = append(from, Span{at, at + utf8.RuneLen(r)})
-		}
-	}
-	return string(all), from
-}
-
 // normalized appends to buf what becomes of a character that is not dropped.
 func (rules Rules) normalized(buf []rune, r rune) []rune {
 	if rules.StripAccents {
@@ -166,7 +105,8 @@ func (rules Rules) normalized(buf []rune, r rune) []rune {
 	}
 	if rules.LowerCase {
 		for i, r := range buf {
-			if buf[i] = laterCapitals.ToLower(r); r == '\u0130' { // the only capital that becomes two: i and a dot above
+			buf[i] = laterCapitals.ToLower(r)
+			if r == '\u0130' { // the only capital that becomes two: i and a dot above
 				buf = append(buf, '\u0307')
 			}
 		}
@@ -181,8 +121,8 @@ func (rules Rules) normalized(buf []rune, r rune) []rune {
 // One thing is not as in Hugging Face's tokenizer: marks that stay are not put
 // into canonical order. No writing system asks for two of them in another one.
 func stripped(buf []rune, r rune) []rune {
-	const base, count, vowels, finals = 0xAC00, 11172, 21, 28
-	switch i := r - base; {
+	const hangul, count, vowels, finals = 0xAC00, 11172, 21, 28
+	switch i := r - hangul; {
 	case r < utf8.RuneSelf:
 		return append(buf, r)
 	case i >= 0 && i < count:
@@ -279,4 +219,64 @@ func EndOfStretch(text string, begin int) (end int) {
 		}
 	}
 	return end
+}
+
+// SplitAround is SplitWords, but some tokens, which were added to a vocabulary, stay whole
+// wherever they stand in the normalised text, even inside a word.
+func (rules Rules) SplitAround(tokens []string, text string, limit int) iter.Seq[*Word] {
+	return func(yield func(*Word) bool) {
+		plain, from := rules.NormalizeAll(text)
+		begin := 0
+		wordsTo := func(end int) bool {
+			for w := range rules.SplitWords(plain[begin:end], limit) {
+				for i, s := range w.from {
+					w.from[i] = Span{from[begin+s.Begin].Begin, from[begin+s.End-1].End}
+				}
+				if !yield(w) {
+					return false
+				}
+			}
+			return true
+		}
+		for at := 0; at < len(plain); at++ {
+			if token := LongestPrefix(plain[at:], tokens); token != "" {
+				end := at + len(token)
+				if !wordsTo(at) || !yield(&Word{text: []byte(token), from: from[at:end], length: utf8.RuneCountInString(token), whole: true}) {
+					return
+				}
+				begin, at = end, end-1
+			}
+		}
+		wordsTo(len(plain))
+	}
+}
+
+// LongestPrefix is the longest of some tokens that text begins with, or "".
+func LongestPrefix(text string, tokens []string) (longest string) {
+	for _, token := range tokens {
+		if len(token) > len(longest) && strings.HasPrefix(text, token) {
+			longest = token
+		}
+	}
+	return longest
+}
+
+// NormalizeAll is a text without control characters, and with what becomes of each of the
+// others; and the character of the text that each byte of that came from.
+func (rules Rules) NormalizeAll(text string) (plain string, from []Span) {
+	var all []byte
+	var normalized []rune
+	for at, r := range text {
+		if r == utf8.RuneError || isControl(r) {
+			continue
+		}
+		normalized = rules.normalized(normalized[:0], r)
+		for _, n := range normalized {
+			all = utf8.AppendRune(all, n)
+		}
+		for len(from) < len(all) {
+			from = append(from, Span{at, at + utf8.RuneLen(r)})
+		}
+	}
+	return string(all), from
 }
