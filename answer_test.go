@@ -25,7 +25,12 @@ func questionTokenizer(t testing.TB) *Tokenizer {
 
 func readQuestions(t testing.TB, tokenizer *Tokenizer) []Question {
 	t.Helper()
-	data, err := os.ReadFile("testdata/questions.json")
+	return questionsIn(t, "testdata/questions.json", tokenizer)
+}
+
+func questionsIn(t testing.TB, name string, tokenizer *Tokenizer) []Question {
+	t.Helper()
+	data, err := os.ReadFile(name)
 	check(t, err)
 	questions, err := ReadSQuAD(bytes.NewReader(data), tokenizer)
 	check(t, err)
@@ -117,6 +122,31 @@ func TestAnswersAreLearnt(t *testing.T) {
 	never := m.Answer(tokenizer, &questions[0], l, -1e9)
 	if never.Text != "" || never.Start != 0 || never.End != 0 {
 		t.Errorf("whatever is asked there should be no answer, but it is %+v", never)
+	}
+}
+
+// Questions about two sentences are answered after a short training: who does what, and where.
+// A tenth is held out.
+func TestAskedIsLearnt(t *testing.T) {
+	data, err := os.ReadFile("testdata/asked.json")
+	check(t, err)
+	words, err := TrainVocabulary(CountWords([]string{string(data)}, true), 300)
+	check(t, err)
+	tokenizer, err := NewTokenizer(words, true)
+	check(t, err)
+	questions := questionsIn(t, "testdata/asked.json", tokenizer)
+	equal(t, len(questions), 1002)
+	c := asAnswerer(smallModel(t).Config)
+	c.VocabSize, c.HiddenSize, c.IntermediateSize, c.MaxPositionEmbeddings = len(tokenizer.Vocabulary), 32, 64, 40
+	m, err := NewModel(c, 1)
+	check(t, err)
+	l := Limits{MaxSeq: 40, Overlap: 10, MaxAnswer: 12}
+	tuner := &Tuner{Model: m, Cases: AnswerCases(tokenizer, questions[100:], l), Settings: TuneSettings(), Epochs: 10}
+	tuner.Settings.LearningRate = 4e-3
+	check(t, tuner.Train(t.Context()))
+	s := m.AnswerScore(tokenizer, questions[:100], l)
+	if s.ExactMatch < 50 {
+		t.Errorf("learnt to %+v, want an exact match of 50%% or more", s)
 	}
 }
 
