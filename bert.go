@@ -30,6 +30,7 @@
 //	matmul.go             the matrix product
 //	random.go             chance, as a function
 //	numbers.go            small functions of numbers
+//	compact.go            lists that take little memory
 //	encodings.go          text in other encodings, and what is no text
 //	messages.go           what went wrong, in words
 //	files.go              reading with care; writing wholly or not at all

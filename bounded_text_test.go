@@ -122,8 +122,8 @@ func TestOddTextIsWhole(t *testing.T) {
 
 // Numbers that rise are found again, whatever they rise by, and take little more than a bit for
 // each up to the last.
-func TestBeginnings(t *testing.T) {
-	var e beginnings
+func TestRising(t *testing.T) {
+	var e rising
 	r, want, n := random(1, forMasks), []int{}, 0
 	for range 200_000 {
 		want = append(want, n)

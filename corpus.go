@@ -6,7 +6,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
-	"math/bits"
 	"sort"
 	"strings"
 )
@@ -20,7 +19,7 @@ import (
 type Corpus struct {
 	low, high long[uint16] // halves of the tokens; high is empty where it would be zeros
 	wide      bool
-	sentences beginnings
+	sentences rising
 	documents []int
 
 	Invalid int // bytes that were not UTF-8 and were read as U+FFFD
@@ -29,76 +28,6 @@ type Corpus struct {
 	open  int // sentences of the text in the document so far
 	first int // the first document of the file
 }
-
-// A long is a slice that grows without being copied, and so without needing twice
-// the memory for a while.
-type long[T any] struct{ chunks [][]T }
-
-const chunkBits = 16 // a chunk has 2¹⁶ elements
-
-func (l *long[T]) append(x T) {
-	last := len(l.chunks) - 1
-	if last < 0 || len(l.chunks[last]) == 1<<chunkBits {
-		l.chunks = append(l.chunks, make([]T, 0, 1<<chunkBits))
-		last++
-	}
-	l.chunks[last] = append(l.chunks[last], x)
-}
-
-// At is element i.
-func (l *long[T]) At(i int) T { return *l.place(i) }
-
-func (l *long[T]) place(i int) *T { return &l.chunks[i>>chunkBits][i&(1<<chunkBits-1)] }
-
-// Len is the number of elements.
-func (l *long[T]) Len() int {
-	last := len(l.chunks) - 1
-	if last < 0 {
-		return 0
-	}
-	return last<<chunkBits + len(l.chunks[last])
-}
-
-// beginnings are where sentences begin, in rising order. They take a bit for each token, since
-// a text may have a sentence for every two or three of its bytes.
-type beginnings struct {
-	n      int
-	words  long[uint64] // bit k of word i: one begins at 64i + k
-	before long[int]    // how many there are before each block of words
-}
-
-const blockOfWords = 16
-
-func (b *beginnings) append(at int) {
-	for b.words.Len() <= at/64 {
-		if b.words.Len()%blockOfWords == 0 {
-			b.before.append(b.n)
-		}
-		b.words.append(0)
-	}
-	*b.words.place(at / 64) |= 1 << (at % 64)
-	b.n++
-}
-
-// At is number i.
-func (b *beginnings) At(i int) int {
-	block := sort.Search(b.before.Len(), func(k int) bool { return b.before.At(k) > i }) - 1
-	i -= b.before.At(block)
-	for at := block * blockOfWords; ; at++ {
-		word := b.words.At(at)
-		if n := bits.OnesCount64(word); n <= i {
-			i -= n
-			continue
-		}
-		for range i {
-			word &= word - 1 // without its lowest bit
-		}
-		return 64*at + bits.TrailingZeros64(word)
-	}
-}
-
-// Len is how many there are.
-func (b *beginnings) Len() int { return b.n }
 
 // NewCorpus is a corpus that has no text yet, for the ids of this tokenizer.
 func NewCorpus(t *Tokenizer) *Corpus {
@@ -128,9 +57,7 @@ func ReadCorpus(names []string, stdin io.Reader, t *Tokenizer, progress func(byt
 // tokens alone. No document goes over its end. It returns how many bytes it had.
 func (c *Corpus) ReadFile(r io.Reader, t *Tokenizer, progress func(bytes int)) (int, error) {
 	read, invalid, err := ReadBlocks(r, func(blocks []Block, read int) {
-		c.add(t, len(blocks),
-			func(i int) []string { return blocks[i].Sentences() },
-			func(i, sentences int) bool { return blocks[i].EndsDocument(sentences) })
+		c.add(t, blocks)
 		progress(read)
 	})
 	c.endFile()
@@ -138,19 +65,17 @@ func (c *Corpus) ReadFile(r io.Reader, t *Tokenizer, progress func(bytes int)) (
 	return read, err
 }
 
-// add encodes n parts of a text on all cores and appends them in their order: part i
-// has sentences(i), and ends(i, n) tells whether a document that has n sentences by
-// then ends with it.
-func (c *Corpus) add(t *Tokenizer, n int, sentences func(i int) []string, ends func(i, sentences int) bool) {
+// add encodes parts of a text on all cores and appends them in their order.
+func (c *Corpus) add(t *Tokenizer, blocks []Block) {
 	type part struct {
 		ids   []int32
 		ends  []int // of sentences
 		count int
 	}
-	parts := make([]part, n)
-	parallel(n, 1, func(lo, hi int) {
+	parts := make([]part, len(blocks))
+	parallel(len(blocks), 1, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			for _, s := range sentences(i) {
+			for _, s := range blocks[i].Sentences() {
 				parts[i].count++
 				if ids := t.Encode(s); len(ids) > 0 {
 					parts[i].ids = append(parts[i].ids, ids...)
@@ -165,7 +90,7 @@ func (c *Corpus) add(t *Tokenizer, n int, sentences func(i int) []string, ends f
 			c.appendSentence(p.ids[begin:end], t)
 			begin = end
 		}
-		if c.open += p.count; ends(i, c.open) {
+		if c.open += p.count; blocks[i].EndsDocument(c.open) {
 			c.endDocument()
 		}
 	}

@@ -27,7 +27,10 @@ type Batch struct {
 
 // Reset empties the batch.
 func (b *Batch) Reset() {
-	*b = Batch{b.Tokens[:0], b.Segments[:0], b.Positions[:0], append(b.Starts[:0], 0), b.Targets[:0], b.Labels[:0], b.NextLabels[:0], b.Values[:0]}
+	*b = Batch{
+		Tokens: b.Tokens[:0], Segments: b.Segments[:0], Positions: b.Positions[:0], Starts: append(b.Starts[:0], 0),
+		Targets: b.Targets[:0], Labels: b.Labels[:0], NextLabels: b.NextLabels[:0], Values: b.Values[:0],
+	}
 }
 
 // Add appends a sequence.

@@ -71,7 +71,7 @@ func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
 			break
 		}
 		if err == nil {
-			err = cmp.Or(json.Unmarshal(line, &e), json.Unmarshal(line, &dense))
+			err = cmp.Or(json.Unmarshal(line, &e), json.Unmarshal(line, &dense)) // whichever it is, both read it
 		}
 		if err == nil {
 			err = e.takeDense(&dense)

@@ -174,7 +174,7 @@ func (c *Corpus) pair(r *rand.Rand, documents []int, d, place, room int) Sentenc
 			lo, grown = lo-1, true
 		}
 	}
-	cut := lo + max((hi-lo+r.IntN(2))/2, 1)
+	cut := lo + max((hi-lo+r.IntN(2))/2, 1) // of an odd number either has one more
 	p := SentencePair{a: [2]int{lo, cut}, b: [2]int{cut, hi}, isNext: true}
 	if r.IntN(2) == 0 || cut == hi { // a document of one sentence has no next
 		p.b, p.isNext = c.otherSentences(r, documents, d, max(hi-cut, 1)), false

@@ -124,7 +124,9 @@ func (text *plainText) lines() []string { return slices.Concat(text.Documents...
 // corpusOf is a text in tokens.
 func corpusOf(text *plainText, t *Tokenizer) (*Corpus, error) {
 	c := NewCorpus(t)
-	c.add(t, len(text.Documents), func(i int) []string { return text.Documents[i] }, func(int, int) bool { return true })
+	for _, sentences := range text.Documents {
+		c.add(t, []Block{{lines: sentences}})
+	}
 	c.endFile()
 	return c, c.Check()
 }

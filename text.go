@@ -104,7 +104,10 @@ func (s *scanner) line(line string) {
 		last = s.block.lines[n-1]
 	}
 	held := s.size + lineCost*len(s.block.lines)
-	if s.size >= blockSize && endsSentence(last) || held >= blockSize && s.known && !s.prose || held >= longestBlock {
+	switch {
+	case s.size >= blockSize && endsSentence(last),
+		held >= blockSize && s.known && !s.prose, // each line ends a sentence
+		held >= longestBlock:
 		s.endBlock(true)
 	}
 	if !s.known {

@@ -108,9 +108,12 @@ func (t *Trainer) Train(ctx context.Context) error {
 		if t.state.ReportDue {
 			work = t.report
 		}
-		if err := work(); errors.Is(err, errInterrupted) || err != nil && t.state.ReportDue {
-			return cmp.Or(t.save(), err) // the steps so far are whole
-		} else if err != nil {
+		err := work()
+		whole := errors.Is(err, errInterrupted) || t.state.ReportDue // the steps so far are
+		if err != nil && whole {
+			err = cmp.Or(t.save(), err)
+		}
+		if err != nil {
 			return err
 		}
 	}
