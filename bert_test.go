@@ -427,7 +427,13 @@ func TestStep7SavedModel(t *testing.T) {
 
 	file, err := os.ReadFile(filepath.Join(dir, modelFile))
 	check(t, err)
-	equal(t, binary.LittleEndian.Uint64(file)%8, uint64(0), "the length of the header, which aligns the numbers, over 8: what is left")
+	header := binary.LittleEndian.Uint64(file)
+	equal(t, header%8 == 0 && header < uint64(len(file)), true, "the length of the header, which aligns the numbers")
+	var numbers []byte
+	for _, v := range m.Value[:4] {
+		numbers = binary.LittleEndian.AppendUint32(numbers, math.Float32bits(v))
+	}
+	equal(t, strings.Contains(string(file), string(numbers)), true, "the first numbers stand there, little-endian")
 	equal(t, strings.HasPrefix(string(file[8:]), `{"__metadata__":{"format":"pt"}`), true, "the header begins with the metadata that Hugging Face asks for")
 }
 

@@ -6,7 +6,8 @@ import "math"
 // from. They are the linear layer, layer normalisation, dropout, the activation and the
 // softmax with its loss. Each is a forward and, right below it, the backward: given the
 // gradient of the loss with respect to the output, it returns that with respect to the
-// input and adds to the gradients of the parameters.
+// input and adds to the gradients of the parameters. (What has no parameters overwrites the
+// one with the other, and what shares its input with others adds to a gradient it is given.)
 //
 // Rows are tokens: x is (N, H) when it has N rows of H floats. What a layer keeps from
 // forward to backward are its fields. A layer's functions for parallel (forwardRows and
