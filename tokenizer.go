@@ -48,24 +48,15 @@ type Tokenizer struct {
 
 	ids                      map[string]int32
 	pad, unk, cls, sep, mask int32
-	longest                  int          // bytes of the longest piece
-	mostCharacters           int          // of a word; longer ones are unknown
-	added                    []AddedToken // beside the special ones (tokenizer_files.go)
-	kept                     []string     // the special tokens, and added ones that are found in the text as it is
-	keptWhole                []string     // added ones that are found in the normalised text
-	repeated                 string       // what stands in the vocabulary more than once, of which the last one counts
-	caches                   sync.Pool    // of *WordCache, for Encode
-}
+	longest                  int       // bytes of the longest piece
+	mostCharacters           int       // of a word; longer ones are unknown
+	repeated                 string    // what stands in the vocabulary more than once, of which the last one counts
+	caches                   sync.Pool // of *WordCache, for Encode
 
-// An AddedToken is one that stays whole in a text. Such tokens are added to a vocabulary
-// after it was trained, and may be more than a word.
-type AddedToken struct {
-	Content    string `json:"content"`
-	Normalized bool   `json:"normalized"` // it is looked for after the rules were applied
-	Special    bool   `json:"special"`
-	SingleWord bool   `json:"single_word"` // not known here, as are the next two
-	LeftStrip  bool   `json:"lstrip"`
-	RightStrip bool   `json:"rstrip"`
+	// Tokens that stay whole in a text.
+	kept      []string     // the special ones, and added ones that are found in the text as it is
+	keptWhole []string     // added ones that are found in the normalised text
+	added     []AddedToken // all that were added
 }
 
 // NewTokenizer makes a tokenizer of a vocabulary. It has to have all special tokens. Of a
@@ -310,4 +301,15 @@ func (t *Tokenizer) RandomOrdinary(r *rand.Rand) int32 {
 			return id
 		}
 	}
+}
+
+// An AddedToken is one that stays whole in a text. Such tokens are added to a vocabulary
+// after it was trained, and may be more than a word.
+type AddedToken struct {
+	Content    string `json:"content"`
+	Normalized bool   `json:"normalized"` // it is looked for after the rules were applied
+	Special    bool   `json:"special"`
+	SingleWord bool   `json:"single_word"` // not known here, as are the next two
+	LeftStrip  bool   `json:"lstrip"`
+	RightStrip bool   `json:"rstrip"`
 }
