@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -192,30 +193,14 @@ func normalizeAnswer(s string) string {
 		}
 		return r
 	}, strings.ToLower(s))
-	var b strings.Builder
-	for s != "" { // a run of letters and digits, then what comes before the next
-		end := prefixLength(s, isWordRune)
-		if run := s[:end]; run == "a" || run == "an" || run == "the" {
-			b.WriteByte(' ')
-		} else {
-			b.WriteString(run)
+	s = pythonWord.ReplaceAllStringFunc(s, func(word string) string {
+		if word == "a" || word == "an" || word == "the" {
+			return " "
 		}
-		s = s[end:]
-		end = prefixLength(s, func(r rune) bool { return !isWordRune(r) })
-		b.WriteString(s[:end])
-		s = s[end:]
-	}
-	return strings.Join(strings.Fields(b.String()), " ")
+		return word
+	})
+	return strings.Join(strings.Fields(s), " ")
 }
 
-// isWordRune is \w of Python's regular expressions.
-func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) || r == '_' }
-
-// prefixLength is the number of bytes before the first character that is not of a
-// kind.
-func prefixLength(s string, kind func(rune) bool) int {
-	if end := strings.IndexFunc(s, func(r rune) bool { return !kind(r) }); end >= 0 {
-		return end
-	}
-	return len(s)
-}
+// pythonWord is \w+ of Python's regular expressions: letters and digits of all scripts.
+var pythonWord = regexp.MustCompile(`[\pL\pN_]+`)
