@@ -1,10 +1,8 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"os"
 	"path/filepath"
@@ -69,17 +67,16 @@ func embed(c *call) error {
 	if p.mode == "" {
 		empty = map[string]any{"mean": nil, "pooled": nil}
 	}
-	return c.eachBatch(empty, func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
+	sequence := func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }
+	return c.eachBatch(empty, sequence, func(b *Batch) (results []result) {
 		for _, e := range m.Embed(b, *layer) {
-			var result any = e
+			var object any = e
 			if p.mode != "" {
-				result = map[string][]float32{"embedding": p.vector(&e)}
+				object = map[string][]float32{"embedding": p.vector(&e)}
 			}
-			if err := json.NewEncoder(out).Encode(result); err != nil {
-				return err
-			}
+			results = append(results, result{object: object})
 		}
-		return nil
+		return results
 	})
 }
 
