@@ -41,99 +41,90 @@ const listed, nested = "\x01", "\x00"
 
 // ReadRows reads all rows of a file of a kind: "csv", "json" or "" for tabs.
 func ReadRows(r io.Reader, kind string) (rows []Row, err error) {
-	in := bufio.NewReader(r)
-	if mark, _ := in.Peek(3); string(mark) == "\ufeff" {
-		in.Discard(3)
-	}
-	next := tsvRows(in)
-	switch kind {
-	case "csv":
-		next = csvRows(in)
-	case "json":
-		next = jsonRows(in)
-	}
-	for {
-		row, err := next()
-		if err == io.EOF {
-			return rows, nil
-		} else if err != nil {
-			return nil, err
-		}
-		for i, field := range row.fields {
+	add := func(fields []string, line int) error {
+		for i, field := range fields {
 			if !utf8.ValidString(field) {
-				return nil, fmt.Errorf("line %d: field %d, %q, is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", row.line, i+1, field)
+				return fmt.Errorf("line %d: field %d, %q, is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", line, i+1, field)
 			}
 		}
-		rows = append(rows, row)
+		rows = append(rows, Row{fields, line})
+		return nil
 	}
+	switch kind {
+	case "csv":
+		err = csvRows(r, add)
+	case "json":
+		err = jsonRows(r, add)
+	default:
+		err = tsvRows(r, add)
+	}
+	return rows, ignoreEOF(err)
 }
 
-// tsvRows returns a function that returns the next row.
-func tsvRows(in *bufio.Reader) func() (Row, error) {
-	line := 0
-	return func() (Row, error) {
+// tsvRows calls add for each row, up to an error, which at the end is io.EOF.
+func tsvRows(r io.Reader, add func(fields []string, line int) error) error {
+	in := bufio.NewReader(r)
+	for line := 1; ; line++ {
 		text, err := in.ReadString('\n')
 		if err != nil && (err != io.EOF || text == "") {
-			return Row{}, err
+			return err
 		}
-		line++
 		if strings.TrimSpace(text) == "" {
-			return Row{}, fmt.Errorf("line %d is empty, %s", line, wantLabelled)
+			return fmt.Errorf("line %d is empty, %s", line, wantLabelled)
 		}
-		return Row{strings.Split(strings.TrimRight(text, "\r\n"), "\t"), line}, nil
+		if err := add(strings.Split(strings.TrimRight(text, "\r\n"), "\t"), line); err != nil {
+			return err
+		}
 	}
 }
 
 // csvRows is the same for CSV, where a quoted field may go over several lines.
-func csvRows(r io.Reader) func() (Row, error) {
-	in, next := csv.NewReader(r), 1
+func csvRows(r io.Reader, add func(fields []string, line int) error) error {
+	in := csv.NewReader(r)
 	in.FieldsPerRecord = -1
-	return func() (Row, error) {
+	for next := 1; ; {
 		fields, err := in.Read()
 		if err != nil {
-			return Row{}, err
+			return err
 		}
 		line, _ := in.FieldPos(0)
 		if line > next { // the package passes empty lines over
-			return Row{}, fmt.Errorf("line %d is empty, want a label and one or two sentences", next)
+			return fmt.Errorf("line %d is empty, want a label and one or two sentences", next)
 		}
 		next = line + 1 + strings.Count(strings.Join(fields, ""), "\n")
-		return Row{fields, line}, nil
+		if err := add(fields, line); err != nil {
+			return err
+		}
 	}
 }
 
 // jsonRows is the same for JSON objects. The first row has the names, which are those of the
 // first object; line is the number of the object.
-func jsonRows(in *bufio.Reader) func() (Row, error) {
-	objects, line := Objects{decoder: json.NewDecoder(in)}, 0
-	var names, first []string
-	return func() (Row, error) {
-		if first != nil {
-			defer func() { first = nil }()
-			return Row{first, line}, nil
-		}
-		line++
+func jsonRows(r io.Reader, add func(fields []string, line int) error) error {
+	objects := Objects{decoder: json.NewDecoder(r)}
+	var names []string
+	for line := 1; ; line++ {
 		keys, values, err := objects.Next()
 		if err != nil {
-			return Row{}, err
-		}
-		texts := make([]string, len(keys))
-		for i, value := range values {
-			if texts[i], err = textOf(value); err != nil {
-				return Row{}, fmt.Errorf("object %d: %w", line, err)
-			}
+			return err
 		}
 		if names == nil {
-			names, first = keys, texts
-			return Row{names, line}, nil
+			names = keys
+			add(names, line) // no error: what is decoded is UTF-8
 		}
 		fields := make([]string, len(names))
 		for i, key := range keys {
+			text, err := textOf(values[i])
+			if err != nil {
+				return fmt.Errorf("object %d: %w", line, err)
+			}
 			if at := slices.Index(names, key); at >= 0 {
-				fields[at] = texts[i]
+				fields[at] = text
 			}
 		}
-		return Row{fields, line}, nil
+		if err := add(fields, line); err != nil {
+			return err
+		}
 	}
 }
 
