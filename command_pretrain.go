@@ -197,15 +197,6 @@ func (c *call) settings() map[string]string {
 	return settings
 }
 
-// defaults are those of settings: what a setting was in a checkpoint that is older than its flag.
-func (c *call) defaults() map[string]string {
-	defaults := map[string]string{}
-	for flag := range c.settings() {
-		defaults[flag] = c.flags.Lookup(flag).DefValue
-	}
-	return defaults
-}
-
 // checkpoint is the checkpoint to go on from, nil for none. A flag that is given has to mean
 // what it did; the others are taken from the checkpoint.
 func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint, error) {
@@ -222,7 +213,10 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 	if from == nil || err != nil {
 		return nil, err
 	}
-	given, name, was := c.given(), filepath.Join(from.dir, trainingFile), c.defaults()
+	given, name, was := c.given(), filepath.Join(from.dir, trainingFile), c.settings()
+	for flag := range was { // what a setting was in a checkpoint that is older than its flag
+		was[flag] = c.flags.Lookup(flag).DefValue
+	}
 	maps.Copy(was, from.Settings)
 	for _, flag := range slices.Sorted(maps.Keys(was)) {
 		f, value := c.flags.Lookup(flag), was[flag]
