@@ -99,14 +99,6 @@ func LoadTokenizerJSON(name string) (*TokenizerJSON, error) {
 	return file, wrap(name, file.check())
 }
 
-// VocabularyIDs is the model's; none of no file.
-func (f *TokenizerJSON) VocabularyIDs() map[string]int {
-	if f == nil {
-		return nil
-	}
-	return f.Model.Vocabulary
-}
-
 // Words are the vocabulary by its ids. A few ids may have no word.
 func (f *TokenizerJSON) Words() ([]string, error) {
 	most := len(f.Model.Vocabulary) - 1
@@ -131,12 +123,13 @@ func (f *TokenizerJSON) Words() ([]string, error) {
 	return words, nil
 }
 
-// SpecialsAsAdded are the special tokens as Hugging Face lists them.
-func SpecialsAsAdded() (list []AddedToken) {
-	for _, token := range specialTokens {
-		list = append(list, AddedToken{Content: token, Special: true})
+// AddedByID are the added tokens by their ids.
+func (f *TokenizerJSON) AddedByID() map[int32]AddedToken {
+	added := map[int32]AddedToken{}
+	for _, token := range f.Added {
+		added[token.ID] = token.AddedToken
 	}
-	return list
+	return added
 }
 
 // PairTemplate is [CLS] A [SEP] B [SEP] in the words of tokenizer.json.
