@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -161,4 +163,15 @@ func FuzzLabelled(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is held out is from the file to train on, and what is said of it names that.
+func TestHeldOutIsNamed(t *testing.T) {
+	model, _ := trained(t)
+	file := filepath.Join(t.TempDir(), "task.tsv")
+	check(t, os.WriteFile(file, []byte(strings.Repeat("1\tNora bakes the bread in the oven.\n", 20)), 0o666))
+	_, _, stderr := runHere("", "finetune", "-model", model, "-task", "regress", "-train", file, "-out", filepath.Join(t.TempDir(), "out"), "-epochs", "1", "-max-seq", "8")
+	if want := file + ": 2 of 2 have more than 8 tokens, and were cut"; !strings.Contains(stderr, want) {
+		t.Errorf("it says %s, want %q", stderr, want)
+	}
 }
