@@ -68,19 +68,9 @@ func (c *call) printHelp() {
 	c.flags.PrintDefaults()
 }
 
-// parse parses the flags; what is left has to be this number of arguments, and the
+// parse parses the flags; what is left may be at most this number of arguments, and the
 // flags that are named have to be given.
-func (c *call) parse(arguments int, required ...string) error {
-	err := c.parseUpTo(arguments, required...)
-	if err == nil && len(c.args) < arguments {
-		return usagef("there are %d arguments, want %d: %s", len(c.args), arguments, c.usage)
-	}
-	return err
-}
-
-// parseUpTo is parse for a command that reads standard input if it has no
-// arguments.
-func (c *call) parseUpTo(arguments int, required ...string) error {
+func (c *call) parse(most int, required ...string) error {
 	if err := parseFlags(c.flags, c.args); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
@@ -92,8 +82,8 @@ func (c *call) parseUpTo(arguments int, required ...string) error {
 			return usagef("-%s is missing", name)
 		}
 	}
-	if n := len(c.args); n > arguments {
-		return usagef("there are %d arguments, want at most %d: %s", n, arguments, c.usage)
+	if n := len(c.args); n > most {
+		return usagef("there are %d arguments, want at most %d: %s", n, most, c.usage)
 	}
 	return nil
 }

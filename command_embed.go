@@ -27,7 +27,7 @@ func embed(c *call) error {
 	c.flags.StringVar(&p.mode, "pool", "", "write one vector, \"embedding\": mean, cls ([CLS] itself) or pooled (by the pooler); otherwise as modules.json says, or pooled and mean")
 	c.flags.BoolVar(&p.normalize, "normalize", false, "with -pool: make its length 1")
 	c.flags.Bool("json", true, "write a JSON object for each text (there is no other way)")
-	if err := c.parseUpTo(1, "model"); err != nil {
+	if err := c.parse(1, "model"); err != nil {
 		return err
 	}
 	if p.mode != "" && p.mode != "mean" && p.mode != "cls" && p.mode != "pooled" {

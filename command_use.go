@@ -120,7 +120,7 @@ func fill(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")
 	best := c.flags.Int("best", 5, "how many tokens for each [MASK]")
 	c.flags.Bool("json", false, "write a JSON object for each text")
-	if err := c.parseUpTo(1, "model"); err != nil {
+	if err := c.parse(1, "model"); err != nil {
 		return err
 	}
 	if *best < 1 {
@@ -168,7 +168,7 @@ func (g Guesses) print(out io.Writer, indent string) {
 func next(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")
 	c.flags.Bool("json", false, "write a JSON object for each pair")
-	if err := c.parseUpTo(2, "model"); err != nil {
+	if err := c.parse(2, "model"); err != nil {
 		return err
 	}
 	m, t, err := c.loadFor(*model, preTraining, thePooler, theNSPHead)
@@ -200,7 +200,7 @@ func verdict(isNext float32) string {
 func classify(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`, fine-tuned with -task classify")
 	c.flags.Bool("json", false, "write a JSON object for each text")
-	if err := c.parseUpTo(2, "model"); err != nil {
+	if err := c.parse(2, "model"); err != nil {
 		return err
 	}
 	m, t, err := c.loadFor(*model, classification)
@@ -275,7 +275,7 @@ func labelsResult(config *Config, p []float32) result {
 func tag(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`, fine-tuned with -task tag")
 	c.flags.Bool("json", false, "write a JSON object for each text")
-	if err := c.parseUpTo(1, "model"); err != nil {
+	if err := c.parse(1, "model"); err != nil {
 		return err
 	}
 	m, t, err := c.loadFor(*model, tagging)
@@ -326,7 +326,7 @@ func answer(c *call) error {
 	limits := c.limitFlags()
 	threshold := c.flags.Float64("threshold", 0, "how much better than every answer \"no answer\" has to be")
 	c.flags.Bool("json", false, "write a JSON object for each question; its score is the share among all answers (in Hugging Face it is p(start)·p(end))")
-	if err := c.parseUpTo(1, "model", "context"); err != nil {
+	if err := c.parse(1, "model", "context"); err != nil {
 		return err
 	}
 	if *file == "-" && len(c.args) == 0 {
