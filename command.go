@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -223,15 +224,10 @@ func (c *call) limitFlags() func(m *Model, maxSeq int) (Limits, error) {
 	c.flags.IntVar(&given.Overlap, "overlap", -1, "tokens that two windows of a long context share (-1: a third of -max-seq)")
 	c.flags.IntVar(&given.MaxAnswer, "max-answer", 0, "most tokens of an answer (0: 30)")
 	return func(m *Model, maxSeq int) (Limits, error) {
-		l := DefaultLimits(min(maxSeq, m.Config.MaxPositionEmbeddings))
-		if given.MaxSeq != 0 {
-			l.MaxSeq, l.Overlap = given.MaxSeq, given.MaxSeq/3
-		}
+		l := DefaultLimits(cmp.Or(given.MaxSeq, min(maxSeq, m.Config.MaxPositionEmbeddings)))
+		l.MaxAnswer = cmp.Or(given.MaxAnswer, l.MaxAnswer)
 		if given.Overlap >= 0 {
 			l.Overlap = given.Overlap
-		}
-		if given.MaxAnswer != 0 {
-			l.MaxAnswer = given.MaxAnswer
 		}
 		if err := m.checkLength(l.MaxSeq); err != nil {
 			return l, err
