@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -101,31 +100,24 @@ func csvRows(r io.Reader, add func(fields []string, line int) error) error {
 // jsonRows is the same for JSON objects. The first row has the names, which are those of the
 // first object; line is the number of the object.
 func jsonRows(r io.Reader, add func(fields []string, line int) error) error {
-	objects := Objects{decoder: json.NewDecoder(r)}
 	var names []string
-	for line := 1; ; line++ {
-		keys, values, err := objects.Next()
-		if err != nil {
-			return err
-		}
+	return EachObject(r, func(n int, keys []string, values []json.RawMessage) error {
 		if names == nil {
 			names = keys
-			add(names, line) // no error: what is decoded is UTF-8
+			add(names, n) // no error: what is decoded is UTF-8
 		}
 		fields := make([]string, len(names))
 		for i, key := range keys {
 			text, err := textOf(values[i])
 			if err != nil {
-				return fmt.Errorf("object %d: %w", line, err)
+				return fmt.Errorf("object %d: %w", n, err)
 			}
 			if at := slices.Index(names, key); at >= 0 {
 				fields[at] = text
 			}
 		}
-		if err := add(fields, line); err != nil {
-			return err
-		}
-	}
+		return add(fields, n)
+	})
 }
 
 // textOf is a field of JSON as a text.
@@ -149,59 +141,52 @@ func textOf(value json.RawMessage) (string, error) {
 	return string(value), nil
 }
 
-// Objects are JSON objects, which stand one after the other or in a list.
-type Objects struct {
-	decoder *json.Decoder
-	n       int // how many have been read
-	list    bool
-}
-
-// Next reads the next one. Its fields come in their order. After the last it returns io.EOF.
-func (o *Objects) Next() (keys []string, values []json.RawMessage, err error) {
-	decoder := o.decoder
-	if o.n > 0 && !decoder.More() {
-		return nil, nil, o.end()
-	}
-	o.n++
-	begin, err := decoder.Token()
-	if o.n == 1 && err == io.EOF {
-		return nil, nil, err
-	}
-	if o.n == 1 && begin == json.Delim('[') {
-		if o.list = true; !decoder.More() {
-			return nil, nil, o.end()
+// EachObject calls use for JSON objects, which stand one after the other or in a list: with the
+// number of each, from 1, and its fields in their order.
+func EachObject(r io.Reader, use func(n int, keys []string, values []json.RawMessage) error) error {
+	decoder, n, list := json.NewDecoder(r), 0, false
+	for n == 0 || decoder.More() {
+		n++
+		begin, err := decoder.Token()
+		if n == 1 && err == io.EOF {
+			return nil
 		}
-		begin, err = decoder.Token()
-	}
-	if err == nil && begin != json.Delim('{') {
-		err = fmt.Errorf("it has %v, want an object with a label and a text", begin)
-	}
-	for err == nil && decoder.More() {
-		var key json.Token
-		var value json.RawMessage
-		if key, err = decoder.Token(); err == nil {
-			err = decoder.Decode(&value)
-			keys, values = append(keys, key.(string)), append(values, value)
-			if err == nil && !utf8.Valid(value) { // the package would read U+FFFD
-				err = fmt.Errorf("%q is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", key)
+		if n == 1 && begin == json.Delim('[') {
+			if list = true; !decoder.More() {
+				break
+			}
+			begin, err = decoder.Token()
+		}
+		if err == nil && begin != json.Delim('{') {
+			err = fmt.Errorf("it has %v, want an object with a label and a text", begin)
+		}
+		var keys []string
+		var values []json.RawMessage
+		for err == nil && decoder.More() {
+			var key json.Token
+			var value json.RawMessage
+			if key, err = decoder.Token(); err == nil {
+				err = decoder.Decode(&value)
+				keys, values = append(keys, key.(string)), append(values, value)
+				if err == nil && !utf8.Valid(value) { // the package would read U+FFFD
+					err = fmt.Errorf("%q is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", key)
+				}
 			}
 		}
-	}
-	if err == nil {
-		_, err = decoder.Token() // }
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("object %d: %w", o.n, noEOF(err))
-	}
-	return keys, values, nil
-}
-
-// end is io.EOF if nothing follows but the end of the list.
-func (o *Objects) end() error {
-	if o.list {
-		if token, err := o.decoder.Token(); token != json.Delim(']') {
-			return fmt.Errorf("after object %d: %w", o.n, noEOF(err))
+		if err == nil {
+			_, err = decoder.Token() // }
+		}
+		if err != nil {
+			return fmt.Errorf("object %d: %w", n, noEOF(err))
+		}
+		if err := use(n, keys, values); err != nil {
+			return err
 		}
 	}
-	return cmp.Or(endOfJSON(o.decoder), io.EOF)
+	if list {
+		if token, err := decoder.Token(); token != json.Delim(']') {
+			return fmt.Errorf("after object %d: %w", n, noEOF(err))
+		}
+	}
+	return endOfJSON(decoder)
 }

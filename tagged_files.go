@@ -134,15 +134,8 @@ func (f LabelledFormat) taggedColumns(width int) (word, label int, err error) {
 
 // readTaggedJSON reads JSON objects, one after the other or in a list.
 func (f LabelledFormat) readTaggedJSON(r io.Reader) (list []Tagged, found string, err error) {
-	objects := Objects{decoder: json.NewDecoder(r)}
 	word, label := f.Text, f.Label
-	for n := 1; ; n++ {
-		keys, values, err := objects.Next()
-		if err == io.EOF {
-			return list, fmt.Sprintf("words: %q, labels: %q", word, label), nil
-		} else if err != nil {
-			return nil, "", err
-		}
+	err = EachObject(r, func(n int, keys []string, values []json.RawMessage) (err error) {
 		word, label = cmp.Or(word, firstKnown(knownWords, keys)), cmp.Or(label, firstKnown(knownWordTags, keys))
 		s := Tagged{Line: n}
 		for _, part := range []struct {
@@ -151,19 +144,21 @@ func (f LabelledFormat) readTaggedJSON(r io.Reader) (list []Tagged, found string
 		}{{word, &s.Words}, {label, &s.Labels}} {
 			at := slices.Index(keys, part.name)
 			if at < 0 {
-				return nil, "", fmt.Errorf("object %d: it has %s, want a list of words and one of labels: name them with -text-column and -label-column", n, QuotedList(keys))
+				return fmt.Errorf("object %d: it has %s, want a list of words and one of labels: name them with -text-column and -label-column", n, QuotedList(keys))
 			}
 			if *part.into, err = stringsOrNumbers(values[at]); err != nil {
-				return nil, "", fmt.Errorf("object %d: %q: %w", n, part.name, err)
+				return fmt.Errorf("object %d: %q: %w", n, part.name, err)
 			}
 		}
 		if len(s.Words) != len(s.Labels) {
-			return nil, "", fmt.Errorf("object %d: there are %d words and %d labels", n, len(s.Words), len(s.Labels))
+			return fmt.Errorf("object %d: there are %d words and %d labels", n, len(s.Words), len(s.Labels))
 		}
 		if len(s.Words) > 0 {
 			list = append(list, s)
 		}
-	}
+		return nil
+	})
+	return list, fmt.Sprintf("words: %q, labels: %q", word, label), err
 }
 
 // firstKnown is the first of known that there is, or "".
