@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"cmp"
 	"context"
@@ -107,7 +106,7 @@ func (c *call) warn(format string, args ...any) { c.note("warning: "+format, arg
 // readInput parses a file, or - for standard input.
 func readInput[T any](c *call, name string, parse func(io.Reader) (T, error)) (value T, err error) {
 	err = readFile(name, c.stdin, func(r io.Reader) (err error) {
-		value, err = parse(bufio.NewReader(r))
+		value, err = parse(r)
 		return err
 	})
 	return value, err
