@@ -107,20 +107,14 @@ func (f *TokenizerJSON) Words() ([]string, error) {
 			most++
 		}
 	}
-	words := make([]string, 0, most+1)
+	words, n := make([]string, most+1), 0
 	for word, id := range f.Model.Vocabulary {
-		if id < 0 || id > most {
+		if id < 0 || id > most || words[id] != "" {
 			return nil, fmt.Errorf("the vocabulary's ids are not 0 to %d, each once: %q has %d", most, word, id)
 		}
-		if id >= len(words) {
-			words = words[:id+1]
-		}
-		if words[id] != "" {
-			return nil, fmt.Errorf("the vocabulary's ids are not 0 to %d, each once: %q has %d", most, word, id)
-		}
-		words[id] = word
+		words[id], n = word, max(n, id+1)
 	}
-	return words, nil
+	return words[:n], nil
 }
 
 // AddedByID are the added tokens by their ids.
