@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -16,11 +17,10 @@ import (
 
 // FormatOf is the kind of file that a name promises.
 func FormatOf(name string) string {
-	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
-	switch {
-	case strings.HasSuffix(name, ".csv"):
+	switch filepath.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")) {
+	case ".csv":
 		return "csv"
-	case strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".jsonl") || strings.HasSuffix(name, ".ndjson"):
+	case ".json", ".jsonl", ".ndjson":
 		return "json"
 	}
 	return ""
