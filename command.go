@@ -411,16 +411,16 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 	model := c.flags.String("model", "", "model folder `DIR`")
 	vocab := c.flags.String("vocab", "", "vocabulary `FILE` instead")
 	cased := c.flags.Bool("cased", false, "with -vocab: keep case and accents")
-	return func() (*Tokenizer, error) {
+	return func() (t *Tokenizer, err error) {
 		switch {
 		case (*model == "") == (*vocab == ""):
 			return nil, usagef("want either -model or -vocab")
 		case *model != "":
-			t, err := LoadTokenizer(*model)
-			c.noteVocabulary(nil, t)
-			return t, checkpointsInstead(*model, err)
+			t, err = LoadTokenizer(*model)
+			err = checkpointsInstead(*model, err)
+		default:
+			t, err = LoadVocabulary(*vocab, !*cased)
 		}
-		t, err := LoadVocabulary(*vocab, !*cased)
 		c.noteVocabulary(nil, t)
 		return t, err
 	}
