@@ -1,10 +1,8 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -95,9 +93,7 @@ func readPooling(dir string, lowerCase bool) (p pooling, err error) {
 	const modulesFile = "modules.json"
 	name := filepath.Join(dir, modulesFile)
 	var modules []struct{ Type, Path string }
-	if err := readJSON(name, &modules); errors.Is(err, os.ErrNotExist) {
-		return p, nil
-	} else if err != nil {
+	if err := readJSONIfAny(name, &modules); err != nil || modules == nil {
 		return p, err
 	}
 	for i, module := range modules {
@@ -124,7 +120,7 @@ func readPooling(dir string, lowerCase bool) (p pooling, err error) {
 		Prompt *string `json:"default_prompt_name"`
 	}
 	for name, into := range map[string]any{"sentence_bert_config.json": &old, tokenizerConfigFile: &tokenizer, "config_sentence_transformers.json": &whole} {
-		if err := readJSON(filepath.Join(dir, name), into); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := readJSONIfAny(filepath.Join(dir, name), into); err != nil {
 			return p, err
 		}
 	}

@@ -218,6 +218,15 @@ func readJSON(name string, into any) error {
 	return err
 }
 
+// readJSONIfAny is readJSON for a file that may be missing, which changes nothing.
+func readJSONIfAny(name string, into any) error {
+	err := readJSON(name, into)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
 // disk is what saving asks of the operating system. Tests put in its place what
 // fails, as a full disk does.
 var disk = struct {

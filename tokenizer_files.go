@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -148,11 +147,7 @@ func WriteVocabulary(w io.Writer, words []string) error {
 // loadSettings reads and checks settings, if there are any. (A vocabulary alone is taken for an
 // uncased one.)
 func loadSettings(name string, settings *tokenizerSettings) error {
-	err := readJSON(name, settings)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return cmp.Or(err, wrap(name, settings.check()))
+	return cmp.Or(readJSONIfAny(name, settings), wrap(name, settings.check()))
 }
 
 // LoadTokenizer reads the tokenizer of the model folder dir.
@@ -273,10 +268,7 @@ func (s *tokenizerSettings) addTo(added map[int32]AddedToken, configName string)
 // contents and their ids.
 func readAddedTokens(name string, added map[int32]AddedToken) error {
 	var ids map[string]int32
-	err := readJSON(name, &ids)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
+	if err := readJSONIfAny(name, &ids); err != nil {
 		return err
 	}
 	for content, id := range ids {
