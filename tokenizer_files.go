@@ -48,7 +48,6 @@ type tokenizerSettings struct {
 // tokenName is a token, which may be an object with a content.
 type tokenName string
 
-// UnmarshalJSON reads it.
 func (n *tokenName) UnmarshalJSON(data []byte) error {
 	var token AddedToken
 	if len(data) > 0 && data[0] == '{' {
@@ -62,7 +61,6 @@ func (n *tokenName) UnmarshalJSON(data []byte) error {
 // tokenNames are a list of tokens, or an object whose values they are.
 type tokenNames []tokenName
 
-// UnmarshalJSON reads them.
 func (n *tokenNames) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '{' {
 		var named map[string]tokenName
