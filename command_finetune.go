@@ -322,13 +322,14 @@ func (c *call) readSentenceTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 		put, err = sentenceTasks[f.format.Task](config, list)
 		return err
 	}
-	return readLabelled(c, f, config, "rows", LabelledFormat.Read, learn, func(config *Config, name string, list []Labelled) ([]Case, error) {
+	casesOf := func(config *Config, name string, list []Labelled) ([]Case, error) {
 		cases, cut, err := SentenceCases(t, list, put, maxSeq)
 		if cut > 0 {
 			c.note("%s: %d of %d have more than %d tokens, and were cut", name, cut, len(list), maxSeq)
 		}
 		return cases, err
-	})
+	}
+	return readLabelled(c, f, config, "rows", LabelledFormat.Read, learn, casesOf)
 }
 
 // readTagTask is readTask for labels of words.
@@ -338,13 +339,14 @@ func (c *call) readTagTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int
 		config.SetTask(tagging, labels)
 		return err
 	}
-	return readLabelled(c, f, config, "sentences", LabelledFormat.ReadTagged, learn, func(config *Config, name string, list []Tagged) ([]Case, error) {
+	casesOf := func(config *Config, name string, list []Tagged) ([]Case, error) {
 		cases, cut, none, err := TagCases(t, list, config.Labels(), maxSeq)
 		if cut+none > 0 {
 			c.note("%s: %d words are left out: %d beyond the first %d tokens of a sentence, %d without a token", name, cut+none, cut, maxSeq, none)
 		}
 		return cases, err
-	})
+	}
+	return readLabelled(c, f, config, "sentences", LabelledFormat.ReadTagged, learn, casesOf)
 }
 
 // readLabelled reads what to train on, from which learn learns the labels, and what is held out;
