@@ -207,11 +207,8 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 	} else if len(CheckpointsIn(k.dir)) > 0 {
 		err = fmt.Errorf("%s exists already, with checkpoints: -resume goes on from them", k.dir)
 	}
-	if from == nil && err == nil {
-		err = mustBeFree(k.dir)
-	}
-	if from == nil || err != nil {
-		return nil, err
+	if from == nil {
+		return nil, cmp.Or(err, mustBeFree(k.dir))
 	}
 	given, name, was := c.given(), filepath.Join(from.dir, trainingFile), c.settings()
 	for flag := range was { // what a setting was in a checkpoint that is older than its flag
