@@ -67,14 +67,13 @@ func (f *WeightFiles) openShards(dir string) error {
 		return err
 	}
 	f.tensors = map[string]Tensor{}
-	size, shards := int64(0), map[string]bool{}
+	size := int64(0)
 	for tensor, shard := range index.Files {
 		if shard != filepath.Base(shard) || strings.ContainsAny(shard, `/\`) || shard == ".." {
 			return fmt.Errorf("%s: weight_map has %q for %s, want the name of a file in the same folder", f.name, shard, tensor)
 		}
-		shards[shard] = true
 	}
-	for _, shard := range slices.Sorted(maps.Keys(shards)) {
+	for _, shard := range slices.Compact(slices.Sorted(maps.Values(index.Files))) {
 		file, tensors, err := OpenSafetensors(filepath.Join(dir, shard))
 		if err != nil {
 			return err
