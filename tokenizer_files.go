@@ -190,6 +190,8 @@ func tokenizerOf(name string, words []string, settings *tokenizerSettings, file 
 	for _, id := range slices.Sorted(maps.Keys(added)) {
 		content := added[id].Content
 		switch {
+		case id < 0:
+			return nil, fmt.Errorf("%s: the added token %q has id %d, want 0 or more", name, content, id)
 		case int(id) == len(words):
 			words = append(words, content)
 		case int(id) > len(words):
