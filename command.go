@@ -1,8 +1,8 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -68,19 +68,9 @@ func (c *call) printHelp() {
 	c.flags.PrintDefaults()
 }
 
-// parse parses the flags; what is left has to be this number of arguments, and the
+// parse parses the flags; what is left may be at most this number of arguments, and the
 // flags that are named have to be given.
-func (c *call) parse(arguments int, required ...string) error {
-	err := c.parseUpTo(arguments, required...)
-	if err == nil && len(c.args) < arguments {
-		return usagef("there are %d arguments, want %d: %s", len(c.args), arguments, c.usage)
-	}
-	return err
-}
-
-// parseUpTo is parse for a command that reads standard input if it has no
-// arguments.
-func (c *call) parseUpTo(arguments int, required ...string) error {
+func (c *call) parse(most int, required ...string) error {
 	if err := parseFlags(c.flags, c.args); errors.Is(err, flag.ErrHelp) {
 		return err
 	} else if err != nil {
@@ -92,8 +82,8 @@ func (c *call) parseUpTo(arguments int, required ...string) error {
 			return usagef("-%s is missing", name)
 		}
 	}
-	if n := len(c.args); n > arguments {
-		return usagef("there are %d arguments, want at most %d: %s", n, arguments, c.usage)
+	if n := len(c.args); n > most {
+		return usagef("there are %d arguments, want at most %d: %s", n, most, c.usage)
 	}
 	return nil
 }
@@ -116,7 +106,7 @@ func (c *call) warn(format string, args ...any) { c.note("warning: "+format, arg
 // readInput parses a file, or - for standard input.
 func readInput[T any](c *call, name string, parse func(io.Reader) (T, error)) (value T, err error) {
 	err = readFile(name, c.stdin, func(r io.Reader) (err error) {
-		value, err = parse(bufio.NewReader(r))
+		value, err = parse(r)
 		return err
 	})
 	return value, err
@@ -233,15 +223,10 @@ func (c *call) limitFlags() func(m *Model, maxSeq int) (Limits, error) {
 	c.flags.IntVar(&given.Overlap, "overlap", -1, "tokens that two windows of a long context share (-1: a third of -max-seq)")
 	c.flags.IntVar(&given.MaxAnswer, "max-answer", 0, "most tokens of an answer (0: 30)")
 	return func(m *Model, maxSeq int) (Limits, error) {
-		l := DefaultLimits(min(maxSeq, m.Config.MaxPositionEmbeddings))
-		if given.MaxSeq != 0 {
-			l.MaxSeq, l.Overlap = given.MaxSeq, given.MaxSeq/3
-		}
+		l := DefaultLimits(cmp.Or(given.MaxSeq, min(maxSeq, m.Config.MaxPositionEmbeddings)))
+		l.MaxAnswer = cmp.Or(given.MaxAnswer, l.MaxAnswer)
 		if given.Overlap >= 0 {
 			l.Overlap = given.Overlap
-		}
-		if given.MaxAnswer != 0 {
-			l.MaxAnswer = given.MaxAnswer
 		}
 		if err := m.checkLength(l.MaxSeq); err != nil {
 			return l, err
@@ -426,16 +411,16 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 	model := c.flags.String("model", "", "model folder `DIR`")
 	vocab := c.flags.String("vocab", "", "vocabulary `FILE` instead")
 	cased := c.flags.Bool("cased", false, "with -vocab: keep case and accents")
-	return func() (*Tokenizer, error) {
+	return func() (t *Tokenizer, err error) {
 		switch {
 		case (*model == "") == (*vocab == ""):
 			return nil, usagef("want either -model or -vocab")
 		case *model != "":
-			t, err := LoadTokenizer(*model)
-			c.noteVocabulary(nil, t)
-			return t, checkpointsInstead(*model, err)
+			t, err = LoadTokenizer(*model)
+			err = checkpointsInstead(*model, err)
+		default:
+			t, err = LoadVocabulary(*vocab, !*cased)
 		}
-		t, err := LoadVocabulary(*vocab, !*cased)
 		c.noteVocabulary(nil, t)
 		return t, err
 	}

@@ -283,7 +283,8 @@ func (s *story) tellGuesses() {
 	s.say("         %s  %s", demoMasked, strings.Join(best, ", "))
 	s.say("         %s  Next?", demoBefore)
 	for _, b := range []string{demoAfter, demoNoAfter} {
-		s.say("           %3.0f%%  %s", 100*s.next(demoBefore, b), b)
+		pair := BatchOf(s.t.Pair(s.t.Encode(demoBefore), s.t.Encode(b)))
+		s.say("           %3.0f%%  %s", 100*s.m.IsNext(pair)[0], b)
 	}
 }
 

@@ -1,12 +1,8 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -29,7 +25,7 @@ func embed(c *call) error {
 	c.flags.StringVar(&p.mode, "pool", "", "write one vector, \"embedding\": mean, cls ([CLS] itself) or pooled (by the pooler); otherwise as modules.json says, or pooled and mean")
 	c.flags.BoolVar(&p.normalize, "normalize", false, "with -pool: make its length 1")
 	c.flags.Bool("json", true, "write a JSON object for each text (there is no other way)")
-	if err := c.parseUpTo(1, "model"); err != nil {
+	if err := c.parse(1, "model"); err != nil {
 		return err
 	}
 	if p.mode != "" && p.mode != "mean" && p.mode != "cls" && p.mode != "pooled" {
@@ -69,17 +65,16 @@ func embed(c *call) error {
 	if p.mode == "" {
 		empty = map[string]any{"mean": nil, "pooled": nil}
 	}
-	return c.eachBatch(empty, func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
+	sequence := func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }
+	return c.eachBatch(empty, sequence, func(b *Batch) (results []result) {
 		for _, e := range m.Embed(b, *layer) {
-			var result any = e
+			var object any = e
 			if p.mode != "" {
-				result = map[string][]float32{"embedding": p.vector(&e)}
+				object = map[string][]float32{"embedding": p.vector(&e)}
 			}
-			if err := json.NewEncoder(out).Encode(result); err != nil {
-				return err
-			}
+			results = append(results, result{object: object})
 		}
-		return nil
+		return results
 	})
 }
 
@@ -98,9 +93,7 @@ func readPooling(dir string, lowerCase bool) (p pooling, err error) {
 	const modulesFile = "modules.json"
 	name := filepath.Join(dir, modulesFile)
 	var modules []struct{ Type, Path string }
-	if err := readJSON(name, &modules); errors.Is(err, os.ErrNotExist) {
-		return p, nil
-	} else if err != nil {
+	if err := readJSONIfAny(name, &modules); err != nil || modules == nil {
 		return p, err
 	}
 	for i, module := range modules {
@@ -127,7 +120,7 @@ func readPooling(dir string, lowerCase bool) (p pooling, err error) {
 		Prompt *string `json:"default_prompt_name"`
 	}
 	for name, into := range map[string]any{"sentence_bert_config.json": &old, tokenizerConfigFile: &tokenizer, "config_sentence_transformers.json": &whole} {
-		if err := readJSON(filepath.Join(dir, name), into); err != nil && !errors.Is(err, os.ErrNotExist) {
+		if err := readJSONIfAny(filepath.Join(dir, name), into); err != nil {
 			return p, err
 		}
 	}

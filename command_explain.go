@@ -17,7 +17,7 @@ func explain(c *call) error {
 	layer := c.flags.Int("layer", 0, "show attention in this layer alone, 1 being the first (0: in one after the other)")
 	head := c.flags.Int("head", 0, "show attention in this head alone, 1 being the first (0: the mean of all)")
 	page := c.flags.String("html", "", "write pictures to `FILE`, a page for a browser, instead of tables")
-	if err := c.parseUpTo(2); err != nil {
+	if err := c.parse(2); err != nil {
 		return err
 	}
 	if *page != "" {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 )
 
@@ -317,95 +318,95 @@ func (c *call) readTask(f *tuneFlags, from *Model, t *Tokenizer) (*task, error) 
 // readSentenceTask is readTask for what is learnt of a sentence or a pair as a whole.
 func (c *call) readSentenceTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int) (*task, error) {
 	var put func(c *Case, l *Labelled) error
-	list, heldOut, found, err := readBoth(c, f, "rows", LabelledFormat.Read, &config, func(list []Labelled) (err error) {
-		put, err = sentenceTasks[f.format.Task](&config, list)
+	learn := func(config *Config, list []Labelled) (err error) {
+		put, err = sentenceTasks[f.format.Task](config, list)
 		return err
-	})
-	if err != nil {
-		return nil, err
 	}
-	task := &task{config: config, pairs: list[0].B != ""}
-	task.evaluate = func(m *Model) Score { return m.ScoreOf(task.test) }
-	cases := func(name string, list []Labelled) (cases []Case) {
-		cases, cut, e := SentenceCases(t, list, put, maxSeq)
+	casesOf := func(config *Config, name string, list []Labelled) ([]Case, error) {
+		cases, cut, err := SentenceCases(t, list, put, maxSeq)
 		if cut > 0 {
 			c.note("%s: %d of %d have more than %d tokens, and were cut", name, cut, len(list), maxSeq)
 		}
-		err = cmp.Or(err, wrap(name, e))
-		return cases
+		return cases, err
 	}
-	task.cases, task.test = cases(f.train, list), cases(f.eval, heldOut)
-	task.sample = task.test[:min(shownCases, len(task.test))]
-	if err == nil {
-		c.note("%s", found)
-	}
-	return task, err
+	return readLabelled(c, f, config, "rows", LabelledFormat.Read, learn, casesOf)
 }
 
 // readTagTask is readTask for labels of words.
 func (c *call) readTagTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int) (*task, error) {
-	list, heldOut, found, err := readBoth(c, f, "sentences", LabelledFormat.ReadTagged, &config, func(list []Tagged) error {
+	learn := func(config *Config, list []Tagged) error {
 		labels, err := TagsOf(list)
 		config.SetTask(tagging, labels)
 		return err
-	})
-	if err != nil {
-		return nil, err
 	}
-	if !AreEntities(config.Labels()) {
-		found += "\nthe labels do not begin with B- or I-, and are scored word by word, not as entities"
-	}
-	task := &task{config: config}
-	task.evaluate = func(m *Model) Score { return m.ScoreOf(task.test) }
-	cases := func(name string, list []Tagged) []Case {
-		cases, cut, none, e := TagCases(t, list, config.Labels(), maxSeq)
+	casesOf := func(config *Config, name string, list []Tagged) ([]Case, error) {
+		cases, cut, none, err := TagCases(t, list, config.Labels(), maxSeq)
 		if cut+none > 0 {
 			c.note("%s: %d words are left out: %d beyond the first %d tokens of a sentence, %d without a token", name, cut+none, cut, maxSeq, none)
 		}
-		err = cmp.Or(err, wrap(name, e))
-		return cases
+		return cases, err
 	}
-	task.cases, task.test = cases(f.train, list), cases(f.eval, heldOut)
-	task.sample = task.test[:min(shownCases, len(task.test))]
-	if err == nil && (len(task.cases) == 0 || len(task.test) == 0 && !f.study) {
-		err = fmt.Errorf("%s: no word has a token", f.train)
-	}
-	if err == nil {
-		c.note("%s", found)
-	}
-	return task, err
+	return readLabelled(c, f, config, "sentences", LabelledFormat.ReadTagged, learn, casesOf)
 }
 
-// readBoth reads what to train on, from which learn learns the labels, and what is held out.
-// found says what was read as what.
-func readBoth[T any](c *call, f *tuneFlags, unit string, read func(f LabelledFormat, r io.Reader) ([]T, string, error), config *Config, learn func(list []T) error) (list, heldOut []T, found string, err error) {
-	readOne := func(name string) (list []T) {
+// readLabelled reads what to train on, from which learn learns the labels, and what is held out;
+// casesOf makes the cases. It says what was read as what.
+func readLabelled[T any](c *call, f *tuneFlags, config Config, unit string,
+	read func(f LabelledFormat, r io.Reader) ([]T, string, error),
+	learn func(config *Config, list []T) error,
+	casesOf func(config *Config, name string, list []T) ([]Case, error),
+) (*task, error) {
+	found := ""
+	readOne := func(name string) ([]T, error) {
 		var columns string
 		format := f.format
 		format.Kind = FormatOf(name)
-		list, err = readInput(c, name, func(r io.Reader) (list []T, err error) {
+		list, err := readInput(c, name, func(r io.Reader) (list []T, err error) {
 			list, columns, err = read(format, r)
 			return list, err
 		})
 		found += fmt.Sprintf("%s: %s; %d %s", name, columns, len(list), unit)
-		return list
+		return list, err
 	}
-	if list = readOne(f.train); err != nil {
-		return nil, nil, "", err
+	list, err := readOne(f.train)
+	if err != nil {
+		return nil, err
 	}
-	if err := learn(list); err != nil {
-		return nil, nil, "", wrap(f.train, err)
+	if err := learn(&config, list); err != nil {
+		return nil, wrap(f.train, err)
 	}
 	if config.Task() != aNumber {
 		found += fmt.Sprintf(", %d labels: %s", config.Outputs(), QuotedList(config.Labels()))
 	}
+	var heldOut []T
 	if f.eval != "" {
 		found += "\n"
-		heldOut = readOne(f.eval)
+		heldOut, err = readOne(f.eval)
 	} else if !f.study {
 		list, heldOut = holdOut(c, list, f)
 	}
-	return list, heldOut, found, err
+	if err != nil {
+		return nil, err
+	}
+	if config.Task() == tagging && !AreEntities(config.Labels()) {
+		found += "\nthe labels do not begin with B- or I-, and are scored word by word, not as entities"
+	}
+	task := &task{config: config}
+	task.evaluate = func(m *Model) Score { return m.ScoreOf(task.test) }
+	if task.cases, err = casesOf(&config, f.train, list); err != nil {
+		return nil, wrap(f.train, err)
+	}
+	from := cmp.Or(f.eval, f.train)
+	if task.test, err = casesOf(&config, from, heldOut); err != nil {
+		return nil, wrap(from, err)
+	}
+	if len(task.cases) == 0 || len(task.test) == 0 && !f.study {
+		return nil, fmt.Errorf("%s: no word has a token", f.train)
+	}
+	task.sample = task.test[:min(shownCases, len(task.test))]
+	task.pairs = slices.ContainsFunc(task.cases, func(c Case) bool { return slices.Contains(c.Segments, 1) })
+	c.note("%s", found)
+	return task, nil
 }
 
 func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limits) (*task, error) {

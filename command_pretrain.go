@@ -197,15 +197,6 @@ func (c *call) settings() map[string]string {
 	return settings
 }
 
-// defaults are those of settings: what a setting was in a checkpoint that is older than its flag.
-func (c *call) defaults() map[string]string {
-	defaults := map[string]string{}
-	for flag := range c.settings() {
-		defaults[flag] = c.flags.Lookup(flag).DefValue
-	}
-	return defaults
-}
-
 // checkpoint is the checkpoint to go on from, nil for none. A flag that is given has to mean
 // what it did; the others are taken from the checkpoint.
 func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint, error) {
@@ -216,13 +207,13 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 	} else if len(CheckpointsIn(k.dir)) > 0 {
 		err = fmt.Errorf("%s exists already, with checkpoints: -resume goes on from them", k.dir)
 	}
-	if from == nil && err == nil {
-		err = mustBeFree(k.dir)
+	if from == nil {
+		return nil, cmp.Or(err, mustBeFree(k.dir))
 	}
-	if from == nil || err != nil {
-		return nil, err
+	given, name, was := c.given(), filepath.Join(from.dir, trainingFile), c.settings()
+	for flag := range was { // what a setting was in a checkpoint that is older than its flag
+		was[flag] = c.flags.Lookup(flag).DefValue
 	}
-	given, name, was := c.given(), filepath.Join(from.dir, trainingFile), c.defaults()
 	maps.Copy(was, from.Settings)
 	for _, flag := range slices.Sorted(maps.Keys(was)) {
 		f, value := c.flags.Lookup(flag), was[flag]

@@ -46,7 +46,7 @@ func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b stri
 		a, b, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
 		err = use(out, a, b)
 		if errors.Is(err, errNoText) {
-			if err = finish(out); c.flags.Lookup("json").Value.String() == "true" {
+			if err = finish(out); c.asJSON() {
 				err = cmp.Or(err, json.NewEncoder(out).Encode(empty))
 			} else {
 				fmt.Fprintln(out)
@@ -67,8 +67,8 @@ func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b stri
 }
 
 // eachBatch is eachInput for a model that takes many texts at a time. sequence makes of a
-// text what the model is given, and use gets the batches, in the order of the input.
-func (c *call) eachBatch(empty map[string]any, sequence func(a, b string) (ids, segments []int32, err error), use func(out io.Writer, b *Batch) error) error {
+// text what the model is given, and results are those of a batch, in the order of the input.
+func (c *call) eachBatch(empty map[string]any, sequence func(a, b string) (ids, segments []int32, err error), results func(b *Batch) []result) error {
 	var batch Batch
 	batch.Reset()
 	finish := func(out io.Writer) error {
@@ -76,7 +76,12 @@ func (c *call) eachBatch(empty map[string]any, sequence func(a, b string) (ids, 
 			return nil
 		}
 		defer batch.Reset()
-		return use(out, &batch)
+		for _, r := range results(&batch) {
+			if err := c.write(out, r); err != nil {
+				return err
+			}
+		}
+		return nil
 	}
 	return c.eachInput(empty, func(out io.Writer, a, b string) error {
 		ids, segments, err := sequence(a, b)
@@ -90,23 +95,32 @@ func (c *call) eachBatch(empty map[string]any, sequence func(a, b string) (ids, 
 	}, finish)
 }
 
-// writeResult writes a result as a JSON object or, unless a number in it is none, by text.
-func writeResult(out io.Writer, asJSON bool, result any, text func()) error {
-	if asJSON {
-		return json.NewEncoder(out).Encode(result)
+// A result is what a model makes of a text: an object for -json, and lines to read.
+type result struct {
+	object any
+	lines  string
+}
+
+// asJSON tells whether -json is given.
+func (c *call) asJSON() bool { return c.flags.Lookup("json").Value.String() == "true" }
+
+// write writes a result as a JSON object or, unless a number in it is none, in lines.
+func (c *call) write(out io.Writer, r result) error {
+	if c.asJSON() {
+		return json.NewEncoder(out).Encode(r.object)
 	}
-	if err := sound(result); err != nil {
+	if err := sound(r.object); err != nil {
 		return err
 	}
-	text()
-	return nil
+	_, err := io.WriteString(out, r.lines)
+	return err
 }
 
 func fill(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")
 	best := c.flags.Int("best", 5, "how many tokens for each [MASK]")
-	asJSON := c.flags.Bool("json", false, "write a JSON object for each text")
-	if err := c.parseUpTo(1, "model"); err != nil {
+	c.flags.Bool("json", false, "write a JSON object for each text")
+	if err := c.parse(1, "model"); err != nil {
 		return err
 	}
 	if *best < 1 {
@@ -125,25 +139,22 @@ func fill(c *call) error {
 			}
 		}
 		return ids, segments, err
-	}, func(out io.Writer, b *Batch) error {
+	}, func(b *Batch) (results []result) {
 		for i, masks := range m.Fill(t, b, *best) {
 			ids := b.Tokens[b.Starts[i]:b.Starts[i+1]]
-			err := writeResult(out, *asJSON, map[string]any{"tokens": t.Tokens(ids), "masks": masks}, func() {
-				if len(c.args) == 0 {
-					fmt.Fprintln(out, t.Text(ids))
-				}
-				for k, guesses := range masks {
-					if k > 0 {
-						fmt.Fprintln(out)
-					}
-					guesses.print(out, "")
-				}
-			})
-			if err != nil {
-				return err
+			var lines strings.Builder
+			if len(c.args) == 0 {
+				fmt.Fprintln(&lines, t.Text(ids))
 			}
+			for k, guesses := range masks {
+				if k > 0 {
+					fmt.Fprintln(&lines)
+				}
+				guesses.print(&lines, "")
+			}
+			results = append(results, result{map[string]any{"tokens": t.Tokens(ids), "masks": masks}, lines.String()})
 		}
-		return nil
+		return results
 	})
 }
 
@@ -156,8 +167,8 @@ func (g Guesses) print(out io.Writer, indent string) {
 
 func next(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`")
-	asJSON := c.flags.Bool("json", false, "write a JSON object for each pair")
-	if err := c.parseUpTo(2, "model"); err != nil {
+	c.flags.Bool("json", false, "write a JSON object for each pair")
+	if err := c.parse(2, "model"); err != nil {
 		return err
 	}
 	m, t, err := c.loadFor(*model, preTraining, thePooler, theNSPHead)
@@ -169,14 +180,11 @@ func next(c *call) error {
 			return nil, nil, errors.New("want two sentences, neither of them empty (in a line, with a tab between them)")
 		}
 		return c.sequence(m, t, a, b)
-	}, func(out io.Writer, b *Batch) error {
+	}, func(b *Batch) (results []result) {
 		for _, isNext := range m.IsNext(b) {
-			result := map[string]any{"is_next": isNext, "not_next": 1 - isNext}
-			if err := writeResult(out, *asJSON, result, func() { fmt.Fprintln(out, verdict(isNext)) }); err != nil {
-				return err
-			}
+			results = append(results, result{map[string]any{"is_next": isNext, "not_next": 1 - isNext}, verdict(isNext) + "\n"})
 		}
-		return nil
+		return results
 	})
 }
 
@@ -191,8 +199,8 @@ func verdict(isNext float32) string {
 
 func classify(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`, fine-tuned with -task classify")
-	asJSON := c.flags.Bool("json", false, "write a JSON object for each text")
-	if err := c.parseUpTo(2, "model"); err != nil {
+	c.flags.Bool("json", false, "write a JSON object for each text")
+	if err := c.parse(2, "model"); err != nil {
 		return err
 	}
 	m, t, err := c.loadFor(*model, classification)
@@ -202,17 +210,16 @@ func classify(c *call) error {
 	if m.Config.ProblemType == "" && m.Config.Task() == aNumber {
 		c.note("%s has one label and no problem_type: its numbers are the logits, as they are", *model)
 	}
-	return c.eachBatch(noLabels(&m.Config), func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }, func(out io.Writer, b *Batch) error {
+	sequence := func(a, b string) (ids, segments []int32, err error) { return c.sequence(m, t, a, b) }
+	return c.eachBatch(noLabels(&m.Config), sequence, func(b *Batch) (results []result) {
 		for _, p := range m.Classify(b) {
-			if err := writeLabels(out, &m.Config, p, *asJSON); err != nil {
-				return err
-			}
+			results = append(results, labelsResult(&m.Config, p))
 		}
-		return nil
+		return results
 	})
 }
 
-// noLabels is what writeLabels writes as JSON, for no text.
+// noLabels is the object of labelsResult for no text.
 func noLabels(config *Config) map[string]any {
 	switch config.Task() {
 	case aNumber:
@@ -226,61 +233,49 @@ func noLabels(config *Config) map[string]any {
 	return map[string]any{"label": nil, "probability": nil, "probabilities": map[string]any{}}
 }
 
-// writeLabels writes how probable each label is, the best first; where several may be right
-// the right ones first, and of numbers the number.
-func writeLabels(out io.Writer, config *Config, p []float32, asJSON bool) error {
+// labelsResult is how probable each label is, the best first; where several may be right, those
+// that are more probable than not with commas between them first, and of numbers the number.
+func labelsResult(config *Config, p []float32) result {
 	labels, all := config.Labels(), map[string]float32{}
 	for i, label := range labels {
 		all[label] = p[i]
 	}
+	var line strings.Builder
 	switch config.Task() {
 	case aNumber:
-		result := map[string]any{"number": p[0]}
-		if len(p) > 1 {
-			result = map[string]any{"numbers": all}
+		fmt.Fprintf(&line, "%.4f", p[0])
+		for _, v := range p[1:] {
+			fmt.Fprintf(&line, "\t%.4f", v)
 		}
-		return writeResult(out, asJSON, result, func() {
-			fmt.Fprintf(out, "%.4f", p[0])
-			for _, v := range p[1:] {
-				fmt.Fprintf(out, "\t%.4f", v)
-			}
-			fmt.Fprintln(out)
-		})
+		object := map[string]any{"number": p[0]}
+		if len(p) > 1 {
+			object = map[string]any{"numbers": all}
+		}
+		return result{object, line.String() + "\n"}
 	case severalLabels:
-		return writeSeveral(out, labels, p, all, asJSON)
+		right := []string{}
+		for _, i := range descending(p) {
+			if p[i] > 0.5 {
+				right = append(right, labels[i])
+			}
+			fmt.Fprintf(&line, "\t%s %.1f%%", labels[i], 100*p[i])
+		}
+		return result{map[string]any{"labels": right, "probabilities": all}, strings.Join(right, ",") + line.String() + "\n"}
 	}
 	best := argmax(p)
-	result := map[string]any{"label": labels[best], "probability": p[best], "probabilities": all}
-	return writeResult(out, asJSON, result, func() {
-		fmt.Fprintf(out, "%s\t%.1f%%", labels[best], 100*p[best])
-		for i, label := range labels {
-			if i != best {
-				fmt.Fprintf(out, "\t%s %.1f%%", label, 100*p[i])
-			}
+	fmt.Fprintf(&line, "%s\t%.1f%%", labels[best], 100*p[best])
+	for i, label := range labels {
+		if i != best {
+			fmt.Fprintf(&line, "\t%s %.1f%%", label, 100*p[i])
 		}
-		fmt.Fprintln(out)
-	})
-}
-
-// writeSeveral writes the labels that are more probable than not, with commas between them,
-// and then how probable each is.
-func writeSeveral(out io.Writer, labels []string, p []float32, all map[string]float32, asJSON bool) error {
-	right, shares := []string{}, ""
-	for _, i := range descending(p) {
-		if p[i] > 0.5 {
-			right = append(right, labels[i])
-		}
-		shares += fmt.Sprintf("\t%s %.1f%%", labels[i], 100*p[i])
 	}
-	return writeResult(out, asJSON, map[string]any{"labels": right, "probabilities": all}, func() {
-		fmt.Fprintln(out, strings.Join(right, ",")+shares)
-	})
+	return result{map[string]any{"label": labels[best], "probability": p[best], "probabilities": all}, line.String() + "\n"}
 }
 
 func tag(c *call) error {
 	model := c.flags.String("model", "", "model folder `DIR`, fine-tuned with -task tag")
-	asJSON := c.flags.Bool("json", false, "write a JSON object for each text")
-	if err := c.parseUpTo(1, "model"); err != nil {
+	c.flags.Bool("json", false, "write a JSON object for each text")
+	if err := c.parse(1, "model"); err != nil {
 		return err
 	}
 	m, t, err := c.loadFor(*model, tagging)
@@ -303,27 +298,24 @@ func tag(c *call) error {
 		waiting = append(waiting, passage)
 		ids, segments = t.Pair(passage.ids, nil)
 		return ids, segments, nil
-	}, func(out io.Writer, b *Batch) error {
+	}, func(b *Batch) (results []result) {
 		passages := waiting
 		waiting = nil
 		all := m.Tag(t, b, passages)
 		if x := m.encoder[len(m.encoder)-1].output.norm.y; !finite(float64(kernels.dot(x, x))) { // a word may be nothing, and not said
-			return sound(kernels.dot(x, x))
+			return []result{{object: kernels.dot(x, x)}} // which is not sound
 		}
 		for i, found := range all {
-			err := writeResult(out, *asJSON, map[string]any{"found": append([]Found{}, found...)}, func() {
-				if len(c.args) == 0 {
-					fmt.Fprintln(out, passages[i].Text)
-				}
-				for _, f := range found {
-					fmt.Fprintf(out, "   %s\t%d-%d\t%5.1f%%\t%s\n", f.Label, f.Start, f.End, 100*f.Score, strings.Join(strings.Fields(f.Text), " "))
-				}
-			})
-			if err != nil {
-				return err
+			var lines strings.Builder
+			if len(c.args) == 0 {
+				fmt.Fprintln(&lines, passages[i].Text)
 			}
+			for _, f := range found {
+				fmt.Fprintf(&lines, "   %s\t%d-%d\t%5.1f%%\t%s\n", f.Label, f.Start, f.End, 100*f.Score, strings.Join(strings.Fields(f.Text), " "))
+			}
+			results = append(results, result{map[string]any{"found": append([]Found{}, found...)}, lines.String()})
 		}
-		return nil
+		return results
 	})
 }
 
@@ -333,8 +325,8 @@ func answer(c *call) error {
 	file := c.flags.String("context", "", "`FILE` with the text that has the answer, or - for standard input")
 	limits := c.limitFlags()
 	threshold := c.flags.Float64("threshold", 0, "how much better than every answer \"no answer\" has to be")
-	asJSON := c.flags.Bool("json", false, "write a JSON object for each question; its score is the share among all answers (in Hugging Face it is p(start)·p(end))")
-	if err := c.parseUpTo(1, "model", "context"); err != nil {
+	c.flags.Bool("json", false, "write a JSON object for each question; its score is the share among all answers (in Hugging Face it is p(start)·p(end))")
+	if err := c.parse(1, "model", "context"); err != nil {
 		return err
 	}
 	if *file == "-" && len(c.args) == 0 {
@@ -366,13 +358,11 @@ func answer(c *call) error {
 			c.note("the question has %d tokens, of which the last %d were cut off", len(q.ids), cut)
 		}
 		answer := m.Answer(t, q, l, *threshold)
-		return writeResult(out, *asJSON, answer, func() {
-			if answer.Text == "" {
-				fmt.Fprintf(out, "no answer\t\t%.1f%%\n", 100*answer.Score)
-				return
-			}
-			line := strings.Join(strings.Fields(answer.Text), " ")
-			fmt.Fprintf(out, "%s\t%d-%d\t%.1f%%\n", line, answer.Start, answer.End, 100*answer.Score)
-		})
+		line := fmt.Sprintf("no answer\t\t%.1f%%\n", 100*answer.Score)
+		if answer.Text != "" {
+			text := strings.Join(strings.Fields(answer.Text), " ")
+			line = fmt.Sprintf("%s\t%d-%d\t%.1f%%\n", text, answer.Start, answer.End, 100*answer.Score)
+		}
+		return c.write(out, result{answer, line})
 	}, func(io.Writer) error { return nil })
 }

@@ -56,7 +56,7 @@ type utf16Reader struct {
 
 // Read decodes a few characters at a time. Halves of pairs become U+FFFD.
 func (r *utf16Reader) Read(p []byte) (n int, err error) {
-	for len(r.out) < len(p) {
+	for len(r.out) < len(p) && r.err == nil {
 		var unit rune
 		if unit, r.err = r.unit(); r.err != nil {
 			break
@@ -85,9 +85,6 @@ func (r *utf16Reader) Read(p []byte) (n int, err error) {
 // unit is the next 16 bits.
 func (r *utf16Reader) unit() (rune, error) {
 	var two [2]byte
-	if r.err != nil {
-		return 0, r.err
-	}
 	if _, err := io.ReadFull(r.in, two[:]); err == io.ErrUnexpectedEOF {
 		return 0, errors.New("it is UTF-16 with an odd number of bytes, want an even one: it was cut short")
 	} else if err != nil {

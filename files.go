@@ -110,32 +110,30 @@ func mustNotExist(name string) error {
 // readFile calls read with the text that is in a file, decompressed where the name ends
 // with .gz, or, by the name of -, in standard input. An error names the file.
 func readFile(name string, stdin io.Reader, read func(io.Reader) error) error {
-	readText := func(r io.Reader) error {
-		text, err := asUTF8(r)
+	what, in := "standard input", stdin
+	if name != "-" {
+		if kindOf(name) == aFolder {
+			return fmt.Errorf("%s is a folder, want a file", name)
+		}
+		f, err := os.Open(name)
 		if err != nil {
 			return err
 		}
-		return read(text)
+		defer f.Close()
+		what, in = name, f
 	}
-	if name == "-" {
-		return wrap("standard input", readText(stdin))
+	if strings.HasSuffix(strings.ToLower(name), ".gz") {
+		decompressed, err := gzip.NewReader(in)
+		if err != nil {
+			return wrap(name, err)
+		}
+		in = decompressed
 	}
-	if kindOf(name) == aFolder {
-		return fmt.Errorf("%s is a folder, want a file", name)
+	text, err := asUTF8(in)
+	if err == nil {
+		err = read(text)
 	}
-	f, err := os.Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	if !strings.HasSuffix(strings.ToLower(name), ".gz") {
-		return wrap(name, readText(f))
-	}
-	decompressed, err := gzip.NewReader(f)
-	if err != nil {
-		return wrap(name, err)
-	}
-	return wrap(name, readText(decompressed))
+	return wrap(what, err)
 }
 
 // eachFile calls read for a file as readFile does or, where name is a folder, for each
@@ -216,6 +214,15 @@ func readJSON(name string, into any) error {
 	data, err := readSmall(name)
 	if err == nil {
 		err = wrap(name, json.Unmarshal(data, into))
+	}
+	return err
+}
+
+// readJSONIfAny is readJSON for a file that may be missing, which changes nothing.
+func readJSONIfAny(name string, into any) error {
+	err := readJSON(name, into)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
 	return err
 }

@@ -97,7 +97,6 @@ func misfit(flags *flag.FlagSet, f *flag.Flag) error {
 // 010 as 8, and neither NaN nor infinite.
 type number struct{ flag.Getter }
 
-// Set sets the flag.
 func (n number) Set(text string) error {
 	digits, want := strings.TrimLeft(text, "+-0"), "a number"
 	if _, ok := n.Get().(float64); !ok {

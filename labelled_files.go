@@ -347,10 +347,8 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 				right = append(right, strings.TrimSpace(name))
 			}
 		}
-		fields := append(make([]string, 0, len(names)+1), r.fields...)
-		for len(fields) < len(names) {
-			fields = append(fields, "")
-		}
+		fields := make([]string, max(len(names), len(r.fields)))
+		copy(fields, r.fields)
 		rows[1+n].fields = append(fields, strings.Join(right, ","))
 	}
 	header := append(slices.Clone(names), "label")

@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -23,7 +25,7 @@ func TestReadLabelled(t *testing.T) {
 		want []Labelled
 	}{
 		{"sea\tThe waves, are high.\nbaking\tThe bread is warm.", "", single},
-		{"\ufeffsea\tThe waves, are high.\r\nbaking\t The bread is warm. \r\n", "", single},
+		{"sea\tThe waves, are high.\r\nbaking\t The bread is warm. \r\n", "", single},
 		{"label\tsentence\nsea\tThe waves, are high.\nbaking\tThe bread is warm.\n", "", below(single)},
 		{"idx\tsentence\tLabel\n0\tThe waves, are high.\tsea\n1\tThe bread is warm.\tbaking\n", "", below(single)},
 		{"1\tNora bakes.\tThe bread is warm.\n0\tNora bakes.\tThe moon is up.\n", "", pair},
@@ -85,7 +87,7 @@ func TestPublishedLayouts(t *testing.T) {
 	}{
 		{LabelledFormat{}, "sentence\tlabel\na fish swims\t1\nno\t0\n", "[{1 a fish swims  2} {0 no  3}]", `label: column 2 "label", sentence: column 1 "sentence"`},                   // SST-2
 		{LabelledFormat{}, "gj04\t1\t\tA fish swims.\ngj04\t0\t*\tA swims fish.\n", "[{1 A fish swims.  1} {0 A swims fish.  2}]", "label: column 2, sentence: column 4, not read: 2"}, // CoLA
-		{LabelledFormat{}, "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\ta\tb\n", "[{1 a b 2}]", "not read: 2"},                                                         // MRPC
+		{LabelledFormat{}, "Quality\t#1 ID\t#2 ID\t#1 String\t#2 String\n1\t7\t8\ta\tb\n", "[{1 a b 2}]", "not read: 2"},                                                               // MRPC
 		{LabelledFormat{}, "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n0\t1\t2\ta?\tb?\t0\n", "[{0 a? b? 2}]", `label: column 6 "is_duplicate"`},                              // QQP
 		{LabelledFormat{}, "index\tpairID\tgenre\tsentence1_parse\tsentence1\tsentence2\tlabel1\tgold_label\n0\t1\tx\t(a)\ta\tb\tneutral\tentailment\n1\t1\tx\t(a)\ta\tc\tneutral\t-\n",
 			"[{entailment a b 2}]", "; 1 without a gold_label left out"}, // MNLI
@@ -161,4 +163,15 @@ func FuzzLabelled(f *testing.F) {
 			}
 		}
 	})
+}
+
+// What is held out is from the file to train on, and what is said of it names that.
+func TestHeldOutIsNamed(t *testing.T) {
+	model, _ := trained(t)
+	file := filepath.Join(t.TempDir(), "task.tsv")
+	check(t, os.WriteFile(file, []byte(strings.Repeat("1\tNora bakes the bread in the oven.\n", 20)), 0o666))
+	_, _, stderr := runHere("", "finetune", "-model", model, "-task", "regress", "-train", file, "-out", filepath.Join(t.TempDir(), "out"), "-epochs", "1", "-max-seq", "8")
+	if want := file + ": 2 of 2 have more than 8 tokens, and were cut"; !strings.Contains(stderr, want) {
+		t.Errorf("it says %s, want %q", stderr, want)
+	}
 }

@@ -36,8 +36,10 @@ const (
 // rows in its cache from the region before, and then helps the others; so which
 // worker takes which range is chance, and the ranges must not share an output.
 func parallel(n, grain int, body func(lo, hi int)) {
-	if over(unwanted) {
+	select {
+	case <-unwanted:
 		panic(errLeft)
+	default:
 	}
 	parts := min(n/grain, 8*workers)
 	if workers == 1 || parts < 2 {
@@ -75,15 +77,6 @@ func parallel(n, grain int, body func(lo, hi int)) {
 var unwanted <-chan struct{}
 
 var errLeft = errors.New("left")
-
-func over(done <-chan struct{}) bool {
-	select {
-	case <-done:
-		return true
-	default:
-		return false
-	}
-}
 
 // leavable does work, but leaves it at its next call of parallel once done is closed. What
 // work was writing to is half written then.

@@ -2,11 +2,11 @@ package main
 
 import (
 	"bufio"
-	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -17,11 +17,10 @@ import (
 
 // FormatOf is the kind of file that a name promises.
 func FormatOf(name string) string {
-	name = strings.TrimSuffix(strings.ToLower(name), ".gz")
-	switch {
-	case strings.HasSuffix(name, ".csv"):
+	switch filepath.Ext(strings.TrimSuffix(strings.ToLower(name), ".gz")) {
+	case ".csv":
 		return "csv"
-	case strings.HasSuffix(name, ".json") || strings.HasSuffix(name, ".jsonl") || strings.HasSuffix(name, ".ndjson"):
+	case ".json", ".jsonl", ".ndjson":
 		return "json"
 	}
 	return ""
@@ -41,100 +40,84 @@ const listed, nested = "\x01", "\x00"
 
 // ReadRows reads all rows of a file of a kind: "csv", "json" or "" for tabs.
 func ReadRows(r io.Reader, kind string) (rows []Row, err error) {
-	in := bufio.NewReader(r)
-	if mark, _ := in.Peek(3); string(mark) == "\ufeff" {
-		in.Discard(3)
-	}
-	next := tsvRows(in)
-	switch kind {
-	case "csv":
-		next = csvRows(in)
-	case "json":
-		next = jsonRows(in)
-	}
-	for {
-		row, err := next()
-		if err == io.EOF {
-			return rows, nil
-		} else if err != nil {
-			return nil, err
-		}
-		for i, field := range row.fields {
+	add := func(fields []string, line int) error {
+		for i, field := range fields {
 			if !utf8.ValidString(field) {
-				return nil, fmt.Errorf("line %d: field %d, %q, is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", row.line, i+1, field)
+				return fmt.Errorf("line %d: field %d, %q, is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", line, i+1, field)
 			}
 		}
-		rows = append(rows, row)
+		rows = append(rows, Row{fields, line})
+		return nil
 	}
+	switch kind {
+	case "csv":
+		err = csvRows(r, add)
+	case "json":
+		err = jsonRows(r, add)
+	default:
+		err = tsvRows(r, add)
+	}
+	return rows, ignoreEOF(err)
 }
 
-// tsvRows returns a function that returns the next row.
-func tsvRows(in *bufio.Reader) func() (Row, error) {
-	line := 0
-	return func() (Row, error) {
+// tsvRows calls add for each row, up to an error, which at the end is io.EOF.
+func tsvRows(r io.Reader, add func(fields []string, line int) error) error {
+	in := bufio.NewReader(r)
+	for line := 1; ; line++ {
 		text, err := in.ReadString('\n')
 		if err != nil && (err != io.EOF || text == "") {
-			return Row{}, err
+			return err
 		}
-		line++
 		if strings.TrimSpace(text) == "" {
-			return Row{}, fmt.Errorf("line %d is empty, %s", line, wantLabelled)
+			return fmt.Errorf("line %d is empty, %s", line, wantLabelled)
 		}
-		return Row{strings.Split(strings.TrimRight(text, "\r\n"), "\t"), line}, nil
+		if err := add(strings.Split(strings.TrimRight(text, "\r\n"), "\t"), line); err != nil {
+			return err
+		}
 	}
 }
 
 // csvRows is the same for CSV, where a quoted field may go over several lines.
-func csvRows(r io.Reader) func() (Row, error) {
-	in, next := csv.NewReader(r), 1
+func csvRows(r io.Reader, add func(fields []string, line int) error) error {
+	in := csv.NewReader(r)
 	in.FieldsPerRecord = -1
-	return func() (Row, error) {
+	for next := 1; ; {
 		fields, err := in.Read()
 		if err != nil {
-			return Row{}, err
+			return err
 		}
 		line, _ := in.FieldPos(0)
 		if line > next { // the package passes empty lines over
-			return Row{}, fmt.Errorf("line %d is empty, want a label and one or two sentences", next)
+			return fmt.Errorf("line %d is empty, want a label and one or two sentences", next)
 		}
 		next = line + 1 + strings.Count(strings.Join(fields, ""), "\n")
-		return Row{fields, line}, nil
+		if err := add(fields, line); err != nil {
+			return err
+		}
 	}
 }
 
 // jsonRows is the same for JSON objects. The first row has the names, which are those of the
 // first object; line is the number of the object.
-func jsonRows(in *bufio.Reader) func() (Row, error) {
-	objects, line := Objects{decoder: json.NewDecoder(in)}, 0
-	var names, first []string
-	return func() (Row, error) {
-		if texts := first; texts != nil {
-			first = nil
-			return Row{texts, line}, nil
-		}
-		line++
-		keys, values, err := objects.Next()
-		if err != nil {
-			return Row{}, err
-		}
-		texts := make([]string, len(keys))
-		for i, value := range values {
-			if texts[i], err = textOf(value); err != nil {
-				return Row{}, fmt.Errorf("object %d: %w", line, err)
-			}
-		}
+func jsonRows(r io.Reader, add func(fields []string, line int) error) error {
+	var names []string
+	return EachObject(r, func(n int, keys []string, values []json.RawMessage) error {
 		if names == nil {
-			names, first = keys, texts
-			return Row{names, line}, nil
+			names = keys
+			add(names, n) // no error: what is decoded is UTF-8
 		}
 		fields := make([]string, len(names))
 		for i, key := range keys {
+			text, err := textOf(values[i])
+			if err != nil {
+				return fmt.Errorf("object %d: %w", n, err)
+			}
 			if at := slices.Index(names, key); at >= 0 {
-				fields[at] = texts[i]
+				fields[at] = text
 			}
 		}
-		return Row{fields, line}, nil
-	}
+		return add(fields, n)
+	})
 }
 
 // textOf is a field of JSON as a text.
@@ -158,59 +141,52 @@ func textOf(value json.RawMessage) (string, error) {
 	return string(value), nil
 }
 
-// Objects are JSON objects, which stand one after the other or in a list.
-type Objects struct {
-	decoder *json.Decoder
-	n       int // how many have been read
-	list    bool
-}
-
-// Next reads the next one. Its fields come in their order. After the last it returns io.EOF.
-func (o *Objects) Next() (keys []string, values []json.RawMessage, err error) {
-	decoder := o.decoder
-	if o.n > 0 && !decoder.More() {
-		return nil, nil, o.end()
-	}
-	o.n++
-	begin, err := decoder.Token()
-	if o.n == 1 && err == io.EOF {
-		return nil, nil, err
-	}
-	if o.n == 1 && begin == json.Delim('[') {
-		if o.list = true; !decoder.More() {
-			return nil, nil, o.end()
+// EachObject calls use for JSON objects, which stand one after the other or in a list: with the
+// number of each, from 1, and its fields in their order.
+func EachObject(r io.Reader, use func(n int, keys []string, values []json.RawMessage) error) error {
+	decoder, n, list := json.NewDecoder(r), 0, false
+	for n == 0 || decoder.More() {
+		n++
+		begin, err := decoder.Token()
+		if n == 1 && err == io.EOF {
+			return nil
 		}
-		begin, err = decoder.Token()
-	}
-	if err == nil && begin != json.Delim('{') {
-		err = fmt.Errorf("it has %v, want an object with a label and a text", begin)
-	}
-	for err == nil && decoder.More() {
-		var key json.Token
-		var value json.RawMessage
-		if key, err = decoder.Token(); err == nil {
-			err = decoder.Decode(&value)
-			keys, values = append(keys, key.(string)), append(values, value)
-			if err == nil && !utf8.Valid(value) { // the package would read U+FFFD
-				err = fmt.Errorf("%q is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", key)
+		if n == 1 && begin == json.Delim('[') {
+			if list = true; !decoder.More() {
+				break
+			}
+			begin, err = decoder.Token()
+		}
+		if err == nil && begin != json.Delim('{') {
+			err = fmt.Errorf("it has %v, want an object with a label and a text", begin)
+		}
+		var keys []string
+		var values []json.RawMessage
+		for err == nil && decoder.More() {
+			var key json.Token
+			var value json.RawMessage
+			if key, err = decoder.Token(); err == nil {
+				err = decoder.Decode(&value)
+				keys, values = append(keys, key.(string)), append(values, value)
+				if err == nil && !utf8.Valid(value) { // the package would read U+FFFD
+					err = fmt.Errorf("%q is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", key)
+				}
 			}
 		}
-	}
-	if err == nil {
-		_, err = decoder.Token() // }
-	}
-	if err != nil {
-		return nil, nil, fmt.Errorf("object %d: %w", o.n, noEOF(err))
-	}
-	return keys, values, nil
-}
-
-// end is io.EOF if nothing follows but the end of the list.
-func (o *Objects) end() error {
-	if o.list {
-		if token, err := o.decoder.Token(); token != json.Delim(']') {
-			return fmt.Errorf("after object %d: %w", o.n, noEOF(err))
+		if err == nil {
+			_, err = decoder.Token() // }
+		}
+		if err != nil {
+			return fmt.Errorf("object %d: %w", n, noEOF(err))
+		}
+		if err := use(n, keys, values); err != nil {
+			return err
 		}
 	}
-	return cmp.Or(endOfJSON(o.decoder), io.EOF)
+	if list {
+		if token, err := decoder.Token(); token != json.Delim(']') {
+			return fmt.Errorf("after object %d: %w", n, noEOF(err))
+		}
+	}
+	return endOfJSON(decoder)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"io"
 	"math"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -40,26 +41,19 @@ func NewConfusion(labels int) Confusion {
 	return c
 }
 
-// sums are how often each label is right, how often it was given, and the total.
-func (c Confusion) sums() (right, given []int, total int) {
+// sums are how often each label is right, how often it was given, how often the label given
+// was the right one, and the total.
+func (c Confusion) sums() (right, given []int, hits, total int) {
 	right, given = make([]int, len(c)), make([]int, len(c))
 	for i, row := range c {
+		hits += row[i]
 		for j, n := range row {
 			right[i] += n
 			given[j] += n
 			total += n
 		}
 	}
-	return right, given, total
-}
-
-// Hits is how often the label given was the right one.
-func (c Confusion) Hits() int {
-	n := 0
-	for i := range c {
-		n += c[i][i]
-	}
-	return n
+	return right, given, hits, total
 }
 
 // LabelScore is how well one label is told from the others.
@@ -92,8 +86,8 @@ func (s *ClassScore) Main() (float64, string) { return s.Accuracy, "accuracy" }
 
 // ClassScore counts the table.
 func (c Confusion) ClassScore(labels []string) ClassScore {
-	right, given, total := c.sums()
-	s := ClassScore{Count: total, Accuracy: ratio(float64(c.Hits()), total), Matthews: c.Matthews(), Confusion: c}
+	right, given, hits, total := c.sums()
+	s := ClassScore{Count: total, Accuracy: ratio(float64(hits), total), Matthews: c.Matthews(), Confusion: c}
 	for i, label := range labels {
 		l := NewLabelScore(label, c[i][i], given[i], right[i])
 		s.Labels = append(s.Labels, l)
@@ -109,8 +103,8 @@ func (c Confusion) ClassScore(labels []string) ClassScore {
 //
 //	(h·n − Σ r_k·g_k) / √((n² − Σ g_k²)·(n² − Σ r_k²))
 func (c Confusion) Matthews() float64 {
-	right, given, n := c.sums()
-	covariance, ofGiven, ofRight := c.Hits()*n, n*n, n*n
+	right, given, hits, n := c.sums()
+	covariance, ofGiven, ofRight := hits*n, n*n, n*n
 	for k := range c {
 		covariance -= right[k] * given[k]
 		ofGiven -= given[k] * given[k]
@@ -192,30 +186,14 @@ func normalizeAnswer(s string) string {
 		}
 		return r
 	}, strings.ToLower(s))
-	var b strings.Builder
-	for s != "" { // a run of letters and digits, then what comes before the next
-		end := prefixLength(s, isWordRune)
-		if run := s[:end]; run == "a" || run == "an" || run == "the" {
-			b.WriteByte(' ')
-		} else {
-			b.WriteString(run)
+	s = pythonWord.ReplaceAllStringFunc(s, func(word string) string {
+		if word == "a" || word == "an" || word == "the" {
+			return " "
 		}
-		s = s[end:]
-		end = prefixLength(s, func(r rune) bool { return !isWordRune(r) })
-		b.WriteString(s[:end])
-		s = s[end:]
-	}
-	return strings.Join(strings.Fields(b.String()), " ")
+		return word
+	})
+	return strings.Join(strings.Fields(s), " ")
 }
 
-// isWordRune is \w of Python's regular expressions.
-func isWordRune(r rune) bool { return unicode.IsLetter(r) || unicode.IsNumber(r) || r == '_' }
-
-// prefixLength is the number of bytes before the first character that is not of a
-// kind.
-func prefixLength(s string, kind func(rune) bool) int {
-	if end := strings.IndexFunc(s, func(r rune) bool { return !kind(r) }); end >= 0 {
-		return end
-	}
-	return len(s)
-}
+// pythonWord is \w+ of Python's regular expressions: letters and digits of all scripts.
+var pythonWord = regexp.MustCompile(`[\pL\pN_]+`)

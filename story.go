@@ -72,11 +72,6 @@ func (s *story) fill(text string, n int) []Guess {
 	return s.m.Fill(s.t, BatchOf(c.Tokens, c.Segments), n)[0][0].Best
 }
 
-// next is how probable it is that b follows a.
-func (s *story) next(a, b string) float32 {
-	return s.m.IsNext(BatchOf(s.t.Pair(s.t.Encode(a), s.t.Encode(b))))[0]
-}
-
 // token is a token of the sequence, cut to most characters.
 func (s *story) token(at, most int) string {
 	word := []rune(s.t.Vocabulary[s.m.batch.Tokens[at]])

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"strings"
 )
 
 // Step 8 of the lesson, the transfer study: what pre-training is worth, in one table.
@@ -320,7 +319,7 @@ func (s *Study) split(size int, seed uint64) (training, test []Case) {
 
 // studyHeader and the rows below it are the table. Where there are no classes, "labels" is how
 // many sentences have theirs.
-var studyHeader = "   labels" + fmt.Sprintf(strings.Repeat("%16s", len(ways)), bagOfWords, fromScratch, frozen, fineTuned)
+var studyHeader = fmt.Sprintf("   labels%16s%16s%16s%16s", bagOfWords, fromScratch, frozen, fineTuned)
 
 func (r StudyRow) String() string {
 	line := fmt.Sprintf("   %6s", r.Size())

@@ -94,7 +94,7 @@ func TestTagCases(t *testing.T) {
 func TestReadTagged(t *testing.T) {
 	for _, c := range []struct{ kind, word, label, text, want, found string }{
 		{"", "", "", "-DOCSTART- -X- O O\n\nNora NNP I-NP B-PER\nbakes VBZ I-VP O\n\nBen NNP I-NP B-PER\n", "[{[Nora bakes] [B-PER O] 3} {[Ben] [B-PER] 6}]", "word: column 1, label: column 4, not read: 2 more"}, // CoNLL-2003
-		{"", "", "", "\ufeffNora\tB-PER\r\n\t\r\nNew York\tB-LOC\r\n", "[{[Nora] [B-PER] 1} {[New York] [B-LOC] 3}]", "word: column 1, label: column 2"},
+		{"", "", "", "Nora\tB-PER\r\n\t\r\nNew York\tB-LOC\r\n", "[{[Nora] [B-PER] 1} {[New York] [B-LOC] 3}]", "word: column 1, label: column 2"},
 		{"", "", "", "# id 7\nNora _ _ B-PER\n# _ _ O\n\n# id 8 x=y\nBen _ _ O\n\n# id 9\n# _ _ O\n", "[{[Nora #] [B-PER O] 2} {[Ben] [O] 6} {[#] [O] 9}]", ", 3 lines of comment"}, // MultiCoNER
 		{"", "", "", "Nora B-PER\n\n# O\n", "[{[Nora] [B-PER] 1} {[#] [O] 3}]", ""},
 		{"", "", "", "# O\n7 O\n", "[{[# 7] [O O] 1}]", ""},

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,17 +28,13 @@ const wantTagged = "want a word and its label in each line, and an empty line af
 
 // ReadTagged reads sentences of labelled words, and says what it has read as what.
 func (f LabelledFormat) ReadTagged(r io.Reader) (list []Tagged, found string, err error) {
-	in := bufio.NewReader(r)
-	if mark, _ := in.Peek(3); string(mark) == "\ufeff" {
-		in.Discard(3)
-	}
 	switch f.Kind {
 	case "csv":
 		return nil, "", errors.New("labelled words are not read as CSV, " + wantTagged)
 	case "json":
-		list, found, err = f.readTaggedJSON(in)
+		list, found, err = f.readTaggedJSON(r)
 	default:
-		list, found, err = f.readCoNLL(in)
+		list, found, err = f.readCoNLL(r)
 	}
 	if err == nil && len(list) == 0 {
 		err = errors.New("there is no labelled word in it, " + wantTagged)
@@ -47,7 +44,8 @@ func (f LabelledFormat) ReadTagged(r io.Reader) (list []Tagged, found string, er
 
 // readCoNLL reads columns that blanks or tabs part. The word is in the first, the label in the
 // last, unless flags say otherwise.
-func (f LabelledFormat) readCoNLL(in *bufio.Reader) (list []Tagged, found string, err error) {
+func (f LabelledFormat) readCoNLL(r io.Reader) (list []Tagged, found string, err error) {
+	in := bufio.NewReader(r)
 	word, label, width, comments := 0, 0, 0, 0
 	var s Tagged
 	end := func() {
@@ -135,42 +133,32 @@ func (f LabelledFormat) taggedColumns(width int) (word, label int, err error) {
 }
 
 // readTaggedJSON reads JSON objects, one after the other or in a list.
-func (f LabelledFormat) readTaggedJSON(in *bufio.Reader) (list []Tagged, found string, err error) {
-	objects := Objects{decoder: json.NewDecoder(in)}
+func (f LabelledFormat) readTaggedJSON(r io.Reader) (list []Tagged, found string, err error) {
 	word, label := f.Text, f.Label
-	for n := 1; ; n++ {
-		keys, values, err := objects.Next()
-		if err == io.EOF {
-			return list, fmt.Sprintf("words: %q, labels: %q", word, label), nil
-		} else if err != nil {
-			return nil, "", err
-		}
-		if word == "" {
-			word = firstKnown(knownWords, keys)
-		}
-		if label == "" {
-			label = firstKnown(knownWordTags, keys)
-		}
+	err = EachObject(r, func(n int, keys []string, values []json.RawMessage) (err error) {
+		word, label = cmp.Or(word, firstKnown(knownWords, keys)), cmp.Or(label, firstKnown(knownWordTags, keys))
 		s := Tagged{Line: n}
 		for _, part := range []struct {
-			name, flag string
-			into       *[]string
-		}{{word, "-text-column", &s.Words}, {label, "-label-column", &s.Labels}} {
+			name string
+			into *[]string
+		}{{word, &s.Words}, {label, &s.Labels}} {
 			at := slices.Index(keys, part.name)
 			if at < 0 {
-				return nil, "", fmt.Errorf("object %d: it has %s, want a list of words and one of labels: name them with -text-column and -label-column", n, QuotedList(keys))
+				return fmt.Errorf("object %d: it has %s, want a list of words and one of labels: name them with -text-column and -label-column", n, QuotedList(keys))
 			}
 			if *part.into, err = stringsOrNumbers(values[at]); err != nil {
-				return nil, "", fmt.Errorf("object %d: %q: %w", n, part.name, err)
+				return fmt.Errorf("object %d: %q: %w", n, part.name, err)
 			}
 		}
 		if len(s.Words) != len(s.Labels) {
-			return nil, "", fmt.Errorf("object %d: there are %d words and %d labels", n, len(s.Words), len(s.Labels))
+			return fmt.Errorf("object %d: there are %d words and %d labels", n, len(s.Words), len(s.Labels))
 		}
 		if len(s.Words) > 0 {
 			list = append(list, s)
 		}
-	}
+		return nil
+	})
+	return list, fmt.Sprintf("words: %q, labels: %q", word, label), err
 }
 
 // firstKnown is the first of known that there is, or "".

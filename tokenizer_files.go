@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -49,7 +48,6 @@ type tokenizerSettings struct {
 // tokenName is a token, which may be an object with a content.
 type tokenName string
 
-// UnmarshalJSON reads it.
 func (n *tokenName) UnmarshalJSON(data []byte) error {
 	var token AddedToken
 	if len(data) > 0 && data[0] == '{' {
@@ -63,7 +61,6 @@ func (n *tokenName) UnmarshalJSON(data []byte) error {
 // tokenNames are a list of tokens, or an object whose values they are.
 type tokenNames []tokenName
 
-// UnmarshalJSON reads them.
 func (n *tokenNames) UnmarshalJSON(data []byte) error {
 	if len(data) > 0 && data[0] == '{' {
 		var named map[string]tokenName
@@ -148,17 +145,12 @@ func WriteVocabulary(w io.Writer, words []string) error {
 // loadSettings reads and checks settings, if there are any. (A vocabulary alone is taken for an
 // uncased one.)
 func loadSettings(name string, settings *tokenizerSettings) error {
-	err := readJSON(name, settings)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return cmp.Or(err, wrap(name, settings.check()))
+	return cmp.Or(readJSONIfAny(name, settings), wrap(name, settings.check()))
 }
 
 // LoadTokenizer reads the tokenizer of the model folder dir.
 func LoadTokenizer(dir string) (*Tokenizer, error) {
-	var settings tokenizerSettings
-	var file *TokenizerJSON
+	settings, file := tokenizerSettings{}, &TokenizerJSON{}
 	configName, fileName, vocabName := filepath.Join(dir, tokenizerConfigFile), filepath.Join(dir, tokenizerFile), filepath.Join(dir, vocabFile)
 	// The second is an older file, with the names of the special tokens.
 	err := cmp.Or(loadSettings(configName, &settings), loadSettings(filepath.Join(dir, "special_tokens_map.json"), &tokenizerSettings{}))
@@ -170,9 +162,9 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	}
 	var words []string
 	name := vocabName
-	if exists(vocabName) || file == nil {
+	if exists(vocabName) || !exists(fileName) {
 		words, err = loadWords(vocabName)
-		for word, id := range file.VocabularyIDs() {
+		for word, id := range file.Model.Vocabulary {
 			if err == nil && (id < 0 || id >= len(words) || words[id] != word) {
 				err = fmt.Errorf("%s and %s have different vocabularies: %q is %d in the second; remove the wrong one", vocabName, fileName, word, id)
 			}
@@ -185,21 +177,21 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	added, err := addedTokens(configName, &settings, file)
-	if err == nil {
-		err = readAddedTokens(filepath.Join(dir, "added_tokens.json"), added)
-	}
-	if err != nil {
+	added := file.AddedByID()
+	if err := cmp.Or(settings.addTo(added, configName), readAddedTokens(filepath.Join(dir, "added_tokens.json"), added)); err != nil {
 		return nil, err
 	}
 	return tokenizerOf(name, words, &settings, file, added)
 }
 
-// tokenizerOf makes the tokenizer that the files describe.
+// tokenizerOf makes the tokenizer that the files describe. Where there is no tokenizer.json, file
+// is empty.
 func tokenizerOf(name string, words []string, settings *tokenizerSettings, file *TokenizerJSON, added map[int32]AddedToken) (*Tokenizer, error) {
 	for _, id := range slices.Sorted(maps.Keys(added)) {
 		content := added[id].Content
 		switch {
+		case id < 0:
+			return nil, fmt.Errorf("%s: the added token %q has id %d, want 0 or more", name, content, id)
 		case int(id) == len(words):
 			words = append(words, content)
 		case int(id) > len(words):
@@ -224,12 +216,9 @@ func tokenizerOf(name string, words []string, settings *tokenizerSettings, file 
 		return nil, wrap(name, err)
 	}
 	t.Rules = rulesOf(settings.DoLowerCase, settings.StripAccents, settings.TokenizeChineseChars)
-	if file != nil {
-		t.mostCharacters = cmp.Or(file.Model.MostCharacters, maxWordLength)
-		if !knownClasses[settings.Class] {
-			n := file.Normalizer
-			t.Rules = rulesOf(n.LowerCase, n.StripAccents, n.ChineseChars)
-		}
+	t.mostCharacters = cmp.Or(file.Model.MostCharacters, maxWordLength)
+	if n := file.Normalizer; n.Type != "" && !knownClasses[settings.Class] {
+		t.Rules = rulesOf(n.LowerCase, n.StripAccents, n.ChineseChars)
 	}
 	return t, wrap(name, t.add(added))
 }
@@ -259,36 +248,27 @@ func (t *Tokenizer) add(added map[int32]AddedToken) error {
 	return nil
 }
 
-// addedTokens are the added tokens by their ids, of tokenizer.json and of
-// tokenizer_config.json, whose name is configName.
-func addedTokens(configName string, settings *tokenizerSettings, file *TokenizerJSON) (map[int32]AddedToken, error) {
-	added := map[int32]AddedToken{}
-	if file != nil {
-		for _, token := range file.Added {
-			added[token.ID] = token.AddedToken
-		}
-	}
-	for number, token := range settings.Decoder {
+// addTo adds the added tokens of tokenizer_config.json, whose name is configName, to those of
+// tokenizer.json.
+func (s *tokenizerSettings) addTo(added map[int32]AddedToken, configName string) error {
+	for number, token := range s.Decoder {
 		id, err := strconv.ParseInt(number, 10, 32)
 		if err != nil || id < 0 {
-			return nil, fmt.Errorf("%s: added_tokens_decoder has %q, want an id", configName, number)
+			return fmt.Errorf("%s: added_tokens_decoder has %q, want an id", configName, number)
 		}
 		if before, ok := added[int32(id)]; ok && before.Content != token.Content {
-			return nil, fmt.Errorf("%s: the added token %d is %q, but %q in %s", configName, id, token.Content, before.Content, tokenizerFile)
+			return fmt.Errorf("%s: the added token %d is %q, but %q in %s", configName, id, token.Content, before.Content, tokenizerFile)
 		}
 		added[int32(id)] = token
 	}
-	return added, nil
+	return nil
 }
 
 // readAddedTokens adds those of added_tokens.json, if there is one. Older versions wrote it:
 // contents and their ids.
 func readAddedTokens(name string, added map[int32]AddedToken) error {
 	var ids map[string]int32
-	err := readJSON(name, &ids)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	} else if err != nil {
+	if err := readJSONIfAny(name, &ids); err != nil {
 		return err
 	}
 	for content, id := range ids {
@@ -313,11 +293,7 @@ func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
 		if err != nil {
 			return nil, wrap(name, err)
 		}
-		added, err := addedTokens(name, &tokenizerSettings{}, file)
-		if err != nil {
-			return nil, err
-		}
-		return tokenizerOf(name, words, &tokenizerSettings{}, file, added)
+		return tokenizerOf(name, words, &tokenizerSettings{}, file, file.AddedByID())
 	}
 	words, err := loadWords(name)
 	if err != nil {
@@ -350,9 +326,13 @@ func loadWords(name string) (words []string, err error) {
 // TokenizerFiles are the files of a tokenizer, for a model with a number of positions.
 func TokenizerFiles(t *Tokenizer, positions int) []savedFile {
 	lowerCase, stripAccents, chineseChars := t.Rules.settings()
+	var tokens []AddedToken
+	for _, token := range specialTokens {
+		tokens = append(tokens, AddedToken{Content: token, Special: true})
+	}
 	var additional []string
 	all, decoder := []NumberedToken{}, map[int32]AddedToken{}
-	for _, token := range slices.Concat(SpecialsAsAdded(), t.added) {
+	for _, token := range append(tokens, t.added...) {
 		id := t.ids[token.Content]
 		all, decoder[id] = append(all, NumberedToken{id, token}), token
 		if token.Special && !slices.Contains(specialTokens, token.Content) {

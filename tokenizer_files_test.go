@@ -150,6 +150,8 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 		{map[string]string{tokenizerConfigFile: `{"unk_token": "<unk>"}`}, `the token [UNK] is called "<unk>" there`},
 		{map[string]string{tokenizerConfigFile: `{"mask_token": {"content": "<mask>"}}`}, `the token [MASK] is called "<mask>"`},
 		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"40": {"content": "x"}}}`}, "has id 40, but there are 14 tokens before it"},
+		{map[string]string{"added_tokens.json": `{"x": -1}`}, `the added token "x" has id -1`},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["added_tokens"].([]any)[0].(map[string]any)["id"] = -1 })}, `the added token "[PAD]" has id -1`},
 		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"10": {"content": "y"}}}`}, `has id 10, which is "fish" in the vocabulary`},
 		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "y", "lstrip": true}}}`}, "has single_word, lstrip or rstrip"},
 		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["normalizer"] = map[string]any{"type": "Sequence"} })}, `the normalizer is "Sequence"`},

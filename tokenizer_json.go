@@ -99,14 +99,6 @@ func LoadTokenizerJSON(name string) (*TokenizerJSON, error) {
 	return file, wrap(name, file.check())
 }
 
-// VocabularyIDs are the ids of the words; of no file (nil) there are none.
-func (f *TokenizerJSON) VocabularyIDs() map[string]int {
-	if f == nil {
-		return nil
-	}
-	return f.Model.Vocabulary
-}
-
 // Words are the vocabulary by its ids. A few ids may have no word.
 func (f *TokenizerJSON) Words() ([]string, error) {
 	most := len(f.Model.Vocabulary) - 1
@@ -115,28 +107,23 @@ func (f *TokenizerJSON) Words() ([]string, error) {
 			most++
 		}
 	}
-	words := make([]string, 0, most+1)
+	words, n := make([]string, most+1), 0
 	for word, id := range f.Model.Vocabulary {
-		if id < 0 || id > most {
+		if id < 0 || id > most || words[id] != "" {
 			return nil, fmt.Errorf("the vocabulary's ids are not 0 to %d, each once: %q has %d", most, word, id)
 		}
-		if id >= len(words) {
-			words = words[:id+1]
-		}
-		if words[id] != "" {
-			return nil, fmt.Errorf("the vocabulary's ids are not 0 to %d, each once: %q has %d", most, word, id)
-		}
-		words[id] = word
+		words[id], n = word, max(n, id+1)
 	}
-	return words, nil
+	return words[:n], nil
 }
 
-// SpecialsAsAdded are the special tokens as Hugging Face lists them.
-func SpecialsAsAdded() (list []AddedToken) {
-	for _, token := range specialTokens {
-		list = append(list, AddedToken{Content: token, Special: true})
+// AddedByID are the added tokens by their ids.
+func (f *TokenizerJSON) AddedByID() map[int32]AddedToken {
+	added := map[int32]AddedToken{}
+	for _, token := range f.Added {
+		added[token.ID] = token.AddedToken
 	}
-	return list
+	return added
 }
 
 // PairTemplate is [CLS] A [SEP] B [SEP] in the words of tokenizer.json.

@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"path/filepath"
@@ -66,14 +67,13 @@ func (f *WeightFiles) openShards(dir string) error {
 		return err
 	}
 	f.tensors = map[string]Tensor{}
-	size, shards := int64(0), map[string]bool{}
+	size := int64(0)
 	for tensor, shard := range index.Files {
 		if shard != filepath.Base(shard) || strings.ContainsAny(shard, `/\`) || shard == ".." {
 			return fmt.Errorf("%s: weight_map has %q for %s, want the name of a file in the same folder", f.name, shard, tensor)
 		}
-		shards[shard] = true
 	}
-	for _, shard := range slices.Sorted(maps.Keys(shards)) {
+	for _, shard := range slices.Compact(slices.Sorted(maps.Values(index.Files))) {
 		file, tensors, err := OpenSafetensors(filepath.Join(dir, shard))
 		if err != nil {
 			return err
@@ -169,37 +169,40 @@ func (f *WeightFiles) CheckDecoder(word *Param) error {
 	return nil
 }
 
+// firstOf is the first file of a folder whose name has a pattern, or "".
+func firstOf(dir, pattern string) string {
+	names, _ := fs.Glob(os.DirFS(dir), pattern)
+	if len(names) == 0 {
+		return ""
+	}
+	return filepath.Join(dir, names[0])
+}
+
 // IsAdapter returns an error if a folder has an adapter instead of a model.
 func IsAdapter(dir string) error {
-	if names, _ := filepath.Glob(filepath.Join(dir, "adapter_model.*")); len(names) > 0 {
-		return fmt.Errorf("%s is an adapter (peft), not a model: merge it into its model with merge_and_unload() and save that", names[0])
+	if name := firstOf(dir, "adapter_model.*"); name != "" {
+		return fmt.Errorf("%s is an adapter (peft), not a model: merge it into its model with merge_and_unload() and save that", name)
 	}
 	return nil
 }
 
 // noWeights says what there is in a model folder instead of its parameters, and what to do.
 func noWeights(dir string) error {
-	has := func(pattern string) string {
-		if names, _ := filepath.Glob(filepath.Join(dir, pattern)); len(names) > 0 {
-			return names[0]
-		}
-		return ""
-	}
 	const convert = `python3 -c 'import sys, transformers as t; d = sys.argv[1]; ` +
 		`getattr(t, t.AutoConfig.from_pretrained(d).architectures[0]).from_pretrained(d%s).save_pretrained(d, safe_serialization=True)' %q`
-	if name := has("pytorch_model*.bin"); name != "" {
-		return fmt.Errorf("%s is a pickle, which can hold any program, and is not read; to convert it: "+convert, name, "", dir)
-	}
-	if name := has("tf_model.h5"); name != "" {
-		return fmt.Errorf("%s is TensorFlow's; to convert it, with a version of transformers before 5: "+convert, name, ", from_tf=True", dir)
-	}
-	if name := has("flax_model.msgpack"); name != "" {
-		return fmt.Errorf("%s is Flax's; to convert it, with a version of transformers before 5: "+convert, name, ", from_flax=True", dir)
+	for _, other := range []struct{ files, are, option string }{
+		{"pytorch_model*.bin", "a pickle, which can hold any program, and is not read; to convert it", ""},
+		{"tf_model.h5", "TensorFlow's; to convert it, with a version of transformers before 5", ", from_tf=True"},
+		{"flax_model.msgpack", "Flax's; to convert it, with a version of transformers before 5", ", from_flax=True"},
+	} {
+		if name := firstOf(dir, other.files); name != "" {
+			return fmt.Errorf("%s is %s: "+convert, name, other.are, other.option, dir)
+		}
 	}
 	if err := IsAdapter(dir); err != nil {
 		return err
 	}
-	if name := has("model.*.safetensors"); name != "" {
+	if name := firstOf(dir, "model.*.safetensors"); name != "" {
 		return fmt.Errorf("%s is a variant of a model; call it %s to use it", name, modelFile)
 	}
 	_, err := os.Stat(filepath.Join(dir, modelFile))

@@ -64,7 +64,8 @@ func TestShards(t *testing.T) {
 	}
 }
 
-// Where the parameters are in another format, it is said which, and what to do.
+// Where the parameters are in another format, it is said which, and what to do, whatever the
+// folder is called.
 func TestOtherFormats(t *testing.T) {
 	for file, want := range map[string]string{
 		"pytorch_model.bin":                "AutoConfig.from_pretrained(d).architectures[0]).from_pretrained(d).save_pretrained",
@@ -75,7 +76,9 @@ func TestOtherFormats(t *testing.T) {
 		"model.fp16.safetensors":           "is a variant of a model; call it model.safetensors",
 		"README.md":                        "model.safetensors: no such file",
 	} {
-		dir, _ := savedModel(t)
+		saved, _ := savedModel(t)
+		dir := filepath.Join(t.TempDir(), "a[1]")
+		check(t, os.Rename(saved, dir))
 		check(t, os.Rename(filepath.Join(dir, modelFile), filepath.Join(dir, file)))
 		if _, _, _, err := LoadModel(dir); err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("with %s the error is %v, want %q", file, err, want)
