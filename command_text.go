@@ -98,18 +98,19 @@ func tokenize(c *call) error {
 		ends = " "
 	}
 	err = eachPart(c.stdin, ends, func(part string, at int) error {
+		text, isEnd := strings.CutSuffix(part, "\n")
 		if *offsets {
-			found, spans := t.EncodeSpans(part)
+			found, spans := t.EncodeSpans(text)
 			for i, id := range found {
 				write(id)
 				fmt.Fprintf(out, ":%d-%d", at+spans[i].Begin, at+spans[i].End)
 			}
 		} else {
-			for _, id := range t.Encode(part) {
+			for _, id := range t.Encode(text) {
 				write(id)
 			}
 		}
-		if strings.HasSuffix(part, "\n") {
+		if isEnd {
 			out.WriteString("\n")
 			separator = ""
 		}

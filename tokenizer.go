@@ -53,16 +53,21 @@ type Tokenizer struct {
 	repeated                 string    // what stands in the vocabulary more than once, of which the last one counts
 	caches                   sync.Pool // of *WordCache, for Encode
 
-	// Tokens that stay whole in a text.
-	kept      []string     // the special ones, and added ones that are found in the text as it is
-	keptWhole []string     // added ones that are found in the normalised text
-	added     []AddedToken // all that were added
+	// Tokens that stay whole in a text; added ones need not be pieces of words, too.
+	kept     []string // the special ones, and added ones that are found in the text as it is
+	whole    []string // added ones that are found in the normalised text
+	keptIDs  map[string]int32
+	wholeIDs map[string]int32 // by what they are when normalised
+	added    []AddedToken     // all that were added
 }
 
 // NewTokenizer makes a tokenizer of a vocabulary. It has to have all special tokens. Of a
 // word that comes twice the last one counts, as in Hugging Face.
 func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
-	t := &Tokenizer{Vocabulary: words, Rules: RulesFor(lowerCase), ids: make(map[string]int32, len(words)), mostCharacters: maxWordLength, kept: specialTokens}
+	t := &Tokenizer{
+		Vocabulary: words, Rules: RulesFor(lowerCase), ids: make(map[string]int32, len(words)), mostCharacters: maxWordLength,
+		kept: specialTokens, keptIDs: map[string]int32{}, wholeIDs: map[string]int32{},
+	}
 	for i, w := range words {
 		if w == "" { // an id that has no word
 			continue
@@ -79,6 +84,7 @@ func NewTokenizer(words []string, lowerCase bool) (*Tokenizer, error) {
 		if *id, ok = t.ids[specialTokens[i]]; !ok {
 			return nil, fmt.Errorf("%s is missing, want all of %s", specialTokens[i], strings.Join(specialTokens, " "))
 		}
+		t.keptIDs[specialTokens[i]] = *id
 	}
 	if len(words) == len(specialTokens) {
 		return nil, errors.New("there is no token but the special ones")
@@ -114,7 +120,7 @@ func (t *Tokenizer) FirstSpans(text string, limit int) (ids []int32, spans []Spa
 		}
 		at += len(plain)
 		if token != "" {
-			ids, spans = append(ids, t.ids[token]), append(spans, Span{at, at + len(token)})
+			ids, spans = append(ids, t.keptIDs[token]), append(spans, Span{at, at + len(token)})
 			at += len(token)
 			trim()
 		}
@@ -129,7 +135,7 @@ func (t *Tokenizer) appendPieces(ids []int32, spans []Span, w *Word, at int) ([]
 		return append(ids, id), append(spans, Span{at + w.from[0].Begin, at + w.from[len(w.from)-1].End})
 	}
 	if w.whole {
-		return inOne(t.ids[string(w.text)])
+		return inOne(t.wholeIDs[string(w.text)])
 	}
 	if w.length > t.mostCharacters {
 		return inOne(t.unk)
@@ -166,8 +172,8 @@ func (t *Tokenizer) longestPiece(word []byte, begin int) (id int32, end int) {
 
 // words are the words of a text, and the added tokens in it.
 func (t *Tokenizer) words(text string) iter.Seq[*Word] {
-	if len(t.keptWhole) > 0 {
-		return t.SplitAround(t.keptWhole, text, t.mostCharacters)
+	if len(t.whole) > 0 {
+		return t.SplitAround(t.whole, text, t.mostCharacters)
 	}
 	return t.SplitWords(text, t.mostCharacters)
 }
@@ -221,7 +227,7 @@ func (t *Tokenizer) First(text string, limit int) (ids []int32, more int) {
 // appendIDs appends the ids of a stretch, or of a special token, to ids.
 func (t *Tokenizer) appendIDs(ids []int32, stretch string) []int32 {
 	if LongestPrefix(stretch, t.kept) != "" {
-		return append(ids, t.ids[stretch])
+		return append(ids, t.keptIDs[stretch])
 	}
 	var spans []Span // not needed
 	for w := range t.SplitWords(stretch, t.mostCharacters) {
@@ -267,18 +273,21 @@ func (t *Tokenizer) Pair(a, b []int32) (ids, segments []int32) {
 const pairSpecials = 3
 
 // Sequence encodes a sentence, or a pair where b is not empty, in at most maxTokens
-// tokens. What is too much is cut off from the ends (LongestFirst), and counted.
+// tokens. What is too much is cut off from the ends (LongestFirst), and counted. Of two halves
+// the longer sentence has the larger, or B, as in Hugging Face's fast tokenizers.
 func (t *Tokenizer) Sequence(a, b string, maxTokens int) (ids, segments []int32, cut int) {
 	x, moreX := t.First(a, maxTokens)
 	y, moreY := t.First(b, maxTokens)
-	room := maxTokens - 2
-	if len(y) > 0 {
+	allX, allY, room := len(x)+moreX, len(y)+moreY, maxTokens-2
+	if allY > 0 {
 		room--
 	}
-	cut = max(len(x)+moreX+len(y)+moreY-room, 0)
-	keepX, keepY := LongestFirst(len(x), len(y), room)
+	keepX, keepY := LongestFirst(allX, allY, room)
+	if allX <= allY {
+		keepY, keepX = LongestFirst(allY, allX, room)
+	}
 	ids, segments = t.Pair(x[:keepX], y[:keepY])
-	return ids, segments, cut
+	return ids, segments, max(allX+allY-room, 0)
 }
 
 // LongestFirst is how many of a and of b tokens are kept where there is room for room

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // Step 7 of the lesson, a tokenizer's files, as Hugging Face has them:
@@ -29,33 +30,39 @@ const (
 // tokenizerSettings are what is read of tokenizer_config.json; null is Hugging Face's
 // default. (In published files other fields can be what would not fit here, such as 1e30.)
 type tokenizerSettings struct {
-	Class                string                `json:"tokenizer_class"`
-	DoLowerCase          *bool                 `json:"do_lower_case"`
-	StripAccents         *bool                 `json:"strip_accents"`
-	TokenizeChineseChars *bool                 `json:"tokenize_chinese_chars"`
-	DoBasicTokenize      *bool                 `json:"do_basic_tokenize"`
-	NeverSplit           []any                 `json:"never_split"`
-	Pad                  tokenName             `json:"pad_token"`
-	Unk                  tokenName             `json:"unk_token"`
-	Cls                  tokenName             `json:"cls_token"`
-	Sep                  tokenName             `json:"sep_token"`
-	Mask                 tokenName             `json:"mask_token"`
-	Additional           tokenNames            `json:"additional_special_tokens"`
-	Extra                tokenNames            `json:"extra_special_tokens"`
-	Decoder              map[string]AddedToken `json:"added_tokens_decoder"`
+	Class                string                  `json:"tokenizer_class"`
+	DoLowerCase          *bool                   `json:"do_lower_case"`
+	StripAccents         *bool                   `json:"strip_accents"`
+	TokenizeChineseChars *bool                   `json:"tokenize_chinese_chars"`
+	DoBasicTokenize      *bool                   `json:"do_basic_tokenize"`
+	SplitSpecialTokens   bool                    `json:"split_special_tokens"`
+	NeverSplit           []any                   `json:"never_split"`
+	Pad                  tokenName               `json:"pad_token"`
+	Unk                  tokenName               `json:"unk_token"`
+	Cls                  tokenName               `json:"cls_token"`
+	Sep                  tokenName               `json:"sep_token"`
+	Mask                 tokenName               `json:"mask_token"`
+	Bos                  tokenName               `json:"bos_token"`
+	Eos                  tokenName               `json:"eos_token"`
+	Additional           tokenNames              `json:"additional_special_tokens"`
+	Extra                tokenNames              `json:"extra_special_tokens"`
+	Decoder              map[string]decoderToken `json:"added_tokens_decoder"`
 }
 
-// tokenName is a token, which may be an object with a content.
-type tokenName string
+// tokenName is a token: its content, or an object.
+type tokenName struct{ AddedToken }
 
 func (n *tokenName) UnmarshalJSON(data []byte) error {
-	var token AddedToken
 	if len(data) > 0 && data[0] == '{' {
-		err := json.Unmarshal(data, &token)
-		*n = tokenName(token.Content)
-		return err
+		return json.Unmarshal(data, &n.AddedToken)
 	}
-	return json.Unmarshal(data, (*string)(n))
+	return json.Unmarshal(data, &n.Content)
+}
+
+// decoderToken is one of added_tokens_decoder, where not all fields have to be.
+type decoderToken struct {
+	AddedToken
+	Normalized *bool `json:"normalized"` // otherwise if it is not special
 }
 
 // tokenNames are a list of tokens, or an object whose values they are.
@@ -86,18 +93,25 @@ func (s *tokenizerSettings) check() error {
 	if _, ok := knownClasses[s.Class]; !ok {
 		return fmt.Errorf("tokenizer_class is %q, whose rules are not known here, want BertTokenizer or one with the same rules", s.Class)
 	}
-	for i, name := range []tokenName{s.Pad, s.Unk, s.Cls, s.Sep, s.Mask} {
-		if name != "" && string(name) != specialTokens[i] {
-			return fmt.Errorf("the token %s is called %q there, which is not known here", specialTokens[i], name)
+	for i, token := range s.special() {
+		if token.Content != "" && token.Content != specialTokens[i] {
+			return fmt.Errorf("the token %s is called %q there, which is not known here", specialTokens[i], token.Content)
 		}
 	}
 	switch {
+	case s.SplitSpecialTokens:
+		return errors.New("split_special_tokens is true, want false")
 	case s.DoBasicTokenize != nil && !*s.DoBasicTokenize:
 		return errors.New("do_basic_tokenize is false, want true")
 	case len(s.NeverSplit) > 0:
 		return errors.New("never_split has tokens, which is not known here; as added tokens they would be")
 	}
 	return nil
+}
+
+// special are the special tokens that it names.
+func (s *tokenizerSettings) special() []tokenName {
+	return []tokenName{s.Pad, s.Unk, s.Cls, s.Sep, s.Mask}
 }
 
 // rulesOf are the rules that three settings mean.
@@ -131,6 +145,9 @@ func ReadVocabulary(text string) (words []string, err error) {
 		if len(line) > 1<<12 {
 			return nil, fmt.Errorf("line %d has %d bytes, want a word", len(words)+1, len(line))
 		}
+		if !utf8.ValidString(line) {
+			return nil, fmt.Errorf("line %d, %.40q, is not UTF-8: save it as UTF-8", len(words)+1, line)
+		}
 		words = append(words, strings.TrimRight(line, "\r\n"))
 	}
 	return words, nil
@@ -150,25 +167,30 @@ func loadSettings(name string, settings *tokenizerSettings) error {
 
 // LoadTokenizer reads the tokenizer of the model folder dir.
 func LoadTokenizer(dir string) (*Tokenizer, error) {
-	settings, file := tokenizerSettings{}, &TokenizerJSON{}
+	settings, special, file := tokenizerSettings{}, tokenizerSettings{}, &TokenizerJSON{}
 	configName, fileName, vocabName := filepath.Join(dir, tokenizerConfigFile), filepath.Join(dir, tokenizerFile), filepath.Join(dir, vocabFile)
-	// The second is an older file, with the names of the special tokens.
-	err := cmp.Or(loadSettings(configName, &settings), loadSettings(filepath.Join(dir, "special_tokens_map.json"), &tokenizerSettings{}))
+	// The second is an older file, with the special tokens.
+	err := cmp.Or(loadSettings(configName, &settings), loadSettings(filepath.Join(dir, "special_tokens_map.json"), &special))
 	if err == nil && exists(fileName) {
 		file, err = LoadTokenizerJSON(fileName)
 	}
 	if err != nil {
 		return nil, err
 	}
+	added := file.AddedByID()
+	err = cmp.Or(settings.addTo(added, configName), readAddedTokens(filepath.Join(dir, "added_tokens.json"), added))
+	if err != nil {
+		return nil, err
+	}
+	if len(settings.Additional) == 0 {
+		settings.Additional = special.Additional
+	}
+	settings.Additional = slices.Concat(special.special(), settings.special(), settings.Additional)
 	var words []string
 	name := vocabName
 	if exists(vocabName) || !exists(fileName) {
 		words, err = loadWords(vocabName)
-		for word, id := range file.Model.Vocabulary {
-			if err == nil && (id < 0 || id >= len(words) || words[id] != word) {
-				err = fmt.Errorf("%s and %s have different vocabularies: %q is %d in the second; remove the wrong one", vocabName, fileName, word, id)
-			}
-		}
+		err = cmp.Or(err, sameVocabulary(vocabName, words, fileName, file.Model.Vocabulary, added))
 	} else {
 		name = fileName
 		words, err = file.Words()
@@ -177,46 +199,76 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
-	added := file.AddedByID()
-	if err := cmp.Or(settings.addTo(added, configName), readAddedTokens(filepath.Join(dir, "added_tokens.json"), added)); err != nil {
-		return nil, err
+	t, err := tokenizerOf(name, words, &settings, file, added)
+	if err == nil && exists(fileName) {
+		err = wrap(fileName, file.CheckProcessor(t, settings.Class == "" || knownClasses[settings.Class]))
 	}
-	return tokenizerOf(name, words, &settings, file, added)
+	return t, err
+}
+
+// sameVocabulary returns an error if vocab.txt has other words than tokenizer.json, if that is
+// there; added tokens may be in one alone.
+func sameVocabulary(vocabName string, words []string, fileName string, vocabulary map[string]int, added map[int32]AddedToken) error {
+	different := func(word string, id int, which string) error {
+		return fmt.Errorf("%s and %s have different vocabularies: %q is %d in the %s; remove the wrong one", vocabName, fileName, word, id, which)
+	}
+	for word, id := range vocabulary {
+		if id < 0 || id >= len(words) || words[id] != word {
+			return different(word, id, "second")
+		}
+	}
+	for id, word := range words {
+		if _, ok := vocabulary[word]; !ok && word != "" && len(vocabulary) > 0 && added[int32(id)].Content != word {
+			return different(word, id, "first")
+		}
+	}
+	return nil
 }
 
 // tokenizerOf makes the tokenizer that the files describe. Where there is no tokenizer.json, file
 // is empty.
 func tokenizerOf(name string, words []string, settings *tokenizerSettings, file *TokenizerJSON, added map[int32]AddedToken) (*Tokenizer, error) {
+	var noPieces []string
 	for _, id := range slices.Sorted(maps.Keys(added)) {
 		content := added[id].Content
 		switch {
 		case id < 0:
 			return nil, fmt.Errorf("%s: the added token %q has id %d, want 0 or more", name, content, id)
 		case int(id) == len(words):
-			words = append(words, content)
+			words, noPieces = append(words, content), append(noPieces, content)
 		case int(id) > len(words):
 			return nil, fmt.Errorf("%s: the added token %q has id %d, but there are %d tokens before it", name, content, id, len(words))
 		case words[id] == "":
-			words[id] = content
+			words[id], noPieces = content, append(noPieces, content)
 		case words[id] != content:
 			return nil, fmt.Errorf("%s: the added token %q has id %d, which is %q in the vocabulary", name, content, id, words[id])
+		case len(file.Model.Vocabulary) > 0:
+			if _, ok := file.Model.Vocabulary[content]; !ok {
+				noPieces = append(noPieces, content)
+			}
 		}
 	}
-	for _, extra := range slices.Concat(settings.Additional, settings.Extra) {
-		id := slices.Index(words, string(extra))
-		if id < 0 {
-			id, words = len(words), append(words, string(extra))
+	for _, token := range slices.Concat([]tokenName{settings.Bos, settings.Eos}, settings.Additional, settings.Extra) {
+		id := slices.Index(words, token.Content)
+		if id < 0 && token.Content != "" && !slices.Contains(specialTokens, token.Content) {
+			id, words, noPieces = len(words), append(words, token.Content), append(noPieces, token.Content)
 		}
-		if _, ok := added[int32(id)]; !ok {
-			added[int32(id)] = AddedToken{Content: string(extra), Special: true}
+		if _, ok := added[int32(id)]; !ok && id >= 0 && token.Content != "" {
+			token.Special = true
+			added[int32(id)] = token.AddedToken
 		}
 	}
 	t, err := NewTokenizer(words, true)
 	if err != nil {
 		return nil, wrap(name, err)
 	}
+	for _, word := range noPieces {
+		delete(t.ids, word)
+	}
 	t.Rules = rulesOf(settings.DoLowerCase, settings.StripAccents, settings.TokenizeChineseChars)
-	t.mostCharacters = cmp.Or(file.Model.MostCharacters, maxWordLength)
+	if n := file.Model.MostCharacters; n != nil {
+		t.mostCharacters = *n
+	}
 	if n := file.Normalizer; n.Type != "" && !knownClasses[settings.Class] {
 		t.Rules = rulesOf(n.LowerCase, n.StripAccents, n.ChineseChars)
 	}
@@ -228,19 +280,22 @@ func (t *Tokenizer) add(added map[int32]AddedToken) error {
 	t.kept = slices.Clone(specialTokens)
 	for _, id := range slices.Sorted(maps.Keys(added)) {
 		token := added[id]
+		isIt := func(content string) bool { return content == token.Content }
 		switch {
 		case token.Content == "":
 			return fmt.Errorf("the added token %d is empty", id)
 		case token.SingleWord || token.LeftStrip || token.RightStrip:
 			return fmt.Errorf("the added token %q has single_word, lstrip or rstrip, which are not known here", token.Content)
-		case slices.Contains(specialTokens, token.Content):
+		case slices.Contains(specialTokens, token.Content) && !token.Normalized: // as they are anyway
 			continue
 		}
 		t.added = append(t.added, token)
+		t.keptIDs[token.Content] = id
+		t.kept = slices.DeleteFunc(t.kept, isIt)
 		if token.Normalized {
 			plain, _ := t.NormalizeAll(token.Content)
-			t.keptWhole = append(t.keptWhole, plain)
-			t.ids[plain], t.ids[token.Content] = id, id
+			t.whole = append(t.whole, plain)
+			t.wholeIDs[plain] = id
 		} else {
 			t.kept = append(t.kept, token.Content)
 		}
@@ -259,7 +314,10 @@ func (s *tokenizerSettings) addTo(added map[int32]AddedToken, configName string)
 		if before, ok := added[int32(id)]; ok && before.Content != token.Content {
 			return fmt.Errorf("%s: the added token %d is %q, but %q in %s", configName, id, token.Content, before.Content, tokenizerFile)
 		}
-		added[int32(id)] = token
+		if token.AddedToken.Normalized = !token.Special; token.Normalized != nil {
+			token.AddedToken.Normalized = *token.Normalized
+		}
+		added[int32(id)] = token.AddedToken
 	}
 	return nil
 }
@@ -293,7 +351,11 @@ func LoadVocabulary(name string, lowerCase bool) (*Tokenizer, error) {
 		if err != nil {
 			return nil, wrap(name, err)
 		}
-		return tokenizerOf(name, words, &tokenizerSettings{}, file, file.AddedByID())
+		t, err := tokenizerOf(name, words, &tokenizerSettings{}, file, file.AddedByID())
+		if err == nil {
+			err = wrap(name, file.CheckProcessor(t, true))
+		}
+		return t, err
 	}
 	words, err := loadWords(name)
 	if err != nil {
@@ -323,17 +385,33 @@ func loadWords(name string) (words []string, err error) {
 	return words, err
 }
 
+// pieces are the vocabulary without the added tokens that are no pieces of words.
+func (t *Tokenizer) pieces() []string {
+	pieces := slices.Clone(t.Vocabulary)
+	for _, token := range slices.Backward(t.added) {
+		id := int(t.keptIDs[token.Content])
+		if _, ok := t.ids[token.Content]; !ok && id == len(pieces)-1 {
+			pieces = pieces[:id]
+		} else if !ok {
+			pieces[id] = ""
+		}
+	}
+	return pieces
+}
+
 // TokenizerFiles are the files of a tokenizer, for a model with a number of positions.
 func TokenizerFiles(t *Tokenizer, positions int) []savedFile {
 	lowerCase, stripAccents, chineseChars := t.Rules.settings()
 	var tokens []AddedToken
 	for _, token := range specialTokens {
-		tokens = append(tokens, AddedToken{Content: token, Special: true})
+		if isIt := func(added AddedToken) bool { return added.Content == token }; !slices.ContainsFunc(t.added, isIt) {
+			tokens = append(tokens, AddedToken{Content: token, Special: true})
+		}
 	}
 	var additional []string
 	all, decoder := []NumberedToken{}, map[int32]AddedToken{}
 	for _, token := range append(tokens, t.added...) {
-		id := t.ids[token.Content]
+		id := t.keptIDs[token.Content]
 		all, decoder[id] = append(all, NumberedToken{id, token}), token
 		if token.Special && !slices.Contains(specialTokens, token.Content) {
 			additional = append(additional, token.Content)
@@ -354,13 +432,14 @@ func TokenizerFiles(t *Tokenizer, positions int) []savedFile {
 		PreTokenizer:  Typed{"BertPreTokenizer"},
 		PostProcessor: PairTemplate(t),
 		Decoder:       map[string]any{"type": "WordPiece", "prefix": continuing, "cleanup": true},
-		Model:         WordPiece{"WordPiece", unkToken, continuing, t.mostCharacters, map[string]int{}},
+		Model:         WordPiece{"WordPiece", unkToken, continuing, &t.mostCharacters, map[string]int{}},
 	}
-	for id, word := range t.Vocabulary {
+	pieces := t.pieces()
+	for id, word := range pieces {
 		file.Model.Vocabulary[word] = id
 	}
 	return []savedFile{
-		{vocabFile, func(w io.Writer) error { return WriteVocabulary(w, t.Vocabulary) }},
+		{vocabFile, func(w io.Writer) error { return WriteVocabulary(w, pieces) }},
 		{tokenizerConfigFile, func(w io.Writer) error { return writeJSON(w, config) }},
 		{tokenizerFile, func(w io.Writer) error { return writeJSON(w, file) }},
 	}

@@ -111,11 +111,18 @@ func TestAddedTokens(t *testing.T) {
 		{map[string]string{tokenizerFile: cased, vocabFile: "", tokenizerConfigFile: ""}, "Hello fishs fishsss", "5 10 11 1"},
 		{map[string]string{tokenizerFile: cased, tokenizerConfigFile: `{"tokenizer_class": "BertTokenizer"}`}, "Hello", "6"},
 		{map[string]string{tokenizerFile: added(token(14, "[DRUG]", false))}, "a [DRUG]fish", "1 14 10"},
-		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "[DRUG]"}}}`, tokenizerFile: ""}, "[DRUG][drug]", "14 1 1 1"},
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "[DRUG]"}}}`, tokenizerFile: ""}, "[DRUG][drug]", "14 14"},
 		{map[string]string{"added_tokens.json": `{"CoVid": 14}`, tokenizerFile: ""}, "xcovidfish COVID CoVid", "13 14 10 14 14"},
 		{map[string]string{tokenizerFile: added(token(14, "New York", true))}, "fish new york. newyork", "10 14 9 1"},
 		{map[string]string{tokenizerConfigFile: `{"additional_special_tokens": ["unused1", {"content": "[NEW]"}]}`, tokenizerFile: ""}, "fishunused1 [NEW]", "10 12 14"},
 		{map[string]string{tokenizerConfigFile: `{"extra_special_tokens": {"a": "[NEW]"}}`, tokenizerFile: ""}, "[NEW]", "14"},
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "[DRUG]", "special": true}}}`, tokenizerFile: ""}, "[DRUG][drug]", "14 1 1 1"},
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "##y", "normalized": false}}}`, tokenizerFile: ""}, "xy ##y", "1 14"}, // no piece of a word
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "\n", "normalized": false}}}`, tokenizerFile: ""}, "x\nfish fish", "13 14 10 10"},
+		{map[string]string{"added_tokens.json": `{"\n": 14, "\u4e2dx": 15}`, tokenizerFile: ""}, "x fish\u4e2dx x", "13 14 10 15 14 13"},
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "X"}, "15": {"content": "x", "special": true}}}`, tokenizerFile: ""}, "xfishX", "15 10 14"},
+		{map[string]string{"special_tokens_map.json": `{"mask_token": {"content": "[MASK]", "normalized": true}, "additional_special_tokens": ["[NEW]"]}`, tokenizerFile: "", tokenizerConfigFile: ""}, "[mask] [MASK][NEW]", "4 4 14"},
+		{map[string]string{tokenizerConfigFile: `{"bos_token": "<s>", "eos_token": "[SEP]", "additional_special_tokens": ["[NEW]"]}`, tokenizerFile: ""}, "<s> fish [NEW]", "14 10 15"},
 		{map[string]string{vocabFile: "\ufeffOLD", tokenizerFile: ""}, "[PAD] fish", "0 10"},
 		{map[string]string{vocabFile: "OLDfish\n", tokenizerFile: ""}, "fish", "14"}, // the later id counts
 	} {
@@ -154,6 +161,15 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["added_tokens"].([]any)[0].(map[string]any)["id"] = -1 })}, `the added token "[PAD]" has id -1`},
 		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"10": {"content": "y"}}}`}, `has id 10, which is "fish" in the vocabulary`},
 		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "y", "lstrip": true}}}`}, "has single_word, lstrip or rstrip"},
+		{map[string]string{tokenizerConfigFile: `{"split_special_tokens": true}`}, "split_special_tokens is true"},
+		{map[string]string{"special_tokens_map.json": `{"mask_token": {"content": "[MASK]", "lstrip": true}}`, tokenizerFile: "", tokenizerConfigFile: ""}, `"[MASK]" has single_word, lstrip or rstrip`},
+		{map[string]string{vocabFile: "OLDcaf\xe9\n", tokenizerFile: ""}, `vocab.txt: line 15, "caf\xe9\n", is not UTF-8`},
+		{map[string]string{vocabFile: "OLDmore\n"}, `have different vocabularies: "more" is 14 in the first`},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["model"].(map[string]any)["max_input_chars_per_word"] = 0 })}, "max_input_chars_per_word is 0"},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["post_processor"] = nil }), tokenizerConfigFile: `{"tokenizer_class": "PreTrainedTokenizerFast"}`}, "the post_processor is \"null\", want one"},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) {
+			f["post_processor"] = map[string]any{"type": "BertProcessing", "cls": []any{"[CLS]", 2}, "sep": []any{"x", 13}}
+		})}, `the post_processor's sep is ["x",13], want ["[SEP]",3]`},
 		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["normalizer"] = map[string]any{"type": "Sequence"} })}, `the normalizer is "Sequence"`},
 		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["normalizer"] = nil })}, `the normalizer is ""`},
 		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["pre_tokenizer"] = map[string]any{"type": "Whitespace"} })}, `the pre_tokenizer is "Whitespace"`},

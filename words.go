@@ -2,6 +2,7 @@ package main
 
 import (
 	"iter"
+	"slices"
 	"strings"
 	"sync"
 	"unicode"
@@ -262,7 +263,8 @@ func LongestPrefix(text string, tokens []string) (longest string) {
 }
 
 // NormalizeAll is a text without control characters, and with what becomes of each of the
-// others; and the character of the text that each byte of that came from.
+// others (of white space a space, and Chinese characters have spaces around them); and the
+// character of the text that each byte came from.
 func (rules Rules) NormalizeAll(text string) (plain string, from []Span) {
 	var all []byte
 	var normalized []rune
@@ -270,7 +272,12 @@ func (rules Rules) NormalizeAll(text string) (plain string, from []Span) {
 		if r == utf8.RuneError || isControl(r) {
 			continue
 		}
-		normalized = rules.normalized(normalized[:0], r)
+		if unicode.IsSpace(r) {
+			r = ' '
+		}
+		if normalized = rules.normalized(normalized[:0], r); rules.SplitChinese && isChinese(r) {
+			normalized = append(slices.Insert(normalized, 0, ' '), ' ')
+		}
 		for _, n := range normalized {
 			all = utf8.AppendRune(all, n)
 		}
