@@ -195,19 +195,14 @@ func short(x float64) string {
 // its rows, to a direction again and again turns it there.
 func components(vectors [][]float32) [][2]float64 {
 	size := len(vectors[0])
-	addTo := func(y, x []float32, times float32) {
-		for i, v := range x {
-			y[i] += float32(times * v)
-		}
-	}
 	mean := make([]float32, size)
 	for _, v := range vectors {
-		addTo(mean, v, 1/float32(len(vectors)))
+		AddScaled(mean, v, 1/float32(len(vectors)))
 	}
 	var rows [][]float32
 	for _, v := range vectors {
 		rows = append(rows, slices.Clone(v))
-		addTo(rows[len(rows)-1], mean, -1)
+		AddScaled(rows[len(rows)-1], mean, -1)
 	}
 	points := make([][2]float64, len(rows))
 	for p := range 2 {
@@ -216,7 +211,7 @@ func components(vectors [][]float32) [][2]float64 {
 		for range 60 {
 			turned := make([]float32, size)
 			for _, row := range rows {
-				addTo(turned, row, kernels.dot(row, direction))
+				AddScaled(turned, row, kernels.dot(row, direction))
 			}
 			kernels.scale(turned, 1/max(norm(turned), 1e-30))
 			direction = turned
@@ -224,7 +219,7 @@ func components(vectors [][]float32) [][2]float64 {
 		for i, row := range rows {
 			along := kernels.dot(row, direction)
 			points[i][p] = float64(along)
-			addTo(row, direction, -along) // what is left
+			AddScaled(row, direction, -along) // what is left
 		}
 	}
 	return points

@@ -152,60 +152,75 @@ func (s *Study) one(way string, size int, seed uint64) (float64, error) {
 	return score, nil
 }
 
-// bagScore is the score of regression on the tokens of a case, each weighted by how much it
-// tells: with a vector of C numbers for each word,
+// A bag is regression on the tokens of a case, each weighted by how much it tells: with a vector
+// of C numbers for each word,
 //
 //	logits = Σ rarity[token]·word[token] + bias
 //	rarity = ln((1 + cases)/(1 + cases that have the token))
-//
-// What is wanted of the logits, and the loss, are those of the task.
+type bag struct {
+	Parameters
+	word, bias *Param    // (V, C), (C)
+	rarity     []float32 // (V)
+}
+
+// forward returns the logits of a case, or of each of its words.
+func (b *bag) forward(c *Case) (logits []float32) {
+	for _, tokens := range bagsOf(c) {
+		sum := slices.Clone(b.bias.Value)
+		for _, id := range tokens {
+			AddScaled(sum, b.word.Row(id), b.rarity[id])
+		}
+		logits = append(logits, sum...)
+	}
+	return logits
+}
+
+// backward adds to the gradients: to bias dlogits, to word[token] rarity[token]·dlogits. The
+// gradients of other cases may follow in dlogits; it returns them.
+func (b *bag) backward(c *Case, dlogits []float32) (others []float32) {
+	classes := len(b.bias.Value)
+	for _, tokens := range bagsOf(c) {
+		kernels.add(b.bias.Grad, dlogits[:classes])
+		for _, id := range tokens {
+			AddScaled(b.word.GradRow(id), dlogits[:classes], b.rarity[id])
+		}
+		dlogits = dlogits[classes:]
+	}
+	return dlogits
+}
+
+// bagScore is the score of a bag. What is wanted of the logits, and the loss, are those of the
+// task.
 func (s *Study) bagScore(training, test []Case) (float64, error) {
 	const steps = 100                    // of gradient descent
 	task, err := NewEmptyModel(s.Config) // for its head's loss alone
 	if err != nil {
 		return 0, err
 	}
-	var ps Parameters
-	classes := s.Config.Outputs()
-	word, bias := ps.Matrix("word", s.Config.VocabSize, classes), ps.Bias("bias", classes)
-	ps.Allocate()
-	rarity := rarityOf(training, s.Config.VocabSize)
-	logitsOf := func(c *Case) (all []float32) {
-		for _, bag := range bagsOf(c) {
-			sum := slices.Clone(bias.Value)
-			for _, id := range bag {
-				addScaled(sum, word.Row(id), rarity[id])
-			}
-			all = append(all, sum...)
-		}
-		return all
-	}
-	var b Batch
+	b := bag{rarity: rarityOf(training, s.Config.VocabSize)}
+	b.word, b.bias = b.Matrix("word", s.Config.VocabSize, s.Config.Outputs()), b.Bias("bias", s.Config.Outputs())
+	b.Allocate()
+	var batch Batch
 	for i := range training {
-		b.AddCase(&training[i])
+		batch.AddCase(&training[i])
 	}
-	rate := s.bagRate(training, rarity)
+	rate := s.bagRate(training, b.rarity)
 	for range steps {
-		clear(ps.Grad)
-		var dlogits []float32
+		clear(b.Grad)
+		var logits []float32
 		for i := range training {
-			dlogits = append(dlogits, logitsOf(&training[i])...)
+			logits = append(logits, b.forward(&training[i])...)
 		}
-		task.head.Loss(dlogits, &b)
+		task.head.Loss(logits, &batch)
+		dlogits := logits // Loss leaves the gradient there
 		for i := range training {
-			for _, bag := range bagsOf(&training[i]) {
-				kernels.add(bias.Grad, dlogits[:classes])
-				for _, id := range bag {
-					addScaled(word.GradRow(id), dlogits[:classes], rarity[id])
-				}
-				dlogits = dlogits[classes:]
-			}
+			dlogits = b.backward(&training[i], dlogits)
 		}
-		addScaled(ps.Value, ps.Grad, -rate)
+		AddScaled(b.Value, b.Grad, -rate)
 	}
 	var logits [][]float32
 	for i := range test {
-		logits = append(logits, logitsOf(&test[i]))
+		logits = append(logits, b.forward(&test[i]))
 	}
 	score, _ := measures[s.Config.Task()](&s.Config, test, logits).Main()
 	return score, nil
@@ -264,8 +279,8 @@ func rarityOf(cases []Case, vocabSize int) []float32 {
 	return rarity
 }
 
-// addScaled: y += s·x.
-func addScaled(y, x []float32, s float32) {
+// AddScaled: y += s·x.
+func AddScaled(y, x []float32, s float32) {
 	for i, v := range x {
 		y[i] = fma(s, v, y[i])
 	}
