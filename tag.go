@@ -150,7 +150,7 @@ type TagScore struct {
 	Accuracy  float64      `json:"accuracy"`            // of words
 	Precision float64      `json:"precision,omitempty"` // of entities: the right words, all of them, and the type
 	Recall    float64      `json:"recall,omitempty"`
-	F1        float64      `json:"f1"`     // where the labels are not of entities, the mean of theirs
+	F1        float64      `json:"f1"`     // where the labels are not of entities, the mean of those that come up
 	Labels    []LabelScore `json:"labels"` // of each type of entity, or each label
 	entities  bool
 }

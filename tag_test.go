@@ -57,7 +57,7 @@ func TestTagScore(t *testing.T) {
 	equal(t, name, "F1")
 	equal(t, value, 0.5)
 
-	words := score([]string{"noun", "verb"}, "noun verb noun", "noun noun noun")
+	words := score([]string{"noun", "nowhere", "verb"}, "noun verb noun", "noun noun noun")
 	value, name = words.Main()
 	equal(t, name, "accuracy")
 	equal(t, value, 2.0/3)
