@@ -159,11 +159,14 @@ func TestLooseSQuAD(t *testing.T) {
 		`"id": "7", "answers": []`:                        0,
 		`"id": 7, "answers": [], "is_impossible": "True"`: 0,
 		`"id": 7, "answers": [], "is_impossible": null`:   0,
+		`"id": 7, "is_impossible": true`:                  0,
+		`"id": 7, "answers": null, "is_impossible": true`: 0,
 	} {
 		questions, err := ReadSQuAD(strings.NewReader(`{"data":[{"paragraphs":[{"context":"Müller bakes.","qas":[{"question":"Who?",`+qa+`}]}]}]}`), tokenizer)
 		check(t, err)
 		equal(t, questions[0].ID, "7")
 		equal(t, len(questions[0].Answers), answers, qa)
+		equal(t, AboutQuestions(questions), fmt.Sprintf("1 questions about 1 passages, %d of them without an answer", 1-answers))
 	}
 }
 
@@ -185,6 +188,11 @@ func TestBadQuestionsAreRefused(t *testing.T) {
 		{file("Müller bakes.", "Who?", `"answers":[{"text":" ","answer_start":6}]`), `the answer " " has no token`},
 		{file("Müller bakes.", "Who?", `"is_impossible":"False","answers":[]`), "is_impossible is false and there are 0 answers"},
 		{file("Müller bakes.", "Who?", `"is_impossible":true,"answers":[{"text":"bakes","answer_start":7}]`), "is_impossible is true and there are 1 answers"},
+		{file("Müller bakes.", "Who?", `"answer":[{"text":"bakes","answer_start":7}]`), `question 1, id "x7": answers is missing, want a list`},
+		{file("Müller bakes.", "Who?", `"answers":null`), "answers is missing"},
+		{file("Müller bakes.", "Who?", `"is_impossible":false`), "answers is missing"},
+		{file("Müller bakes.", "Who?", `"answers":[{"text":"bakes"}]`), `the answer "bakes" has no answer_start`},
+		{file("Müller bakes.", "Who?", `"answers":[{"text":"Müller","answer_start":null}]`), "has no answer_start"},
 		{file("Müller bakes.", " ", `"answers":[{"text":"bakes","answer_start":7}]`), "the question is empty"},
 		{file(" ", "Who?", `"is_impossible":true,"answers":[]`), "the context is empty"},
 	} {

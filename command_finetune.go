@@ -410,14 +410,20 @@ func readLabelled[T any](c *call, f *tuneFlags, config Config, unit string,
 }
 
 func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limits) (*task, error) {
-	read := func(r io.Reader) ([]Question, error) { return ReadSQuAD(r, t) }
-	list, err := readInput(c, f.train, read)
+	read := func(name string) ([]Question, error) {
+		list, err := readInput(c, name, func(r io.Reader) ([]Question, error) { return ReadSQuAD(r, t) })
+		if err == nil {
+			c.note("%s: %s", name, AboutQuestions(list))
+		}
+		return list, err
+	}
+	list, err := read(f.train)
 	if err != nil {
 		return nil, err
 	}
 	var heldOut []Question
 	if f.eval != "" {
-		heldOut, err = readInput(c, f.eval, read)
+		heldOut, err = read(f.eval)
 	} else {
 		list, heldOut = holdOut(c, list, f)
 	}
