@@ -323,7 +323,7 @@ func (c *call) readSentenceTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 		return err
 	}
 	casesOf := func(config *Config, name string, list []Labelled) ([]Case, error) {
-		cases, cut, err := SentenceCases(t, list, put, maxSeq)
+		cases, cut, err := SentenceCases(t, list, UnitOf(FormatOf(name)), put, maxSeq)
 		if cut > 0 {
 			c.note("%s: %d of %d have more than %d tokens, and were cut", name, cut, len(list), maxSeq)
 		}
@@ -340,7 +340,7 @@ func (c *call) readTagTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int
 		return err
 	}
 	casesOf := func(config *Config, name string, list []Tagged) ([]Case, error) {
-		cases, cut, none, err := TagCases(t, list, config.Labels(), maxSeq)
+		cases, cut, none, err := TagCases(t, list, UnitOf(FormatOf(name)), config.Labels(), maxSeq)
 		if cut+none > 0 {
 			c.note("%s: %d words are left out: %d beyond the first %d tokens of a sentence, %d without a token", name, cut+none, cut, maxSeq, none)
 		}

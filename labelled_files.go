@@ -68,9 +68,9 @@ func (f LabelledFormat) Read(r io.Reader) (list []Labelled, found string, err er
 		if len(row.fields) > width || names == nil && len(row.fields) < width {
 			return nil, "", fmt.Errorf("line %d: it has %d fields, the first line %d; %s", row.line, len(row.fields), width, wantLabelled)
 		}
-		l, err := at.labelled(row, f.Task == severalLabels)
+		l, err := at.labelled(row, names, f.Task == severalLabels)
 		if err != nil {
-			return nil, "", fmt.Errorf("line %d: %w", row.line, err)
+			return nil, "", fmt.Errorf("%s %d: %w", UnitOf(f.Kind), row.line, err)
 		}
 		if l.Label == "-" && names != nil && lower(names[at.label]) == "gold_label" {
 			passed++ // the people who labelled it did not agree
@@ -251,7 +251,7 @@ func described(names []string, width int) string {
 }
 
 // labelled takes the label, or several of them or none, and the sentences from a row.
-func (at columns) labelled(r Row, several bool) (l Labelled, err error) {
+func (at columns) labelled(r Row, names []string, several bool) (l Labelled, err error) {
 	for _, part := range []struct {
 		what string
 		at   int
@@ -260,17 +260,14 @@ func (at columns) labelled(r Row, several bool) (l Labelled, err error) {
 		if part.at < 0 {
 			continue
 		}
-		if part.at < len(r.fields) {
+		kind, isLabels := r.Kind(part.at), several && part.into == &l.Label
+		if kind != Absent {
 			*part.into = strings.TrimSpace(r.fields[part.at])
 		}
-		isLabels := several && part.into == &l.Label
-		if list, ok := strings.CutPrefix(*part.into, listed); ok && isLabels {
-			*part.into = list
-		}
-		switch text := *part.into; {
-		case text == "" && !isLabels:
-			return l, fmt.Errorf("there is no %s, %s", part.what, wantLabelled)
-		case strings.HasPrefix(text, nested) || strings.HasPrefix(text, listed):
+		switch {
+		case kind == Absent || *part.into == "" && !isLabels && kind == PlainText:
+			return l, fmt.Errorf("there is no %s in %s, %s", part.what, columnName(names, part.at), wantLabelled)
+		case kind == Nested || kind == Listed && !isLabels:
 			return l, fmt.Errorf("the %s is a list or an object, want a text or a number", part.what)
 		}
 	}
@@ -278,17 +275,19 @@ func (at columns) labelled(r Row, several bool) (l Labelled, err error) {
 	return l, nil
 }
 
+// columnName is a column in words.
+func columnName(names []string, i int) string {
+	if names == nil {
+		return fmt.Sprintf("column %d", i+1)
+	}
+	return fmt.Sprintf("column %d %q", i+1, names[i])
+}
+
 // String says which columns are read as what, and which are not.
 func (at columns) String(names []string, width int) string {
-	column := func(i int) string {
-		if names == nil {
-			return fmt.Sprintf("column %d", i+1)
-		}
-		return fmt.Sprintf("column %d %q", i+1, names[i])
-	}
-	s := fmt.Sprintf("label: %s, sentence: %s", column(at.label), column(at.text))
+	s := fmt.Sprintf("label: %s, sentence: %s", columnName(names, at.label), columnName(names, at.text))
 	if at.pair >= 0 {
-		s += ", second sentence: " + column(at.pair)
+		s += ", second sentence: " + columnName(names, at.pair)
 	}
 	if rest := width - 2 - min(at.pair+1, 1); rest > 0 {
 		s += fmt.Sprintf(", not read: %d more", rest)
@@ -379,7 +378,7 @@ func (f LabelledFormat) checkLabelled(list []Labelled, guessed bool) error {
 		}
 	}
 	if numbers && fraction != nil {
-		return fmt.Errorf("line %d: the label is %s. Numbers with fractions are no labels to choose from; to learn a number there is -task regress", fraction.Line, fraction.Label)
+		return fmt.Errorf("%s %d: the label is %s. Numbers with fractions are no labels to choose from; to learn a number there is -task regress", UnitOf(f.Kind), fraction.Line, fraction.Label)
 	}
 	if n := len(list); guessed && n > 2 && len(labels) == n && (2*len(sentences) <= n || n > 20) {
 		return errors.New("each line has another label: is the label in another column? Name it with -label-column")

@@ -90,15 +90,15 @@ func AreEntities(labels []string) bool {
 }
 
 // TagCases makes cases of tagged sentences. Words that have no token or are cut off with the
-// end of their sentence have no label, and are counted.
-func TagCases(t *Tokenizer, list []Tagged, labels []string, maxSeq int) (cases []Case, cut, none int, err error) {
+// end of their sentence have no label, and are counted. An error numbers sentences by unit.
+func TagCases(t *Tokenizer, list []Tagged, unit string, labels []string, maxSeq int) (cases []Case, cut, none int, err error) {
 	for _, s := range list {
 		var ids []int32
 		c := Case{}
 		for i, word := range s.Words {
 			label, err := NumberOf(s.Labels[i], labels)
 			if err != nil {
-				return nil, 0, 0, fmt.Errorf("line %d: %w", s.Line, err)
+				return nil, 0, 0, fmt.Errorf("%s %d: %w", unit, s.Line, err)
 			}
 			switch pieces := t.Encode(word); {
 			case len(pieces) == 0:

@@ -59,6 +59,10 @@ func TestReadValues(t *testing.T) {
 		{severalLabels, "", "", "a,b\tone\n\ttwo\nc\tthree\n", "[{a,b one  1} { two  2} {c three  3}]"},
 		{severalLabels, "json", "", `{"text": "one", "labels": ["a", "b"]} {"text": "two", "labels": []}`, "[{a,b one  1} { two  2}]"},
 		{severalLabels, "json", "", `{"text": "one", "labels": ["a, b"]}`, "the label is a list or an object"},
+		{severalLabels, "json", "", `{"text": "one", "labels": ["a"]} {"text": "two"}`, `object 2: there is no label in column 2 "labels"`},
+		{severalLabels, "json", "", `{"text": "one", "labels": "a"} {"text": "two", "labels": null}`, `object 2: there is no label in column 2 "labels"`},
+		{severalLabels, "csv", "", "text,labels\none,a\ntwo\n", `line 3: there is no label in column 2 "labels"`},
+		{severalLabels, "csv", "", "text,labels\none,a\ntwo,\n", "[{a one  2} { two  3}]"},
 		{severalLabels, "csv", "", "id,comment_text,toxic,threat,insult\n7,one,1,0,1\n8,two,0,0,0\n", "[{toxic,insult one  2} { two  3}]"}, // Jigsaw
 		{severalLabels, "csv", "threat,insult", "id,remark,toxic,threat,insult\n7,one,1,0,1\n8,two,0,0,0\n", "name the sentence with -text-column"},
 		{severalLabels, "csv", "threat,rude", "text,toxic,threat\none,1,0\n", `-label-column has "rude", but the columns are "text" "toxic" "threat"`},
@@ -126,14 +130,14 @@ func TestSmallSetsAreLearnt(t *testing.T) {
 		config := c
 		put, err := sentenceTasks[task](&config, list)
 		check(t, err)
-		cases, cut, err := SentenceCases(tokenizer, list, put, 40)
+		cases, cut, err := SentenceCases(tokenizer, list, "line", put, 40)
 		check(t, err)
 		equal(t, cut, 0)
 		return config, cases
 	}
 	labels, err := TagsOf(tagged)
 	check(t, err)
-	tags, cut, none, err := TagCases(tokenizer, tagged, labels, 40)
+	tags, cut, none, err := TagCases(tokenizer, tagged, "line", labels, 40)
 	check(t, err)
 	equal(t, []int{len(tags), cut, none}, []int{400, 0, 0})
 	learn := func(config Config, cases []Case, epochs int) {
