@@ -66,8 +66,14 @@ func TestReadValues(t *testing.T) {
 		{severalLabels, "csv", "", "id,comment_text,toxic,threat,insult\n7,one,1,0,1\n8,two,0,0,0\n", "[{toxic,insult one  2} { two  3}]"}, // Jigsaw
 		{severalLabels, "csv", "threat,insult", "id,remark,toxic,threat,insult\n7,one,1,0,1\n8,two,0,0,0\n", "name the sentence with -text-column"},
 		{severalLabels, "csv", "threat,rude", "text,toxic,threat\none,1,0\n", `-label-column has "rude", but the columns are "text" "toxic" "threat"`},
-		{severalLabels, "csv", "toxic,threat", "text,toxic,threat\none,1,2\n", `line 2: want 1 or 0 in the column "threat"`},
+		{severalLabels, "csv", "toxic,threat", "text,toxic,threat\none,1,2\n", `line 2: the column "threat" has "2", want 1 or 0`},
 		{severalLabels, "csv", "", ",text,toxic,threat\n0,one,1,0\n1,two,0,0\n", "[{toxic one  2} { two  3}]"}, // pandas' index
+		{severalLabels, "csv", "", "text,toxic,threat\none,1.0,0\ntwo,0.0,1\n", "[{toxic one  2} {threat two  3}]"},
+		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,0,yes\nthree,0,0\n", `line 3: the column "threat" has "yes", want 1 or 0, or the columns of the labels named with -label-column`},
+		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,0,\nthree,0,0\n", `line 3: the column "threat" has nothing, want 1 or 0`},
+		{severalLabels, "json", "", `{"text": "one", "toxic": true, "threat": false} {"text": "two", "toxic": 0}`, `object 2: the column "threat" has nothing, want 1 or 0`},
+		{severalLabels, "json", "", `{"text": "one", "toxic": true, "threat": false} {"text": "two", "toxic": 0, "threat": 1}`, "[{toxic one  1} {threat two  2}]"},
+		{severalLabels, "csv", "toxic,threat", "text,toxic,threat,rude\none,1,0,1\ntwo,0,1,\n", "[{toxic one  2} {threat two  3}]"},
 		{severalLabels, "csv", "", "text,\"a,b\",c\none,1,0\n", `the column "a,b" has a comma in its name`},
 		{"", "json", "", "{\"text\": \"caf\xe9\", \"label\": \"a\"}", `object 1: "text" is not UTF-8`},
 		{severalLabels, "", "", "a b\tone\nc d\tone\ne f\ttwo\ng h\ttwo\n", "each line has another label"},
@@ -81,6 +87,14 @@ func TestReadValues(t *testing.T) {
 		if !strings.Contains(got, c.want) {
 			t.Errorf("%q is read as %s (%s), want %s", c.text, got, found, c.want)
 		}
+	}
+	for text, want := range map[string]string{
+		"text,toxic,threat\none,1,0\n":           `labels: the columns "toxic" "threat" with 1 or 0, sentence: column 1 "text"`,
+		"id,text,toxic,threat,n\n7,one,1,0,70\n": `labels: the columns "toxic" "threat" with 1 or 0, sentence: column 2 "text", not read: 2 more`,
+	} {
+		_, found, err := LabelledFormat{Kind: "csv", Task: severalLabels}.Read(strings.NewReader(text))
+		check(t, err)
+		equal(t, found, want)
 	}
 	var c Config
 	put, err := learnNumbers(&c, nil)
