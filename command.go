@@ -45,6 +45,7 @@ type call struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	saidHidden     bool // noteHidden
+	invalid        int  // bytes of countInvalid
 	read, counted  int  // bytes of text: so far, and by countWords
 
 	endTraining   atomic.Pointer[context.CancelFunc] // untilInterrupted
@@ -98,6 +99,13 @@ func (c *call) given() map[string]bool {
 // note writes a line to standard error.
 func (c *call) note(format string, args ...any) {
 	fmt.Fprintf(c.stderr, format+"\n", args...)
+}
+
+// countInvalid counts what of some text is not UTF-8, which is said when the command ends.
+func (c *call) countInvalid(texts ...string) {
+	for _, text := range texts {
+		c.invalid += invalidBytes(text)
+	}
 }
 
 // warn writes a line that begins with "warning".

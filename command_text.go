@@ -98,6 +98,7 @@ func tokenize(c *call) error {
 		ends = " "
 	}
 	err = eachPart(c.stdin, ends, func(part string, at int) error {
+		c.countInvalid(part)
 		if *offsets {
 			found, spans := t.EncodeSpans(part)
 			for i, id := range found {

@@ -23,6 +23,7 @@ import (
 // an empty line or, with -json, empty.
 func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b string) error, finish func(out io.Writer) error) error {
 	out := bufio.NewWriter(c.stdout)
+	c.countInvalid(c.args...)
 	end := func(err error) error {
 		return errors.Join(err, finish(out), out.Flush())
 	}
@@ -43,6 +44,7 @@ func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b stri
 		if err != nil && err != io.EOF || line == "" {
 			return end(wrap("standard input", ignoreEOF(err)))
 		}
+		c.countInvalid(line)
 		a, b, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
 		err = use(out, a, b)
 		if errors.Is(err, errNoText) {
@@ -344,6 +346,7 @@ func answer(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.countInvalid(string(text))
 	passage := NewPassage(t, string(text))
 	if len(passage.ids) == 0 {
 		return fmt.Errorf("%s: there is no text in it", *file)
