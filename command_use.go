@@ -178,10 +178,11 @@ func next(c *call) error {
 		return err
 	}
 	return c.eachBatch(map[string]any{"is_next": nil, "not_next": nil}, func(a, b string) (ids, segments []int32, err error) {
-		if strings.TrimSpace(a+b) != "" && (strings.TrimSpace(a) == "" || strings.TrimSpace(b) == "") {
-			return nil, nil, errors.New("want two sentences, neither of them empty (in a line, with a tab between them)")
+		ids, segments, err = c.sequence(m, t, a, b)
+		if err == nil && !slices.Contains(segments, 1) {
+			err = errors.New("want two sentences, neither of them empty (in a line, with a tab between them)")
 		}
-		return c.sequence(m, t, a, b)
+		return ids, segments, err
 	}, func(b *Batch) (results []result) {
 		for _, isNext := range m.IsNext(b) {
 			results = append(results, result{map[string]any{"is_next": isNext, "not_next": 1 - isNext}, verdict(isNext) + "\n"})
