@@ -99,8 +99,15 @@ func TestReadValues(t *testing.T) {
 	var c Config
 	put, err := learnNumbers(&c, nil)
 	check(t, err)
-	if err := put(&Case{}, &Labelled{Label: "warm"}); err == nil || err.Error() != `the label is "warm", want a number` {
-		t.Errorf("of a word for a number the error is %v", err)
+	for _, label := range []string{"warm", "0x1p3", "3_0", "nan", "-inf", "1e30", "1e99", ""} {
+		if err := put(&Case{}, &Labelled{Label: label}); err == nil || err.Error() != fmt.Sprintf("the label is %q, want a decimal number from -1e+12 to 1e+12", label) {
+			t.Errorf("of %q for a number the error is %v", label, err)
+		}
+	}
+	for label, want := range map[string]float32{"-3.5": -3.5, "+1e12": 1e12, "1E-9": 1e-9, ".5": 0.5} {
+		var c Case
+		check(t, put(&c, &Labelled{Label: label}))
+		equal(t, c.Values, []float32{want})
 	}
 	if _, err := learnSeveral(&c, []Labelled{{Label: "a|b"}}); err == nil || !strings.Contains(err.Error(), "part them by commas") {
 		t.Errorf("of labels with | between them the error is %v", err)
