@@ -131,9 +131,17 @@ func (v *LooseValue) UnmarshalJSON(data []byte) error {
 
 // ReadSQuAD reads questions in the format of SQuAD 1.1 or 2.0.
 func ReadSQuAD(r io.Reader, t *Tokenizer) ([]Question, error) {
+	var text json.RawMessage
 	var file squadFile
-	if err := decodeJSON(r, &file); err != nil {
+	err := decodeJSON(r, &text)
+	if err == nil {
+		err = json.Unmarshal(text, &file)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("this is not SQuAD's JSON: %w", err)
+	}
+	if err := CheckText(text); err != nil {
+		return nil, fmt.Errorf("the text %w", err)
 	}
 	var all []Question
 	for _, article := range file.Data {

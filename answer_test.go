@@ -180,6 +180,8 @@ func TestBadQuestionsAreRefused(t *testing.T) {
 		{"", "not SQuAD's JSON"},
 		{"[]", "not SQuAD's JSON"},
 		{`{"data":[]}`, "there is no question in it"},
+		{"{\"data\":[{\"title\":\"caf\xe9\"}]}", "the text is not UTF-8: if it is Latin-1"},
+		{`{"data":[{"title":"\ud83d"}]}`, `the text has \ud8…, half a character without the other half`},
 		{file("Müller bakes.", "Who?", `"answers":[{"text":"bakes","answer_start":8}]`), `question 1, id "x7": the answer "bakes" does not stand at character 8 of the context, but at 7`},
 		{file("Müller bakes.", "Who?", `"answers":[{"text":"sells","answer_start":7}]`), `does not stand at character 7 of the context, where "bakes." stands`},
 		{file("Müller bakes.", "Who?", `"answers":[{"text":"sells","answer_start":99}]`), "at character 99 of the context, which has 13"},

@@ -173,9 +173,9 @@ func textOf(value json.RawMessage) (text string, kind FieldKind) {
 // surrogates are escapes of half characters, of which two may be a whole one.
 var surrogates = regexp.MustCompile(`\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\u[dD][89a-fA-F]`)
 
-// checkText returns an error where the package would read U+FFFD: for what is not UTF-8, and for
+// CheckText returns an error where the package would read U+FFFD: for what is not UTF-8, and for
 // half a character.
-func checkText(value json.RawMessage) error {
+func CheckText(value json.RawMessage) error {
 	if !utf8.Valid(value) {
 		return errors.New("is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8")
 	}
@@ -213,7 +213,7 @@ func EachObject(r io.Reader, use func(n int, keys []string, values []json.RawMes
 			var value json.RawMessage
 			if key, err = decoder.Token(); err == nil {
 				err = decoder.Decode(&value)
-				if e := checkText(value); err == nil && e != nil {
+				if e := CheckText(value); err == nil && e != nil {
 					err = fmt.Errorf("%q %w", key, e)
 				} else if err == nil && slices.Contains(keys, key.(string)) {
 					err = fmt.Errorf("%q stands there twice, want it once", key)
