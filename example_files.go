@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"io"
 	"iter"
-	"maps"
 	"slices"
 	"strings"
 )
@@ -33,22 +32,26 @@ const notGuessed = -100
 // there may be says something that is not known here: weights, padding, other positions.
 var exampleFields = []string{"tokens", "input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids", "attention_mask", "labels", "next_sentence_label", "special_tokens_mask", "id", "idx"}
 
-// checkFields returns an error that names a field that is not known, or one without which there
-// would be a 0 that nobody has written.
+// checkFields returns an error that names a field that is not known or stands there twice, or one
+// without which there would be a 0 that nobody has written. The line is known to be an object.
 func checkFields(line json.RawMessage) error {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(line, &fields); err != nil {
-		return err
-	}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !slices.Contains(exampleFields, name) {
+	decoder, seen := json.NewDecoder(bytes.NewReader(line)), map[json.Token]bool{}
+	decoder.Token() // {
+	for decoder.More() {
+		var value json.RawMessage
+		name, _ := decoder.Token()
+		decoder.Decode(&value)
+		switch {
+		case !slices.Contains(exampleFields, name.(string)):
 			return fmt.Errorf("the field %q is not known, want %s", name, strings.Join(exampleFields, ", "))
-		}
-		if name != "tokens" && bytes.Contains(fields[name], []byte("null")) {
+		case seen[name]:
+			return fmt.Errorf("%s stands there twice, want it once", name)
+		case name != "tokens" && bytes.Contains(value, []byte("null")):
 			return fmt.Errorf("%s has null, want numbers", name)
 		}
+		seen[name] = true
 	}
-	if fields["next_sentence_label"] == nil {
+	if !seen["next_sentence_label"] {
 		return errors.New("next_sentence_label is missing, want 0 where B follows A, otherwise 1")
 	}
 	return nil
@@ -99,7 +102,10 @@ func ReadExamples(r io.Reader, vocabulary []string) ([]Example, error) {
 			break
 		}
 		if err == nil {
-			err = cmp.Or(json.Unmarshal(line, &e), json.Unmarshal(line, &dense), checkFields(line)) // whichever it is, both read it
+			err = cmp.Or(json.Unmarshal(line, &e), json.Unmarshal(line, &dense)) // whichever it is, both read it
+		}
+		if err == nil {
+			err = checkFields(line)
 		}
 		if err == nil {
 			err = e.takeDense(&dense)

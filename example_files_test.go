@@ -42,6 +42,7 @@ func TestReadExamples(t *testing.T) {
 		{`next_sentence_label`, `next_sentence_labels`}:                   `the field "next_sentence_labels" is not known, want tokens, input_ids,`,
 		{`:1}`, `:1,"masked_lm_weights":[0.0]}`}:                          `the field "masked_lm_weights" is not known`,
 		{`:1}`, `:1,"position_ids":[0,2,4,6,8]}`}:                         `the field "position_ids" is not known`,
+		{`:1}`, `:1,"masked_lm_ids":[7]}`}:                                "masked_lm_ids stands there twice",
 		{`:1}`, `:1,"input_mask":[1,1,1,1,0]}`}:                           `the field "input_mask" is not known`,
 		{`:1}`, `:1,"attention_mask":[1,1,1,1,0]}`}:                       "attention_mask has 0, want examples without padding",
 		{`:1}`, `:1,"labels":[-100,-100,-100,7,-100]}`}:                   "it has labels and also masked_lm_positions",
