@@ -104,7 +104,7 @@ type squadFile struct {
 			QAs     []struct {
 				ID           LooseValue    `json:"id"`
 				Question     string        `json:"question"`
-				Answers      []squadAnswer `json:"answers"`
+				Answers      []squadAnswer `json:"answers"`       // nil if it is not there, not if it is empty
 				IsImpossible LooseValue    `json:"is_impossible"` // "" if it is not there
 			} `json:"qas"`
 		} `json:"paragraphs"`
@@ -113,7 +113,7 @@ type squadFile struct {
 
 type squadAnswer struct {
 	Text  string `json:"text"`
-	Start int    `json:"answer_start"` // in characters, not bytes
+	Start *int   `json:"answer_start"` // in characters, not bytes
 }
 
 // A LooseValue is a string, or what else there is as it stands: files in SQuAD's format have
@@ -131,9 +131,17 @@ func (v *LooseValue) UnmarshalJSON(data []byte) error {
 
 // ReadSQuAD reads questions in the format of SQuAD 1.1 or 2.0.
 func ReadSQuAD(r io.Reader, t *Tokenizer) ([]Question, error) {
+	var text json.RawMessage
 	var file squadFile
-	if err := decodeJSON(r, &file); err != nil {
+	err := decodeJSON(r, &text)
+	if err == nil {
+		err = json.Unmarshal(text, &file)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("this is not SQuAD's JSON: %w", err)
+	}
+	if err := CheckText(text); err != nil {
+		return nil, fmt.Errorf("the text %w", err)
 	}
 	var all []Question
 	for _, article := range file.Data {
@@ -161,13 +169,18 @@ func (q *Question) setAnswers(answers []squadAnswer, impossible string) error {
 		return errors.New("the question is empty")
 	case len(q.Passage.ids) == 0:
 		return errors.New("the context is empty")
+	case answers == nil && impossible != "true": // it may be there by another name
+		return errors.New("answers is missing, want a list, empty where there is no answer")
 	case impossible != "" && impossible != "null" && impossible != strconv.FormatBool(len(answers) == 0):
 		return fmt.Errorf("is_impossible is %s and there are %d answers", impossible, len(answers))
 	}
 	for i, a := range answers {
-		begin, ok := byteOffset(q.Passage.Text, a.Start)
+		if a.Start == nil {
+			return fmt.Errorf("the answer %q has no answer_start, want at which character of the context it stands", a.Text)
+		}
+		begin, ok := byteOffset(q.Passage.Text, *a.Start)
 		if !ok || a.Text == "" || !strings.HasPrefix(q.Passage.Text[begin:], a.Text) {
-			return fmt.Errorf("the answer %q does not stand at character %d of the context%s", a.Text, a.Start, q.Passage.near(a))
+			return fmt.Errorf("the answer %q does not stand at character %d of the context%s", a.Text, *a.Start, q.Passage.near(a))
 		}
 		tokens := q.Passage.tokensOf(Span{begin, begin + len(a.Text)})
 		if tokens.Begin == tokens.End {
@@ -181,12 +194,24 @@ func (q *Question) setAnswers(answers []squadAnswer, impossible string) error {
 	return nil
 }
 
+// AboutQuestions says how many questions there are, about how many passages.
+func AboutQuestions(list []Question) string {
+	passages, none := map[*Passage]bool{}, 0
+	for _, q := range list {
+		passages[q.Passage] = true
+		if len(q.Answers) == 0 {
+			none++
+		}
+	}
+	return fmt.Sprintf("%d questions about %d passages, %d of them without an answer", len(list), len(passages), none)
+}
+
 // near says where an answer does stand, or what stands in its place.
 func (p *Passage) near(a squadAnswer) string {
 	if at := strings.Index(p.Text, a.Text); at >= 0 && a.Text != "" {
 		return fmt.Sprintf(", but at %d", utf8.RuneCountInString(p.Text[:at]))
 	}
-	if begin, ok := byteOffset(p.Text, a.Start); ok {
+	if begin, ok := byteOffset(p.Text, *a.Start); ok {
 		there := []rune(p.Text[begin:min(len(p.Text), begin+400)])
 		return fmt.Sprintf(", where %q stands", string(there[:min(len(there), max(10, utf8.RuneCountInString(a.Text)))]))
 	}

@@ -159,11 +159,14 @@ func TestLooseSQuAD(t *testing.T) {
 		`"id": "7", "answers": []`:                        0,
 		`"id": 7, "answers": [], "is_impossible": "True"`: 0,
 		`"id": 7, "answers": [], "is_impossible": null`:   0,
+		`"id": 7, "is_impossible": true`:                  0,
+		`"id": 7, "answers": null, "is_impossible": true`: 0,
 	} {
 		questions, err := ReadSQuAD(strings.NewReader(`{"data":[{"paragraphs":[{"context":"Müller bakes.","qas":[{"question":"Who?",`+qa+`}]}]}]}`), tokenizer)
 		check(t, err)
 		equal(t, questions[0].ID, "7")
 		equal(t, len(questions[0].Answers), answers, qa)
+		equal(t, AboutQuestions(questions), fmt.Sprintf("1 questions about 1 passages, %d of them without an answer", 1-answers))
 	}
 }
 
@@ -177,6 +180,8 @@ func TestBadQuestionsAreRefused(t *testing.T) {
 		{"", "not SQuAD's JSON"},
 		{"[]", "not SQuAD's JSON"},
 		{`{"data":[]}`, "there is no question in it"},
+		{"{\"data\":[{\"title\":\"caf\xe9\"}]}", "the text is not UTF-8: if it is Latin-1"},
+		{`{"data":[{"title":"\ud83d"}]}`, `the text has \ud8…, half a character without the other half`},
 		{file("Müller bakes.", "Who?", `"answers":[{"text":"bakes","answer_start":8}]`), `question 1, id "x7": the answer "bakes" does not stand at character 8 of the context, but at 7`},
 		{file("Müller bakes.", "Who?", `"answers":[{"text":"sells","answer_start":7}]`), `does not stand at character 7 of the context, where "bakes." stands`},
 		{file("Müller bakes.", "Who?", `"answers":[{"text":"sells","answer_start":99}]`), "at character 99 of the context, which has 13"},
@@ -185,6 +190,11 @@ func TestBadQuestionsAreRefused(t *testing.T) {
 		{file("Müller bakes.", "Who?", `"answers":[{"text":" ","answer_start":6}]`), `the answer " " has no token`},
 		{file("Müller bakes.", "Who?", `"is_impossible":"False","answers":[]`), "is_impossible is false and there are 0 answers"},
 		{file("Müller bakes.", "Who?", `"is_impossible":true,"answers":[{"text":"bakes","answer_start":7}]`), "is_impossible is true and there are 1 answers"},
+		{file("Müller bakes.", "Who?", `"answer":[{"text":"bakes","answer_start":7}]`), `question 1, id "x7": answers is missing, want a list`},
+		{file("Müller bakes.", "Who?", `"answers":null`), "answers is missing"},
+		{file("Müller bakes.", "Who?", `"is_impossible":false`), "answers is missing"},
+		{file("Müller bakes.", "Who?", `"answers":[{"text":"bakes"}]`), `the answer "bakes" has no answer_start`},
+		{file("Müller bakes.", "Who?", `"answers":[{"text":"Müller","answer_start":null}]`), "has no answer_start"},
 		{file("Müller bakes.", " ", `"answers":[{"text":"bakes","answer_start":7}]`), "the question is empty"},
 		{file(" ", "Who?", `"is_impossible":true,"answers":[]`), "the context is empty"},
 	} {

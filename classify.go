@@ -74,8 +74,9 @@ type Labelled struct {
 // its case. They are by Config.Task, and each task adds its own.
 var sentenceTasks = map[string]func(c *Config, list []Labelled) (put func(c *Case, l *Labelled) error, err error){}
 
-// SentenceCases makes cases of labelled sentences, and says how many had to be cut.
-func SentenceCases(t *Tokenizer, list []Labelled, put func(c *Case, l *Labelled) error, maxSeq int) (cases []Case, cut int, err error) {
+// SentenceCases makes cases of labelled sentences, and says how many had to be cut. An error
+// numbers them by unit: lines, or objects.
+func SentenceCases(t *Tokenizer, list []Labelled, unit string, put func(c *Case, l *Labelled) error, maxSeq int) (cases []Case, cut int, err error) {
 	for i := range list {
 		l := &list[i]
 		ids, segments, over := t.Sequence(l.A, l.B, maxSeq)
@@ -84,7 +85,7 @@ func SentenceCases(t *Tokenizer, list []Labelled, put func(c *Case, l *Labelled)
 		}
 		c := Case{Tokens: ids, Segments: segments}
 		if err := put(&c, l); err != nil {
-			return nil, 0, fmt.Errorf("line %d: %w", l.Line, err)
+			return nil, 0, fmt.Errorf("%s %d: %w", unit, l.Line, err)
 		}
 		cases = append(cases, c)
 	}

@@ -45,6 +45,7 @@ type call struct {
 	stdin          io.Reader
 	stdout, stderr io.Writer
 	saidHidden     bool // noteHidden
+	invalid        int  // bytes of countInvalid
 	read, counted  int  // bytes of text: so far, and by countWords
 
 	endTraining   atomic.Pointer[context.CancelFunc] // untilInterrupted
@@ -98,6 +99,13 @@ func (c *call) given() map[string]bool {
 // note writes a line to standard error.
 func (c *call) note(format string, args ...any) {
 	fmt.Fprintf(c.stderr, format+"\n", args...)
+}
+
+// countInvalid counts what of some text is not UTF-8, which is said when the command ends.
+func (c *call) countInvalid(texts ...string) {
+	for _, text := range texts {
+		c.invalid += invalidBytes(text)
+	}
 }
 
 // warn writes a line that begins with "warning".
@@ -200,15 +208,19 @@ func (m *Model) checkLength(maxSeq int) error {
 
 var errNoText = errors.New("there is no text")
 
-// sequence encodes a text for the model, and says so if it had to be cut.
+// sequence encodes a text for the model, and says so if it had to be cut. A text without a token,
+// such as one of control characters, is none.
 func (c *call) sequence(m *Model, t *Tokenizer, a, b string) (ids, segments []int32, err error) {
-	switch {
-	case strings.TrimSpace(a+b) == "":
-		return nil, nil, errNoText
-	case strings.TrimSpace(a) == "":
-		return nil, nil, errors.New("there is no text before the second")
-	}
 	ids, segments, cut := t.Sequence(a, b, m.Config.MaxPositionEmbeddings)
+	ofB := slices.Index(segments, 1) // where it begins
+	switch {
+	case len(ids) == 2: // [CLS] and [SEP]
+		return nil, nil, errNoText
+	case ofB == 2:
+		return nil, nil, errors.New("there is no text before the second")
+	case ofB < 0 && strings.TrimSpace(b) != "":
+		return nil, nil, errors.New("there is no token in the second text")
+	}
 	if cut > 0 {
 		c.note("a text has %d tokens, the model %d positions: %d tokens were cut off", len(ids)+cut, len(ids), cut)
 	}

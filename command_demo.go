@@ -319,7 +319,7 @@ func (s *story) tellTransfer() error {
 	labels := study.Config.Labels()
 	study.Config.HiddenDropout, study.Config.AttentionDropout = tuneDropout, tuneDropout
 	study.Settings.LearningRate = TuneRate(study.Config.HiddenSize)
-	if study.Cases, _, err = SentenceCases(s.t, list, put, s.m.Config.MaxPositionEmbeddings); err != nil {
+	if study.Cases, _, err = SentenceCases(s.t, list, "line", put, s.m.Config.MaxPositionEmbeddings); err != nil {
 		return err
 	}
 	s.say("\n8. What it is good for. A new task: which of %d topics is a sentence about? Few\n   sentences are labelled; neither they nor the %d to test on are in the text.", len(labels), len(list)/2)

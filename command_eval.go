@@ -64,7 +64,7 @@ func (e *Evaluation) write(w io.Writer, r Metrics) error {
 // evalExamples are those of a file, or one epoch of a corpus.
 func (c *call) evalExamples(m *Model, t *Tokenizer, names corpora, file string, maxSeq int, seed uint64) (iter.Seq[Example], error) {
 	if file != "" {
-		list, err := LoadExamples(file, m)
+		list, err := LoadExamples(file, m, t)
 		return slices.Values(list), err
 	}
 	if err := m.checkLength(maxSeq); err != nil {

@@ -38,6 +38,7 @@ func explain(c *call) error {
 	if n := m.Config.NumAttentionHeads; *head < 0 || *head > n {
 		return usagef("-head is %d, want 1 to %d, or 0 for the mean", *head, n)
 	}
+	c.countInvalid(c.args...)
 	sentences := append(c.args, "") // no B is an empty one
 	ids, segments, err := c.sequence(m, t, sentences[0], sentences[1])
 	if err != nil {

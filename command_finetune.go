@@ -323,7 +323,7 @@ func (c *call) readSentenceTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 		return err
 	}
 	casesOf := func(config *Config, name string, list []Labelled) ([]Case, error) {
-		cases, cut, err := SentenceCases(t, list, put, maxSeq)
+		cases, cut, err := SentenceCases(t, list, UnitOf(FormatOf(name)), put, maxSeq)
 		if cut > 0 {
 			c.note("%s: %d of %d have more than %d tokens, and were cut", name, cut, len(list), maxSeq)
 		}
@@ -340,7 +340,7 @@ func (c *call) readTagTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int
 		return err
 	}
 	casesOf := func(config *Config, name string, list []Tagged) ([]Case, error) {
-		cases, cut, none, err := TagCases(t, list, config.Labels(), maxSeq)
+		cases, cut, none, err := TagCases(t, list, UnitOf(FormatOf(name)), config.Labels(), maxSeq)
 		if cut+none > 0 {
 			c.note("%s: %d words are left out: %d beyond the first %d tokens of a sentence, %d without a token", name, cut+none, cut, maxSeq, none)
 		}
@@ -410,14 +410,20 @@ func readLabelled[T any](c *call, f *tuneFlags, config Config, unit string,
 }
 
 func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limits) (*task, error) {
-	read := func(r io.Reader) ([]Question, error) { return ReadSQuAD(r, t) }
-	list, err := readInput(c, f.train, read)
+	read := func(name string) ([]Question, error) {
+		list, err := readInput(c, name, func(r io.Reader) ([]Question, error) { return ReadSQuAD(r, t) })
+		if err == nil {
+			c.note("%s: %s", name, AboutQuestions(list))
+		}
+		return list, err
+	}
+	list, err := read(f.train)
 	if err != nil {
 		return nil, err
 	}
 	var heldOut []Question
 	if f.eval != "" {
-		heldOut, err = readInput(c, f.eval, read)
+		heldOut, err = read(f.eval)
 	} else {
 		list, heldOut = holdOut(c, list, f)
 	}

@@ -246,7 +246,7 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 // useData gives the trainer its data, and returns their fingerprint.
 func (c *call) useData(trainer *Trainer, t *Tokenizer, names corpora, file string) (string, error) {
 	if file != "" {
-		if err := trainer.UseExamples(file); err != nil {
+		if err := trainer.UseExamples(file, t); err != nil {
 			return "", err
 		}
 		return fileSum(file)

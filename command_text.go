@@ -98,6 +98,7 @@ func tokenize(c *call) error {
 		ends = " "
 	}
 	err = eachPart(c.stdin, ends, func(part string, at int) error {
+		c.countInvalid(part)
 		text, isEnd := strings.CutSuffix(part, "\n")
 		if *offsets {
 			found, spans := t.EncodeSpans(text)

@@ -23,6 +23,7 @@ import (
 // an empty line or, with -json, empty.
 func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b string) error, finish func(out io.Writer) error) error {
 	out := bufio.NewWriter(c.stdout)
+	c.countInvalid(c.args...)
 	end := func(err error) error {
 		return errors.Join(err, finish(out), out.Flush())
 	}
@@ -43,6 +44,7 @@ func (c *call) eachInput(empty map[string]any, use func(out io.Writer, a, b stri
 		if err != nil && err != io.EOF || line == "" {
 			return end(wrap("standard input", ignoreEOF(err)))
 		}
+		c.countInvalid(line)
 		a, b, _ := strings.Cut(strings.TrimRight(line, "\r\n"), "\t")
 		err = use(out, a, b)
 		if errors.Is(err, errNoText) {
@@ -176,10 +178,11 @@ func next(c *call) error {
 		return err
 	}
 	return c.eachBatch(map[string]any{"is_next": nil, "not_next": nil}, func(a, b string) (ids, segments []int32, err error) {
-		if strings.TrimSpace(a+b) != "" && (strings.TrimSpace(a) == "" || strings.TrimSpace(b) == "") {
-			return nil, nil, errors.New("want two sentences, neither of them empty (in a line, with a tab between them)")
+		ids, segments, err = c.sequence(m, t, a, b)
+		if err == nil && !slices.Contains(segments, 1) {
+			err = errors.New("want two sentences, neither of them empty (in a line, with a tab between them)")
 		}
-		return c.sequence(m, t, a, b)
+		return ids, segments, err
 	}, func(b *Batch) (results []result) {
 		for _, isNext := range m.IsNext(b) {
 			results = append(results, result{map[string]any{"is_next": isNext, "not_next": 1 - isNext}, verdict(isNext) + "\n"})
@@ -344,6 +347,7 @@ func answer(c *call) error {
 	if err != nil {
 		return err
 	}
+	c.countInvalid(string(text))
 	passage := NewPassage(t, string(text))
 	if len(passage.ids) == 0 {
 		return fmt.Errorf("%s: there is no text in it", *file)

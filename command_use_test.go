@@ -353,7 +353,6 @@ func TestExplainAnything(t *testing.T) {
 		{classifier, "The bread.", ""},
 		{answerer, "The " + long + " is " + long, ""},
 		{answerer, strings.Repeat(long+" ", 70), "8 tokens were cut off"},
-		{folder, "\u200b", ""}, // no token at all
 	} {
 		status, stdout, stderr := runHere("", "explain", "-model", c.model, c.text)
 		if status != exitDone || !strings.Contains(stderr, c.note) || c.note == "" && stderr != "" || strings.Contains(stdout, "4. ") != (c.model == folder) {
@@ -429,6 +428,12 @@ func TestErrorsAtWork(t *testing.T) {
 		{exitUsage, "-head is -1, want 1 to 2, or 0 for the mean", "", []string{"explain", "-model", model, "-head", "-1", "A"}},
 		{exitFailed, "config.json: no such file", "", []string{"explain", "-model", "missing", "A"}},
 		{exitFailed, "there is no text", "", []string{"explain", "-model", model, " "}},
+		{exitFailed, "there is no text\n", "", []string{"explain", "-model", model, "\u200b"}}, // no token at all
+		{exitFailed, "there is no text\n", "", []string{"next", "-model", model, "\u200b", "\u200b"}},
+		{exitFailed, "there is no text before the second", "", []string{"next", "-model", model, "\u200b", "B"}},
+		{exitFailed, "there is no token in the second text", "", []string{"next", "-model", model, "A", "\u200b"}},
+		{exitFailed, "there is no token in the second text", "", []string{"classify", "-model", classifier, "A", "\u200b"}},
+		{exitFailed, "there is no token in the second text", "", []string{"explain", "-model", model, "A", "\u200b"}},
 		{exitUsage, "with -context - the question", "", []string{"answer", "-model", answerer, "-context", "-"}},
 		{exitUsage, "-max-answer is -1", "", []string{"answer", "-model", answerer, "-context", labelled, "-max-answer", "-1", "Who?"}},
 		{exitFailed, same + `: all lines have the label "a"`, "", tune("-task", "classify", "-train", same)},

@@ -38,12 +38,22 @@ func asUTF8(r io.Reader) (io.Reader, error) {
 		return &utf16Reader{in: in, order: binary.LittleEndian}, nil
 	case begins("\xfe\xff"):
 		return &utf16Reader{in: in, order: binary.BigEndian}, nil
-	case begins("\ufeff"):
-		in.Discard(len("\ufeff"))
 	case strings.Contains(string(first), "\x00"):
 		return nil, errors.New("it is not text: it has zero bytes. If it is UTF-16, save it as UTF-8")
+	case begins("\ufeff"):
+		in.Discard(len("\ufeff"))
 	}
 	return in, nil
+}
+
+// invalidBytes is how many bytes of a text are not UTF-8. Each is read as U+FFFD.
+func invalidBytes(text string) (n int) {
+	for i, r := range text {
+		if r == utf8.RuneError && !strings.HasPrefix(text[i:], string(utf8.RuneError)) {
+			n++
+		}
+	}
+	return n
 }
 
 // A utf16Reader decodes UTF-16.

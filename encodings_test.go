@@ -48,6 +48,7 @@ func TestEncodings(t *testing.T) {
 		{[]byte("PK\x03\x04\x14"), "", "a zip archive"},
 		{[]byte("%PDF-1.7\n"), "", "PDF"},
 		{[]byte("a\x00f\x00"), "", "it has zero bytes"},
+		{[]byte("\ufeffa\x00f\x00"), "", "it has zero bytes"},
 	} {
 		readers := []io.Reader{bytes.NewReader(c.data)}
 		if c.fail == "" || c.fail == "UTF-32" {

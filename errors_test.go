@@ -303,6 +303,19 @@ func TestOtherErrors(t *testing.T) {
 			t.Errorf("%s: exit status %d, %q, %q", command, status, stdout, stderr)
 		}
 	}
+	for _, command := range []string{"tokenize", "fill", "next", "embed", "classify", "tag", "answer", "explain"} { // once, whatever there is
+		args, stdin, said := b.with(command, "", ""), "caf\xe9 [MASK]\tb\xff\ufffd\n\xe9 [MASK]\tb\n", "3 bytes of the text are not UTF-8 and were read as U+FFFD\n"
+		if command == "explain" {
+			args, stdin, said = append(args, "caf\xe9 b"), "", "1"+said[1:]
+		}
+		status, stdout, stderr := runHere(stdin, args...)
+		if status != exitDone || stdout == "" || strings.Count(stderr, said) != 1 || strings.Count(stderr, "U+FFFD") != 1 {
+			t.Errorf("%s: exit status %d, %q, %q, want %q", command, status, stdout, stderr, said)
+		}
+	}
+	context := b.with("answer", "context", write("latin.txt", "\ufeffThe caf\xe9 bread."))
+	status, _, said := runHere("", append(context, "What?")...)
+	equal(t, status == exitDone && said == "1 bytes of the text are not UTF-8 and were read as U+FFFD\n", true, said)
 	status, stdout, stderr := runHere("", b.with("vocab", "show", "3", "out")...)
 	equal(t, status == exitDone && strings.Count(stdout, "\n") == 3 && stderr == "", true, stderr)
 	status, stdout, stderr = runHere("", append(b.with("vocab", "show", "3", "out"), "-min-frequency", "9999999")...)

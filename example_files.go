@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"io"
 	"iter"
 	"slices"
+	"strings"
 )
 
 // Step 5 of the lesson, examples in a file: a JSON object a line, with the names that
@@ -26,6 +28,35 @@ type denseExample struct {
 
 const notGuessed = -100
 
+// exampleFields are those that are read, and after them those that change nothing. What else
+// there may be says something that is not known here: weights, padding, other positions.
+var exampleFields = []string{"tokens", "input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids", "attention_mask", "labels", "next_sentence_label", "special_tokens_mask", "id", "idx"}
+
+// checkFields returns an error that names a field that is not known or stands there twice, or one
+// without which there would be a 0 that nobody has written. The line is known to be an object.
+func checkFields(line json.RawMessage) error {
+	decoder, seen := json.NewDecoder(bytes.NewReader(line)), map[json.Token]bool{}
+	decoder.Token() // {
+	for decoder.More() {
+		var value json.RawMessage
+		name, _ := decoder.Token()
+		decoder.Decode(&value)
+		switch {
+		case !slices.Contains(exampleFields, name.(string)):
+			return fmt.Errorf("the field %q is not known, want %s", name, strings.Join(exampleFields, ", "))
+		case seen[name]:
+			return fmt.Errorf("%s stands there twice, want it once", name)
+		case name != "tokens" && bytes.Contains(value, []byte("null")):
+			return fmt.Errorf("%s has null, want numbers", name)
+		}
+		seen[name] = true
+	}
+	if !seen["next_sentence_label"] {
+		return errors.New("next_sentence_label is missing, want 0 where B follows A, otherwise 1")
+	}
+	return nil
+}
+
 // dense makes one of an example.
 func (e *Example) dense() denseExample {
 	d := denseExample{Tokens: e.Tokens, Segments: e.Segments, NextLabel: e.NextLabel}
@@ -38,16 +69,17 @@ func (e *Example) dense() denseExample {
 	return d
 }
 
-// takeDense takes the targets from such labels, if an example has no others.
+// takeDense takes the targets from such labels, which have to be the only ones.
 func (e *Example) takeDense(d *denseExample) error {
-	if len(d.Labels) == 0 || len(e.Targets) > 0 {
-		return nil
-	}
-	if len(d.Labels) != len(e.Tokens) {
-		return fmt.Errorf("labels has %d numbers, want %d as input_ids", len(d.Labels), len(e.Tokens))
-	}
-	if slices.Contains(d.Attention, 0) {
+	switch {
+	case slices.Contains(d.Attention, 0):
 		return errors.New("attention_mask has 0, want examples without padding")
+	case len(d.Labels) == 0:
+		return nil
+	case len(e.Targets)+len(e.Labels) > 0:
+		return errors.New("it has labels and also masked_lm_positions or masked_lm_ids, want one or the other")
+	case len(d.Labels) != len(e.Tokens):
+		return fmt.Errorf("labels has %d numbers, want %d as input_ids", len(d.Labels), len(e.Tokens))
 	}
 	for i, label := range d.Labels {
 		if label != notGuessed {
@@ -57,9 +89,8 @@ func (e *Example) takeDense(d *denseExample) error {
 	return nil
 }
 
-// ReadExamples reads examples in JSON lines, as WriteExamples writes them, for a
-// vocabulary of vocabSize words.
-func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
+// ReadExamples reads examples in JSON lines, as WriteExamples writes them, for a vocabulary.
+func ReadExamples(r io.Reader, vocabulary []string) ([]Example, error) {
 	var examples []Example
 	decoder := json.NewDecoder(r)
 	for {
@@ -74,10 +105,13 @@ func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
 			err = cmp.Or(json.Unmarshal(line, &e), json.Unmarshal(line, &dense)) // whichever it is, both read it
 		}
 		if err == nil {
+			err = checkFields(line)
+		}
+		if err == nil {
 			err = e.takeDense(&dense)
 		}
 		if err == nil {
-			err = e.check(vocabSize)
+			err = e.check(vocabulary)
 		}
 		if err != nil {
 			return nil, fmt.Errorf("example %d: %w", len(examples)+1, err)
@@ -90,15 +124,24 @@ func ReadExamples(r io.Reader, vocabSize int) ([]Example, error) {
 	return examples, nil
 }
 
-// check returns an error that names the first field with an impossible value.
-func (e *Example) check(vocabSize int) error {
+// check returns an error that names the first field with an impossible value. Words that the
+// vocabulary has for other ids tell that the example was made with another.
+func (e *Example) check(vocabulary []string) error {
 	if len(e.Tokens) == 0 {
 		return errors.New("input_ids is empty")
 	}
-	inVocabulary := func(id int32) bool { return id >= 0 && int(id) < vocabSize }
+	inVocabulary := func(id int32) bool { return id >= 0 && int(id) < len(vocabulary) }
 	for _, id := range e.Tokens {
 		if !inVocabulary(id) {
-			return fmt.Errorf("input_ids has %d, want 0 to %d", id, vocabSize-1)
+			return fmt.Errorf("input_ids has %d, want 0 to %d as in the vocabulary", id, len(vocabulary)-1)
+		}
+	}
+	if n := len(e.Strings); n > 0 && n != len(e.Tokens) {
+		return fmt.Errorf("tokens has %d words, want %d as input_ids", n, len(e.Tokens))
+	}
+	for i, token := range e.Strings {
+		if id := e.Tokens[i]; token != vocabulary[id] {
+			return fmt.Errorf("tokens has %q for the id %d, the vocabulary %q: the example was made with another vocabulary", token, id, vocabulary[id])
 		}
 	}
 	for _, s := range e.Segments {
@@ -113,7 +156,7 @@ func (e *Example) check(vocabSize int) error {
 	}
 	for _, id := range e.Labels {
 		if !inVocabulary(id) {
-			return fmt.Errorf("masked_lm_ids has %d, want 0 to %d", id, vocabSize-1)
+			return fmt.Errorf("masked_lm_ids has %d, want 0 to %d as in the vocabulary", id, len(vocabulary)-1)
 		}
 	}
 	switch {
@@ -145,13 +188,13 @@ func WriteExamples(w io.Writer, examples iter.Seq[Example], t *Tokenizer, dense 
 	return nil
 }
 
-// LoadExamples reads a file of examples for a model.
-func LoadExamples(name string, m *Model) (list []Example, err error) {
+// LoadExamples reads a file of examples for a model and its tokenizer.
+func LoadExamples(name string, m *Model, t *Tokenizer) (list []Example, err error) {
 	if name == "-" {
 		return nil, errors.New("examples are read more than once, so they have to be in a file, not on standard input")
 	}
 	if err = readFile(name, nil, func(r io.Reader) (err error) {
-		list, err = ReadExamples(bufio.NewReader(r), m.Config.VocabSize)
+		list, err = ReadExamples(bufio.NewReader(r), t.Vocabulary)
 		return err
 	}); err != nil {
 		return nil, err

@@ -68,9 +68,9 @@ func (f LabelledFormat) Read(r io.Reader) (list []Labelled, found string, err er
 		if len(row.fields) > width || names == nil && len(row.fields) < width {
 			return nil, "", fmt.Errorf("line %d: it has %d fields, the first line %d; %s", row.line, len(row.fields), width, wantLabelled)
 		}
-		l, err := at.labelled(row, f.Task == severalLabels)
+		l, err := at.labelled(row, names, f.Task == severalLabels)
 		if err != nil {
-			return nil, "", fmt.Errorf("line %d: %w", row.line, err)
+			return nil, "", fmt.Errorf("%s %d: %w", UnitOf(f.Kind), row.line, err)
 		}
 		if l.Label == "-" && names != nil && lower(names[at.label]) == "gold_label" {
 			passed++ // the people who labelled it did not agree
@@ -81,7 +81,7 @@ func (f LabelledFormat) Read(r io.Reader) (list []Labelled, found string, err er
 	if len(list) == 0 {
 		return nil, "", errors.New("there is no labelled sentence in it, " + wantLabelled)
 	}
-	found = at.String(names, width)
+	found = at.String(names, width-len(joined))
 	if joined != nil {
 		found = fmt.Sprintf("labels: the columns %s with 1 or 0, %s", QuotedList(joined), strings.SplitN(found, ", ", 2)[1])
 	}
@@ -251,7 +251,7 @@ func described(names []string, width int) string {
 }
 
 // labelled takes the label, or several of them or none, and the sentences from a row.
-func (at columns) labelled(r Row, several bool) (l Labelled, err error) {
+func (at columns) labelled(r Row, names []string, several bool) (l Labelled, err error) {
 	for _, part := range []struct {
 		what string
 		at   int
@@ -260,17 +260,14 @@ func (at columns) labelled(r Row, several bool) (l Labelled, err error) {
 		if part.at < 0 {
 			continue
 		}
-		if part.at < len(r.fields) {
+		kind, isLabels := r.Kind(part.at), several && part.into == &l.Label
+		if kind != Absent {
 			*part.into = strings.TrimSpace(r.fields[part.at])
 		}
-		isLabels := several && part.into == &l.Label
-		if list, ok := strings.CutPrefix(*part.into, listed); ok && isLabels {
-			*part.into = list
-		}
-		switch text := *part.into; {
-		case text == "" && !isLabels:
-			return l, fmt.Errorf("there is no %s, %s", part.what, wantLabelled)
-		case strings.HasPrefix(text, nested) || strings.HasPrefix(text, listed):
+		switch {
+		case kind == Absent || *part.into == "" && !isLabels && kind == PlainText:
+			return l, fmt.Errorf("there is no %s in %s, %s", part.what, columnName(names, part.at), wantLabelled)
+		case kind == Nested || kind == Listed && !isLabels:
 			return l, fmt.Errorf("the %s is a list or an object, want a text or a number", part.what)
 		}
 	}
@@ -278,17 +275,19 @@ func (at columns) labelled(r Row, several bool) (l Labelled, err error) {
 	return l, nil
 }
 
+// columnName is a column in words.
+func columnName(names []string, i int) string {
+	if names == nil {
+		return fmt.Sprintf("column %d", i+1)
+	}
+	return fmt.Sprintf("column %d %q", i+1, names[i])
+}
+
 // String says which columns are read as what, and which are not.
 func (at columns) String(names []string, width int) string {
-	column := func(i int) string {
-		if names == nil {
-			return fmt.Sprintf("column %d", i+1)
-		}
-		return fmt.Sprintf("column %d %q", i+1, names[i])
-	}
-	s := fmt.Sprintf("label: %s, sentence: %s", column(at.label), column(at.text))
+	s := fmt.Sprintf("label: %s, sentence: %s", columnName(names, at.label), columnName(names, at.text))
 	if at.pair >= 0 {
-		s += ", second sentence: " + column(at.pair)
+		s += ", second sentence: " + columnName(names, at.pair)
 	}
 	if rest := width - 2 - min(at.pair+1, 1); rest > 0 {
 		s += fmt.Sprintf(", not read: %d more", rest)
@@ -297,19 +296,25 @@ func (at columns) String(names []string, width int) string {
 }
 
 // joinLabels finds columns that say each of one label whether it is right, with 1 or 0, true or
-// false: those that -label-column names, or if it names none, all of this kind. Their names
-// are the labels. One column more, the last, gets the labels that are right, and becomes f's.
+// false: those that -label-column names, or if it names none, all of this kind; one that is so
+// in half of the rows or more, but not in all, may be meant as well. Their names are the labels.
+// One column more, the last, gets the labels that are right, and becomes f's.
 func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 	names, isName := rows[0].fields, map[int]bool{}
 	given := strings.Contains(f.Label, ",")
 	if !given && (f.Label != "" || f.Header == "no") || slices.ContainsFunc(knownLabels, func(name string) bool { return !given && slices.Contains(columnNames(names), name) }) {
 		return nil, nil
 	}
+	var odd error // of the first column that may be meant
 	yes := func(r Row, i int) (value, ok bool) {
 		if i >= len(r.fields) {
 			return false, false
 		}
-		value, err := strconv.ParseBool(strings.ToLower(strings.TrimSpace(r.fields[i])))
+		text := strings.ToLower(strings.TrimSpace(r.fields[i]))
+		if number, err := strconv.ParseFloat(text, 64); err == nil {
+			return number == 1, number == 0 || number == 1
+		}
+		value, err = strconv.ParseBool(text)
 		return value, err == nil
 	}
 	if given {
@@ -322,8 +327,19 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 		}
 	} else {
 		for i := range names {
-			_, first := yes(rows[0], i)
-			isName[i] = !first && len(rows) > 1 && !slices.Contains(rowNumbers, lower(names[i])) && !slices.ContainsFunc(rows[1:], func(r Row) bool { _, ok := yes(r, i); return !ok })
+			if _, first := yes(rows[0], i); first || slices.Contains(rowNumbers, lower(names[i])) {
+				continue
+			}
+			others, last := 0, Row{} // that say something else
+			for _, r := range rows[1:] {
+				if _, ok := yes(r, i); !ok {
+					others, last = others+1, r
+				}
+			}
+			isName[i] = len(rows) > 1 && others == 0
+			if odd == nil && others > 0 && 2*others < len(rows) {
+				odd = notYesOrNo(last, i, names[i], f.Kind)
+			}
 		}
 	}
 	for i, name := range names {
@@ -331,8 +347,11 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 			labels = append(labels, strings.TrimSpace(name))
 		}
 	}
-	if odd := slices.IndexFunc(labels, func(label string) bool { return strings.Contains(label, ",") }); odd >= 0 {
-		return nil, fmt.Errorf("the column %q has a comma in its name, which parts labels here: call it otherwise", labels[odd])
+	if comma := slices.IndexFunc(labels, func(label string) bool { return strings.Contains(label, ",") }); comma >= 0 {
+		return nil, fmt.Errorf("the column %q has a comma in its name, which parts labels here: call it otherwise", labels[comma])
+	}
+	if odd != nil && len(labels) > 0 {
+		return nil, fmt.Errorf("%w, or the columns of the labels named with -label-column", odd)
 	}
 	if len(labels) < 2 {
 		return nil, nil
@@ -342,7 +361,7 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 		for i, name := range names {
 			value, ok := yes(r, i)
 			if isName[i] && !ok {
-				return nil, fmt.Errorf("line %d: want 1 or 0 in the column %q", r.line, name)
+				return nil, notYesOrNo(r, i, name, f.Kind)
 			} else if isName[i] && value {
 				right = append(right, strings.TrimSpace(name))
 			}
@@ -359,6 +378,15 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 	}
 	rows[0].fields, f.Label, f.Header = header, strconv.Itoa(len(header)), "yes"
 	return labels, nil
+}
+
+// notYesOrNo is the error of a row that does not say whether a label is right.
+func notYesOrNo(r Row, column int, name, kind string) error {
+	found := "nothing"
+	if column < len(r.fields) && r.fields[column] != "" {
+		found = strconv.Quote(r.fields[column])
+	}
+	return fmt.Errorf("%s %d: the column %q has %s, want 1 or 0", UnitOf(kind), r.line, name, found)
 }
 
 // checkLabelled refuses numbers to be learnt and, where the label's column was guessed, what
@@ -379,7 +407,7 @@ func (f LabelledFormat) checkLabelled(list []Labelled, guessed bool) error {
 		}
 	}
 	if numbers && fraction != nil {
-		return fmt.Errorf("line %d: the label is %s. Numbers with fractions are no labels to choose from; to learn a number there is -task regress", fraction.Line, fraction.Label)
+		return fmt.Errorf("%s %d: the label is %s. Numbers with fractions are no labels to choose from; to learn a number there is -task regress", UnitOf(f.Kind), fraction.Line, fraction.Label)
 	}
 	if n := len(list); guessed && n > 2 && len(labels) == n && (2*len(sentences) <= n || n > 20) {
 		return errors.New("each line has another label: is the label in another column? Name it with -label-column")

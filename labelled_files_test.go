@@ -73,7 +73,7 @@ func TestBadLabelledAreRefused(t *testing.T) {
 	check(t, err)
 	put, err := learnOneLabel(&c, []Labelled{{Label: "a"}, {Label: "b"}})
 	check(t, err)
-	_, _, err = SentenceCases(tokenizer, []Labelled{{"c", "bread", "", 7}}, put, 10)
+	_, _, err = SentenceCases(tokenizer, []Labelled{{"c", "bread", "", 7}}, "line", put, 10)
 	if err == nil || err.Error() != `line 7: the label "c" does not come up in training, where the labels are "a" "b"` {
 		t.Errorf("of an unseen label the error is %v", err)
 	}
@@ -104,6 +104,8 @@ func TestPublishedLayouts(t *testing.T) {
 		{LabelledFormat{}, "3.5\ta\nnan\tb\n", "[{3.5 a  1} {nan b  2}]", ""}, // words, not numbers to be learnt
 		{LabelledFormat{Header: "no"}, "label\ttext\nsea\ta\n", "[{label text  1} {sea a  2}]", ""},
 		{LabelledFormat{Kind: "json"}, `{"text": "a", "label": 1, "x": [1]}` + "\n" + `{"label": true, "text": "b"}`, "[{1 a  1} {true b  2}]", "not read: 1 more"},
+		{LabelledFormat{Kind: "json"}, `{"text": "a", "label": 1} {"text": "b", "label": 2, "note": "x"}`, "[{1 a  1} {2 b  2}]", "not read: 1 more"},
+		{LabelledFormat{Kind: "json"}, `{"text": "\u0000\u0001", "label": "\u0001\ud83d\udc1f\\ud800"}`, "[{\x01\U0001f41f\\ud800 \x00\x01  1}]", ""},
 		{LabelledFormat{Kind: "json"}, `[{"premise": "a", "hypothesis": "b", "label": "x"}]`, "[{x a b 1}]", "second sentence"},
 	} {
 		list, found, err := c.format.Read(strings.NewReader(c.text))
@@ -134,9 +136,15 @@ func TestColumnsAreAskedFor(t *testing.T) {
 		{LabelledFormat{}, "label\ttext\n3.8\ta\n4\tb\n", "line 2: the label is 3.8. Numbers with fractions"},
 		{LabelledFormat{}, "label\ttext\nsea\tcaf\xe9\n", `line 2: field 2, "caf\xe9", is not UTF-8`},
 		{LabelledFormat{}, "label\ttext\ncaf\xe9\ta\n", "line 2: field 1"},
-		{LabelledFormat{Kind: "json"}, `{"text": "a", "label": [1, 2]}`, "line 1: the label is a list or an object"},
+		{LabelledFormat{Kind: "json"}, `{"text": "a", "label": [1, 2]}`, "object 1: the label is a list or an object"},
 		{LabelledFormat{Kind: "json"}, `{"text": "a", "label": 1} 7`, "object 2: it has 7, want an object"},
 		{LabelledFormat{Kind: "json"}, `{"text": "a"`, "object 1: unexpected EOF"},
+		{LabelledFormat{Kind: "json"}, `{"text": "a", "label": 1}` + "\n" + `{"text": "b", "label": 0, "label": 1}`, `object 2: "label" stands there twice, want it once`},
+		{LabelledFormat{Kind: "json"}, `{"sentence1": "a", "label": 1} {"sentence1": "a", "sentence2": "b", "label": 0}`, `object 1: there is no second sentence in column 3 "sentence2"`},
+		{LabelledFormat{Kind: "json"}, `{"text": "a", "score": 1} {"text": "b", "score": 0, "label": "x"}`, `object 1: there is no label in column 3 "label"`},
+		{LabelledFormat{Kind: "json"}, "{\"text\": \"a\",\n\"label\": 3.8}\n\n{\"text\": \"b\", \"label\": 4}", "object 1: the label is 3.8"},
+		{LabelledFormat{Kind: "json"}, `{"text": "b\ud800", "label": 0}`, `object 1: "text" has \ud8…, half a character without the other half`},
+		{LabelledFormat{Kind: "json"}, `{"text": "b", "label": ["\\\uDC00\ud83d"]}`, `"label" has \uDC…, half a character`},
 		{LabelledFormat{Kind: "json"}, "[]", "there is no labelled sentence"},
 	} {
 		_, _, err := c.format.Read(strings.NewReader(c.text))

@@ -69,6 +69,9 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		c.flags.SetOutput(io.Discard)
 		defer c.obeySignals()()
 		err := command.run(c)
+		if c.invalid > 0 {
+			c.note("%d bytes of the text are not UTF-8 and were read as U+FFFD", c.invalid)
+		}
 		if errors.Is(err, flag.ErrHelp) {
 			c.printHelp()
 			err = nil

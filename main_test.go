@@ -119,7 +119,7 @@ func TestErrors(t *testing.T) {
 	empty, blank := write("empty.txt", ""), write("blank.txt", " \n\n")
 	one, two := write("one.txt", "One here.\nTwo here.\n"), write("two.txt", "One here.\n\nTwo here.\n")
 	noMask := write("nomask.txt", "[PAD]\n[UNK]\n[CLS]\n[SEP]\na\n")
-	bad := write("bad.jsonl", "{\"input_ids\":[1]}\n")
+	bad := write("bad.jsonl", "{\"input_ids\":[1],\"next_sentence_label\":0}\n")
 	out := filepath.Join(dir, "out")
 
 	for _, c := range []struct {

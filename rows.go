@@ -2,11 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -32,11 +35,36 @@ const wantLabelled = "want a label and one or two sentences, such as label<TAB>s
 type Row struct {
 	fields []string
 	line   int
+	kinds  []FieldKind // of fields; what it is too short for is text
 }
 
-// In a field of JSON, what begins with listed is a list of strings, with commas between them,
-// and nested stands for any other list or an object.
-const listed, nested = "\x01", "\x00"
+// A FieldKind says what stands in a field, which in JSON may be other than a text.
+type FieldKind byte
+
+const (
+	PlainText FieldKind = iota // or a number
+	Listed                     // a list of strings, which the field has with commas between them
+	Nested                     // any other list, or an object
+	Absent                     // nothing or, in JSON, null
+)
+
+// Kind is that of field i.
+func (r Row) Kind(i int) FieldKind {
+	if i >= len(r.fields) {
+		return Absent
+	} else if i >= len(r.kinds) {
+		return PlainText
+	}
+	return r.kinds[i]
+}
+
+// UnitOf is what the rows of a kind of file are numbered by in errors.
+func UnitOf(kind string) string {
+	if kind == "json" {
+		return "object"
+	}
+	return "line"
+}
 
 // ReadRows reads all rows of a file of a kind: "csv", "json" or "" for tabs.
 func ReadRows(r io.Reader, kind string) (rows []Row, err error) {
@@ -46,14 +74,14 @@ func ReadRows(r io.Reader, kind string) (rows []Row, err error) {
 				return fmt.Errorf("line %d: field %d, %q, is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", line, i+1, field)
 			}
 		}
-		rows = append(rows, Row{fields, line})
+		rows = append(rows, Row{fields: fields, line: line})
 		return nil
 	}
 	switch kind {
 	case "csv":
 		err = csvRows(r, add)
 	case "json":
-		err = jsonRows(r, add)
+		return jsonRows(r)
 	default:
 		err = tsvRows(r, add)
 	}
@@ -97,48 +125,66 @@ func csvRows(r io.Reader, add func(fields []string, line int) error) error {
 	}
 }
 
-// jsonRows is the same for JSON objects. The first row has the names, which are those of the
-// first object; line is the number of the object.
-func jsonRows(r io.Reader, add func(fields []string, line int) error) error {
-	var names []string
-	return EachObject(r, func(n int, keys []string, values []json.RawMessage) error {
-		if names == nil {
-			names = keys
-			add(names, n) // no error: what is decoded is UTF-8
-		}
-		fields := make([]string, len(names))
+// jsonRows reads JSON objects. The first row has the names of all fields of all objects, in the
+// order in which they come up; line is the number of the object.
+func jsonRows(r io.Reader) (rows []Row, err error) {
+	names := Row{line: 1}
+	err = EachObject(r, func(n int, keys []string, values []json.RawMessage) error {
+		row := Row{line: n}
 		for i, key := range keys {
-			text, err := textOf(values[i])
-			if err != nil {
-				return fmt.Errorf("object %d: %w", n, err)
+			at := slices.Index(names.fields, key)
+			if at < 0 {
+				at, names.fields = len(names.fields), append(names.fields, key)
 			}
-			if at := slices.Index(names, key); at >= 0 {
-				fields[at] = text
+			for len(row.fields) <= at {
+				row.fields, row.kinds = append(row.fields, ""), append(row.kinds, Absent)
 			}
+			row.fields[at], row.kinds[at] = textOf(values[i])
 		}
-		return add(fields, n)
+		rows = append(rows, row)
+		return nil
 	})
+	if len(rows) > 0 {
+		rows = slices.Insert(rows, 0, names)
+	}
+	return rows, err
 }
 
 // textOf is a field of JSON as a text.
-func textOf(value json.RawMessage) (string, error) {
+func textOf(value json.RawMessage) (text string, kind FieldKind) {
 	switch value[0] {
 	case '[':
 		var list []string
 		if json.Unmarshal(value, &list) == nil && !strings.Contains(strings.Join(list, ""), ",") {
-			return listed + strings.Join(list, ","), nil
+			return strings.Join(list, ","), Listed
 		}
-		return nested, nil
+		return "", Nested
 	case '{':
-		return nested, nil
+		return "", Nested
 	case 'n': // null
-		return "", nil
+		return "", Absent
 	case '"':
-		var text string
-		err := json.Unmarshal(value, &text)
-		return text, err
+		json.Unmarshal(value, &text) // it has been read before, as a value
+		return text, PlainText
 	}
-	return string(value), nil
+	return string(value), PlainText
+}
+
+// surrogates are escapes of half characters, of which two may be a whole one.
+var surrogates = regexp.MustCompile(`\\u[dD][89abAB]..\\u[dD][c-fC-F]|\\u[dD][89a-fA-F]`)
+
+// CheckText returns an error where the package would read U+FFFD: for what is not UTF-8, and for
+// half a character.
+func CheckText(value json.RawMessage) error {
+	if !utf8.Valid(value) {
+		return errors.New("is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8")
+	}
+	for _, escape := range surrogates.FindAll(bytes.ReplaceAll(value, []byte(`\\`), nil), -1) {
+		if len(escape) == len(`\ud8`) {
+			return fmt.Errorf("has %s…, half a character without the other half", escape)
+		}
+	}
+	return nil
 }
 
 // EachObject calls use for JSON objects, which stand one after the other or in a list: with the
@@ -167,10 +213,12 @@ func EachObject(r io.Reader, use func(n int, keys []string, values []json.RawMes
 			var value json.RawMessage
 			if key, err = decoder.Token(); err == nil {
 				err = decoder.Decode(&value)
-				keys, values = append(keys, key.(string)), append(values, value)
-				if err == nil && !utf8.Valid(value) { // the package would read U+FFFD
-					err = fmt.Errorf("%q is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8", key)
+				if e := CheckText(value); err == nil && e != nil {
+					err = fmt.Errorf("%q %w", key, e)
+				} else if err == nil && slices.Contains(keys, key.(string)) {
+					err = fmt.Errorf("%q stands there twice, want it once", key)
 				}
+				keys, values = append(keys, key.(string)), append(values, value)
 			}
 		}
 		if err == nil {

@@ -75,7 +75,7 @@ func NewLabelScore(label string, hits, given, right int) LabelScore {
 type ClassScore struct {
 	Count     int          `json:"count"`
 	Accuracy  float64      `json:"accuracy"`
-	MacroF1   float64      `json:"macro_f1"` // mean of the labels' F1
+	MacroF1   float64      `json:"macro_f1"` // mean of the F1 of the labels that come up
 	Matthews  float64      `json:"matthews"`
 	Labels    []LabelScore `json:"labels"`
 	Confusion Confusion    `json:"confusion"` // [right][given]
@@ -84,15 +84,21 @@ type ClassScore struct {
 // Main is the accuracy.
 func (s *ClassScore) Main() (float64, string) { return s.Accuracy, "accuracy" }
 
-// ClassScore counts the table.
+// ClassScore counts the table. A label that is neither right nor given anywhere is in no mean,
+// as in scikit-learn: its F1 would be 0 whatever the model does.
 func (c Confusion) ClassScore(labels []string) ClassScore {
 	right, given, hits, total := c.sums()
 	s := ClassScore{Count: total, Accuracy: ratio(float64(hits), total), Matthews: c.Matthews(), Confusion: c}
+	occurring := 0
 	for i, label := range labels {
 		l := NewLabelScore(label, c[i][i], given[i], right[i])
 		s.Labels = append(s.Labels, l)
-		s.MacroF1 += l.F1 / float64(len(labels))
+		s.MacroF1 += l.F1
+		if given[i]+right[i] > 0 {
+			occurring++
+		}
 	}
+	s.MacroF1 = ratio(s.MacroF1, occurring)
 	return s
 }
 

@@ -31,6 +31,9 @@ func TestClassScore(t *testing.T) {
 		(tp*tn-fp*fn)/math.Sqrt((tp+fp)*(tp+fn)*(tn+fp)*(tn+fn)))
 	near("Matthews of always the same", Confusion{{5, 0}, {3, 0}}.Matthews(), 0)
 	near("Matthews of always right", Confusion{{5, 0}, {0, 3}}.Matthews(), 1)
+	// Of four labels "d" comes up nowhere, "c" is given once and never right: right a a b, given a c b.
+	near("macro F1 of labels that come up", Confusion{{1, 0, 1, 0}, {0, 1, 0, 0}, {0, 0, 0, 0}, {0, 0, 0, 0}}.ClassScore([]string{"a", "b", "c", "d"}).MacroF1, (2.0/3+1+0)/3)
+	near("macro F1 of nothing", Confusion{{0, 0}, {0, 0}}.ClassScore([]string{"a", "b"}).MacroF1, 0)
 	near("F1 of what never comes up", Confusion{{5, 0}, {0, 0}}.ClassScore([]string{"a", "b"}).Labels[1].F1, 0)
 
 	var out bytes.Buffer

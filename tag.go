@@ -90,15 +90,15 @@ func AreEntities(labels []string) bool {
 }
 
 // TagCases makes cases of tagged sentences. Words that have no token or are cut off with the
-// end of their sentence have no label, and are counted.
-func TagCases(t *Tokenizer, list []Tagged, labels []string, maxSeq int) (cases []Case, cut, none int, err error) {
+// end of their sentence have no label, and are counted. An error numbers sentences by unit.
+func TagCases(t *Tokenizer, list []Tagged, unit string, labels []string, maxSeq int) (cases []Case, cut, none int, err error) {
 	for _, s := range list {
 		var ids []int32
 		c := Case{}
 		for i, word := range s.Words {
 			label, err := NumberOf(s.Labels[i], labels)
 			if err != nil {
-				return nil, 0, 0, fmt.Errorf("line %d: %w", s.Line, err)
+				return nil, 0, 0, fmt.Errorf("%s %d: %w", unit, s.Line, err)
 			}
 			switch pieces := t.Encode(word); {
 			case len(pieces) == 0:
@@ -150,7 +150,7 @@ type TagScore struct {
 	Accuracy  float64      `json:"accuracy"`            // of words
 	Precision float64      `json:"precision,omitempty"` // of entities: the right words, all of them, and the type
 	Recall    float64      `json:"recall,omitempty"`
-	F1        float64      `json:"f1"`     // where the labels are not of entities, the mean of theirs
+	F1        float64      `json:"f1"`     // where the labels are not of entities, the mean of those that come up
 	Labels    []LabelScore `json:"labels"` // of each type of entity, or each label
 	entities  bool
 }

@@ -57,7 +57,7 @@ func TestTagScore(t *testing.T) {
 	equal(t, name, "F1")
 	equal(t, value, 0.5)
 
-	words := score([]string{"noun", "verb"}, "noun verb noun", "noun noun noun")
+	words := score([]string{"noun", "nowhere", "verb"}, "noun verb noun", "noun noun noun")
 	value, name = words.Main()
 	equal(t, name, "accuracy")
 	equal(t, value, 2.0/3)
@@ -71,20 +71,20 @@ func TestTagCases(t *testing.T) {
 	tokenizer, err := NewTokenizer(append(slices.Clone(specialTokens), "no", "##ra", "ber", "##g", "bakes"), true)
 	check(t, err)
 	list := []Tagged{{[]string{"Nora", "\u200b", "Berg", "bakes"}, []string{"B", "O", "I", "O"}, 1}}
-	cases, cut, none, err := TagCases(tokenizer, list, []string{"B", "I", "O"}, 10)
+	cases, cut, none, err := TagCases(tokenizer, list, "line", []string{"B", "I", "O"}, 10)
 	check(t, err)
 	equal(t, strings.Join(tokenizer.Tokens(cases[0].Tokens), " "), "[CLS] no ##ra ber ##g bakes [SEP]")
 	equal(t, cases[0].Targets, []int{1, 3, 5})
 	equal(t, cases[0].Labels, []int32{0, 1, 2})
 	equal(t, []int{cut, none}, []int{0, 1})
 
-	cases, cut, none, err = TagCases(tokenizer, list, []string{"B", "I", "O"}, 5) // room for three pieces
+	cases, cut, none, err = TagCases(tokenizer, list, "line", []string{"B", "I", "O"}, 5) // room for three pieces
 	check(t, err)
 	equal(t, strings.Join(tokenizer.Tokens(cases[0].Tokens), " "), "[CLS] no ##ra ber [SEP]")
 	equal(t, cases[0].Targets, []int{1, 3})
 	equal(t, []int{cut, none}, []int{1, 1})
 
-	_, _, _, err = TagCases(tokenizer, list, []string{"B", "O"}, 10)
+	_, _, _, err = TagCases(tokenizer, list, "line", []string{"B", "O"}, 10)
 	if err == nil || !strings.HasPrefix(err.Error(), `line 1: the label "I" does not come up in training`) {
 		t.Errorf("of an unseen label the error is %v", err)
 	}
@@ -115,6 +115,7 @@ func TestReadTagged(t *testing.T) {
 		{"json", "", "", `{"tokens": ["Nora"], "labels": [["O"]]}`, `object 1: "labels": it has "[\"O\"]", want a list of strings`, ""},
 		{"json", "", "", `{"tokens": "Nora", "labels": ["O"]}`, `object 1: "tokens": want a list of strings`, ""},
 		{"json", "", "", "{\"tokens\": [\"Nor\xe9\"], \"labels\": [\"O\"]}", `object 1: "tokens" is not UTF-8`, ""},
+		{"json", "", "", `{"tokens": ["Nora"], "labels": ["O"], "tokens": ["Ben"]}`, `object 1: "tokens" stands there twice`, ""},
 		{"json", "", "", `{"tokens": ["Nora"]`, "object 1: unexpected EOF", ""},
 	} {
 		list, found, err := LabelledFormat{Kind: c.kind, Text: c.word, Label: c.label}.ReadTagged(strings.NewReader(c.text))

@@ -198,14 +198,8 @@ func (s *scanner) validUTF8(line string) string {
 	if utf8.ValidString(line) {
 		return line
 	}
-	var b strings.Builder
-	for i, r := range line {
-		if r == utf8.RuneError && !strings.HasPrefix(line[i:], string(utf8.RuneError)) {
-			s.invalid++
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
+	s.invalid += invalidBytes(line)
+	return string([]rune(line))
 }
 
 // Openers may stand before the first word of a sentence, closers after its end.

@@ -88,8 +88,8 @@ func (t *Trainer) UseCorpus(corpus *Corpus, tokenizer *Tokenizer) error {
 }
 
 // UseExamples trains on a file of examples.
-func (t *Trainer) UseExamples(name string) error {
-	list, err := LoadExamples(name, t.Model)
+func (t *Trainer) UseExamples(name string, tokenizer *Tokenizer) error {
+	list, err := LoadExamples(name, t.Model, tokenizer)
 	t.Source = ListSource(list)
 	return err
 }

@@ -184,7 +184,7 @@ func lossesRun(t testing.TB) *Trainer {
 				e.Tokens[at] = 4
 			}
 		}
-		check(t, e.check(c.VocabSize))
+		check(t, e.check(make([]string, c.VocabSize)))
 		list = append(list, e)
 	}
 	s := DefaultSettings()

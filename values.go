@@ -57,13 +57,17 @@ func yesOrNo(logits []float32, b *Batch) TaskLoss {
 	return loss
 }
 
-// learnNumbers is for numbers.
+// mostNumber is a size that numbers do not have in their right unit: the gradient has their
+// squares, which float32 has to hold.
+const mostNumber = 1e12
+
+// learnNumbers is for numbers, in decimal digits.
 func learnNumbers(c *Config, list []Labelled) (put func(c *Case, l *Labelled) error, err error) {
 	c.SetTask(aNumber, []string{"LABEL_0"}) // as Hugging Face calls it
 	return func(c *Case, l *Labelled) error {
 		v, err := strconv.ParseFloat(l.Label, 32)
-		if err != nil || !finite(v) {
-			return fmt.Errorf("the label is %q, want a number", l.Label)
+		if err != nil || !(math.Abs(v) <= mostNumber) || strings.ContainsAny(l.Label, "xX_") {
+			return fmt.Errorf("the label is %q, want a decimal number from %g to %g", l.Label, -mostNumber, mostNumber)
 		}
 		c.Values = []float32{float32(v)}
 		return nil

@@ -59,11 +59,21 @@ func TestReadValues(t *testing.T) {
 		{severalLabels, "", "", "a,b\tone\n\ttwo\nc\tthree\n", "[{a,b one  1} { two  2} {c three  3}]"},
 		{severalLabels, "json", "", `{"text": "one", "labels": ["a", "b"]} {"text": "two", "labels": []}`, "[{a,b one  1} { two  2}]"},
 		{severalLabels, "json", "", `{"text": "one", "labels": ["a, b"]}`, "the label is a list or an object"},
+		{severalLabels, "json", "", `{"text": "one", "labels": ["a"]} {"text": "two"}`, `object 2: there is no label in column 2 "labels"`},
+		{severalLabels, "json", "", `{"text": "one", "labels": "a"} {"text": "two", "labels": null}`, `object 2: there is no label in column 2 "labels"`},
+		{severalLabels, "csv", "", "text,labels\none,a\ntwo\n", `line 3: there is no label in column 2 "labels"`},
+		{severalLabels, "csv", "", "text,labels\none,a\ntwo,\n", "[{a one  2} { two  3}]"},
 		{severalLabels, "csv", "", "id,comment_text,toxic,threat,insult\n7,one,1,0,1\n8,two,0,0,0\n", "[{toxic,insult one  2} { two  3}]"}, // Jigsaw
 		{severalLabels, "csv", "threat,insult", "id,remark,toxic,threat,insult\n7,one,1,0,1\n8,two,0,0,0\n", "name the sentence with -text-column"},
 		{severalLabels, "csv", "threat,rude", "text,toxic,threat\none,1,0\n", `-label-column has "rude", but the columns are "text" "toxic" "threat"`},
-		{severalLabels, "csv", "toxic,threat", "text,toxic,threat\none,1,2\n", `line 2: want 1 or 0 in the column "threat"`},
+		{severalLabels, "csv", "toxic,threat", "text,toxic,threat\none,1,2\n", `line 2: the column "threat" has "2", want 1 or 0`},
 		{severalLabels, "csv", "", ",text,toxic,threat\n0,one,1,0\n1,two,0,0\n", "[{toxic one  2} { two  3}]"}, // pandas' index
+		{severalLabels, "csv", "", "text,toxic,threat\none,1.0,0\ntwo,0.0,1\n", "[{toxic one  2} {threat two  3}]"},
+		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,0,yes\nthree,0,0\n", `line 3: the column "threat" has "yes", want 1 or 0, or the columns of the labels named with -label-column`},
+		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,0,\nthree,0,0\n", `line 3: the column "threat" has nothing, want 1 or 0`},
+		{severalLabels, "json", "", `{"text": "one", "toxic": true, "threat": false} {"text": "two", "toxic": 0}`, `object 2: the column "threat" has nothing, want 1 or 0`},
+		{severalLabels, "json", "", `{"text": "one", "toxic": true, "threat": false} {"text": "two", "toxic": 0, "threat": 1}`, "[{toxic one  1} {threat two  2}]"},
+		{severalLabels, "csv", "toxic,threat", "text,toxic,threat,rude\none,1,0,1\ntwo,0,1,\n", "[{toxic one  2} {threat two  3}]"},
 		{severalLabels, "csv", "", "text,\"a,b\",c\none,1,0\n", `the column "a,b" has a comma in its name`},
 		{"", "json", "", "{\"text\": \"caf\xe9\", \"label\": \"a\"}", `object 1: "text" is not UTF-8`},
 		{severalLabels, "", "", "a b\tone\nc d\tone\ne f\ttwo\ng h\ttwo\n", "each line has another label"},
@@ -78,11 +88,26 @@ func TestReadValues(t *testing.T) {
 			t.Errorf("%q is read as %s (%s), want %s", c.text, got, found, c.want)
 		}
 	}
+	for text, want := range map[string]string{
+		"text,toxic,threat\none,1,0\n":           `labels: the columns "toxic" "threat" with 1 or 0, sentence: column 1 "text"`,
+		"id,text,toxic,threat,n\n7,one,1,0,70\n": `labels: the columns "toxic" "threat" with 1 or 0, sentence: column 2 "text", not read: 2 more`,
+	} {
+		_, found, err := LabelledFormat{Kind: "csv", Task: severalLabels}.Read(strings.NewReader(text))
+		check(t, err)
+		equal(t, found, want)
+	}
 	var c Config
 	put, err := learnNumbers(&c, nil)
 	check(t, err)
-	if err := put(&Case{}, &Labelled{Label: "warm"}); err == nil || err.Error() != `the label is "warm", want a number` {
-		t.Errorf("of a word for a number the error is %v", err)
+	for _, label := range []string{"warm", "0x1p3", "3_0", "nan", "-inf", "1e30", "1e99", ""} {
+		if err := put(&Case{}, &Labelled{Label: label}); err == nil || err.Error() != fmt.Sprintf("the label is %q, want a decimal number from -1e+12 to 1e+12", label) {
+			t.Errorf("of %q for a number the error is %v", label, err)
+		}
+	}
+	for label, want := range map[string]float32{"-3.5": -3.5, "+1e12": 1e12, "1E-9": 1e-9, ".5": 0.5} {
+		var c Case
+		check(t, put(&c, &Labelled{Label: label}))
+		equal(t, c.Values, []float32{want})
 	}
 	if _, err := learnSeveral(&c, []Labelled{{Label: "a|b"}}); err == nil || !strings.Contains(err.Error(), "part them by commas") {
 		t.Errorf("of labels with | between them the error is %v", err)
@@ -126,14 +151,14 @@ func TestSmallSetsAreLearnt(t *testing.T) {
 		config := c
 		put, err := sentenceTasks[task](&config, list)
 		check(t, err)
-		cases, cut, err := SentenceCases(tokenizer, list, put, 40)
+		cases, cut, err := SentenceCases(tokenizer, list, "line", put, 40)
 		check(t, err)
 		equal(t, cut, 0)
 		return config, cases
 	}
 	labels, err := TagsOf(tagged)
 	check(t, err)
-	tags, cut, none, err := TagCases(tokenizer, tagged, labels, 40)
+	tags, cut, none, err := TagCases(tokenizer, tagged, "line", labels, 40)
 	check(t, err)
 	equal(t, []int{len(tags), cut, none}, []int{400, 0, 0})
 	learn := func(config Config, cases []Case, epochs int) {
