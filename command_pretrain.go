@@ -127,7 +127,7 @@ func pretrain(c *call) error {
 func (c *call) trainingFlags(s *Settings) {
 	c.flags.IntVar(&s.Steps, "steps", s.Steps, "training steps")
 	c.flags.IntVar(&s.Batch, "batch", s.Batch, "sequences in a batch")
-	c.flags.IntVar(&s.Accumulate, "accumulate", s.Accumulate, "parts in which a batch is worked off, to need less memory")
+	c.flags.IntVar(&s.Accumulate, "accumulate", s.Accumulate, "parts in which a batch is worked off, to need less memory (with -bf16 to other bits)")
 	c.flags.IntVar(&s.MaxSeq, "max-seq", s.MaxSeq, "most tokens of a sequence")
 	c.flags.IntVar(&s.ShortSeq, "short-seq", 0, "the same in the first part of the training (0: -max-seq)")
 	c.flags.Float64Var(&s.ShortPart, "short-part", 0, "how much of the steps that part is, 0 to 1")
@@ -184,7 +184,7 @@ func (c *call) useRecipe(name string) error {
 
 // mayChange are the flags of pretrain that may be others when a run is resumed. Files and
 // folders may have moved; their contents have to be the same, which is checked.
-var mayChange = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "accumulate": true, "plan": true}
+var mayChange = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "plan": true}
 
 // settings are the flags that decide what comes out of training.
 func (c *call) settings() map[string]string {
@@ -215,6 +215,9 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 		was[flag] = c.flags.Lookup(flag).DefValue
 	}
 	maps.Copy(was, from.Settings)
+	if from.Settings["accumulate"] == "" { // of an older one, where it may have been anything
+		delete(was, "accumulate")
+	}
 	for _, flag := range slices.Sorted(maps.Keys(was)) {
 		f, value := c.flags.Lookup(flag), was[flag]
 		if f == nil || mayChange[flag] {
@@ -229,7 +232,8 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 	}
 	s.Complete() // as what is in the checkpoint was
 	for _, flag := range slices.Sorted(maps.Keys(was)) {
-		if now, value := c.flags.Lookup(flag).Value.String(), was[flag]; now != value {
+		sameBits := flag == "accumulate" && was["bf16"] == "false"
+		if now, value := c.flags.Lookup(flag).Value.String(), was[flag]; now != value && !sameBits {
 			return nil, fmt.Errorf("-%s is %s, but %s was made with %s", flag, now, from.dir, value)
 		}
 	}
