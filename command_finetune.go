@@ -185,6 +185,9 @@ func finetune(c *call) error {
 		}
 	}
 	from, t, err := c.loadModel(f.model)
+	if err == nil && !f.study {
+		err = roomFor(f.out, &from.Config, 2, "the best epoch and, before it goes, a better one")
+	}
 	if err != nil {
 		return err
 	}
@@ -236,10 +239,10 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 	}
 	tuner.OnEpoch = func(r Epoch) error {
 		if r.Best {
-			best, bestScore = r.Epoch, score
 			if err := SaveModel(f.out, m, t); err != nil {
 				return err
 			}
+			best, bestScore = r.Epoch, score
 			report.score(score)
 		}
 		line := fmt.Sprintf("epoch %*d/%d  loss %.3f", len(fmt.Sprint(f.epochs)), r.Epoch, f.epochs, r.Loss)

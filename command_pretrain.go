@@ -290,7 +290,7 @@ func (c *call) modelFlags() func(names corpora, out string, seed uint64) (*Model
 		if *from != "" {
 			m, t, err := c.loadFor(*from, preTraining)
 			if err == nil {
-				err = roomFor(out, &m.Config)
+				err = roomForCheckpoints(out, &m.Config)
 			}
 			if err == nil && c.given()["dropout"] {
 				m.Config.HiddenDropout, m.Config.AttentionDropout = *dropout, *dropout
@@ -314,7 +314,7 @@ func (c *call) modelFlags() func(names corpora, out string, seed uint64) (*Model
 		config.HiddenDropout, config.AttentionDropout = *dropout, *dropout
 		config.VocabSize = *vocabSize
 		// Before a vocabulary is trained, which takes its time.
-		if err := cmp.Or(checkFlags(config), mustFit(parametersNeed(&config)), roomFor(out, &config)); err != nil {
+		if err := cmp.Or(checkFlags(config), mustFit(parametersNeed(&config)), roomForCheckpoints(out, &config)); err != nil {
 			return nil, nil, err
 		}
 		t, err := c.vocabularyFor(names, *vocabFile, *vocabSize, !*cased)

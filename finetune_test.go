@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -245,6 +247,31 @@ func TestFreezeTrainsTheHeadAlone(t *testing.T) {
 	}
 	if accuracy, _ := m.ScoreOf(tuner.Cases).Main(); accuracy != 1 {
 		t.Errorf("the head has learnt %v", accuracy)
+	}
+}
+
+// A model that cannot be saved is not said to be: on a disk that is full from an epoch on, the
+// last that fitted is named, and there.
+func TestUnsavedEpochs(t *testing.T) {
+	model := savedDir(t)
+	out := filepath.Join(t.TempDir(), "out")
+	before := disk.rename
+	defer func() { disk.rename = before }()
+	for saved := range 2 {
+		left := saved
+		disk.rename = func(from, to string) error {
+			if to == filepath.Join(out, modelFile) {
+				if left--; left < 0 {
+					return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.ENOSPC}
+				}
+			}
+			return before(from, to)
+		}
+		status, _, stderr := runHere("", "finetune", "-model", model, "-task", "classify", "-train", "task.tsv", "-epochs", "9", "-out", out)
+		equal(t, status, exitFailed, stderr)
+		equal(t, strings.Contains(stderr, fmt.Sprintf("saved %s, as it was after epoch 1\n", out)), saved == 1, stderr)
+		equal(t, strings.Count(stderr, "saved "), saved, stderr)
+		equal(t, exists(filepath.Join(out, modelFile)), saved == 1)
 	}
 }
 
