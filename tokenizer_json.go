@@ -2,9 +2,11 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 )
 
 // Step 7 of the lesson, tokenizer.json: a tokenizer in one file, as Hugging Face's fast
@@ -93,7 +95,7 @@ func LoadTokenizerJSON(name string) (*TokenizerJSON, error) {
 		return nil, err
 	}
 	file := &TokenizerJSON{}
-	if err := decodeJSON(bytes.NewReader(data), file); err != nil {
+	if err := cmp.Or(decodeJSON(bytes.NewReader(data), file), checkNames(data, reflect.TypeOf(*file))); err != nil {
 		return nil, wrap(name, err)
 	}
 	return file, wrap(name, file.check())
