@@ -144,8 +144,17 @@ func (c *Checkpoints) Finish() {
 	}
 }
 
-// CheckpointsIn are the checkpoints in a run's folder, the newest first.
+// CheckpointsIn are the checkpoints in a run's folder, the newest first. What is only called like
+// one, as those of Hugging Face's Trainer are, is not touched.
 func CheckpointsIn(dir string) []string {
+	return slices.DeleteFunc(LikeCheckpoints(dir), func(name string) bool { return !isCheckpoint(name) })
+}
+
+// isCheckpoint tells whether a folder has what only these checkpoints have.
+func isCheckpoint(name string) bool { return exists(filepath.Join(name, trainingFile)) }
+
+// LikeCheckpoints are the folders in another that are called like checkpoints, the newest first.
+func LikeCheckpoints(dir string) []string {
 	entries, _ := os.ReadDir(dir)
 	var names []string
 	for _, e := range entries {
@@ -155,6 +164,17 @@ func CheckpointsIn(dir string) []string {
 	}
 	slices.SortFunc(names, func(a, b string) int { return checkpointStep(b) - checkpointStep(a) })
 	return names
+}
+
+// CheckPlaces returns an error if a folder that is no checkpoint is where one may have to be
+// written after a step.
+func CheckPlaces(dir string, after, last int) error {
+	for _, name := range LikeCheckpoints(dir) {
+		if step := checkpointStep(name); step > after && step <= last && !isCheckpoint(name) {
+			return fmt.Errorf("%s is no checkpoint of pretrain, which may have to write one there: move it elsewhere", name)
+		}
+	}
+	return nil
 }
 
 // checkpointStep is the step in the name of a checkpoint, or −1.

@@ -365,6 +365,39 @@ func TestResumeRefuses(t *testing.T) {
 	equal(t, modelSum(t, out), sum)
 }
 
+// Folders that are only called like checkpoints, of Hugging Face's Trainer for example, are not
+// touched; where one of the name is to be written, they are in the way, and named.
+func TestForeignCheckpoints(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	run := func(status int, want string, more ...string) {
+		t.Helper()
+		got, _, stderr := runHere("", smallRun(t, dir, append([]string{"-out", out, "-save-every", "5"}, more...)...)...)
+		if got != status || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit status %d, %s; want %d and %q", more, got, stderr, status, want)
+		}
+	}
+	foreign := func(step string) string {
+		name := filepath.Join(out, checkpointPrefix+step, "trainer_state.json")
+		check(t, os.MkdirAll(filepath.Dir(name), 0o777))
+		check(t, os.WriteFile(name, []byte("{}"), 0o666))
+		return name
+	}
+	early := foreign("5")
+	run(exitFailed, "has checkpoints of a training, such as "+filepath.Dir(early), "-resume")
+	check(t, os.RemoveAll(out))
+	run(exitDone, "saved")
+	check(t, os.RemoveAll(filepath.Join(out, "checkpoint-30-finished")))
+	early, later, late := foreign("5"), foreign("28"), foreign("31")
+	run(exitFailed, filepath.Dir(later)+" is no checkpoint of pretrain", "-resume")
+	check(t, os.RemoveAll(filepath.Dir(later)))
+	run(exitDone, "going on from "+filepath.Join(out, "checkpoint-25-finished"), "-resume")
+	for _, name := range []string{early, late} {
+		equal(t, exists(name), true, name)
+	}
+	equal(t, CheckpointsIn(out), []string{filepath.Join(out, "checkpoint-30-finished"), filepath.Join(out, "checkpoint-25-finished")})
+}
+
 // What is in training.json cannot make the program go wrong.
 func FuzzTraining(f *testing.F) {
 	f.Add("  \"step\": 5, \"skipped_steps\": 1, \"settings\": {\"steps\": \"9\"}}\n")

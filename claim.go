@@ -68,7 +68,7 @@ func mustBeFree(dir string) error {
 			return fmt.Errorf("%w: take another -out", err)
 		}
 	}
-	if found := CheckpointsIn(dir); len(found) > 0 {
+	if found := LikeCheckpoints(dir); len(found) > 0 {
 		return fmt.Errorf("%s has checkpoints of a training, such as %s: take another -out", dir, found[0])
 	}
 	return nil

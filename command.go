@@ -123,7 +123,7 @@ func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) {
 // checkpointsInstead is an error of reading a model folder, or one that says what there is
 // instead of a model.
 func checkpointsInstead(dir string, err error) error {
-	if found := CheckpointsIn(dir); errors.Is(err, os.ErrNotExist) && len(found) > 0 && !exists(filepath.Join(dir, configFile)) {
+	if found := LikeCheckpoints(dir); errors.Is(err, os.ErrNotExist) && len(found) > 0 && !exists(filepath.Join(dir, configFile)) {
 		return fmt.Errorf("%s has no model yet, but checkpoints: %s is the newest, and a model folder like any other", dir, found[0])
 	}
 	return err

@@ -118,7 +118,7 @@ const demoMark = ".demo"
 func mayHoldDemo(dir string) error {
 	sum, err := fileSum(filepath.Join(dir, modelFile))
 	mark, _ := readSmall(filepath.Join(dir, demoMark))
-	if err == nil && sum == string(mark) && len(CheckpointsIn(dir)) == 0 {
+	if err == nil && sum == string(mark) && len(LikeCheckpoints(dir)) == 0 {
 		return nil
 	}
 	return mustBeFree(dir)

@@ -237,6 +237,9 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 			return nil, fmt.Errorf("-%s is %s, but %s was made with %s", flag, now, from.dir, value)
 		}
 	}
+	if err := CheckPlaces(k.dir, from.Step, s.Steps); err != nil {
+		return nil, err
+	}
 	if file := c.flags.Lookup("vocab").Value.String(); file != "" {
 		t, err := LoadVocabulary(file, from.tokenizer.LowerCase)
 		if err == nil && !slices.Equal(t.Vocabulary, from.tokenizer.Vocabulary) {
