@@ -214,6 +214,15 @@ func finetune(c *call) error {
 	if err != nil {
 		return err
 	}
+	switch was := &from.Config; {
+	case f.scratch || was.Architecture() == preTraining: // there is none to keep
+	case KeepsHead(was, &task.config):
+		c.note("the head of %s is kept", f.model)
+	case was.Task() != task.config.Task():
+		c.note("the head is new: that of %s is for another task, %s", f.model, was.Task())
+	default:
+		c.note("the head is new: the labels of %s are others, or in another order: %s", f.model, QuotedList(was.Labels()))
+	}
 	return c.tune(f, m, t, task)
 }
 
