@@ -420,8 +420,26 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 			err = checkpointsInstead(*model, err)
 		default:
 			t, err = LoadVocabulary(*vocab, !*cased)
+			c.noteCapitals(*vocab, t)
 		}
 		c.noteVocabulary(nil, t)
 		return t, err
+	}
+}
+
+// noteCapitals says that a vocabulary looks like one for text that keeps its case, where it is
+// used for one that does not. (A tokenizer.json says itself what it is for.)
+func (c *call) noteCapitals(file string, t *Tokenizer) {
+	if t == nil || !t.LowerCase || strings.EqualFold(filepath.Ext(file), ".json") {
+		return
+	}
+	capitals := 0
+	for _, word := range t.Vocabulary {
+		if strings.ToLower(word) != word && !slices.Contains(specialTokens, word) {
+			capitals++
+		}
+	}
+	if capitals > 0 {
+		c.note("%s has %d words with capitals, which text in lower case never gives: -cased?", file, capitals)
 	}
 }

@@ -349,6 +349,7 @@ var flagOf = strings.NewReplacer(
 func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase bool) (*Tokenizer, error) {
 	if file != "" {
 		t, err := LoadVocabulary(file, lowerCase)
+		c.noteCapitals(file, t)
 		c.noteVocabulary(nil, t)
 		return t, err
 	}
