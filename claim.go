@@ -53,7 +53,7 @@ func claim(dir string) (release func(), err error) {
 			if err != nil && onWindows { // where an open file cannot be removed
 				os.Remove(name)
 			}
-			if made {
+			if info, err := os.Lstat(dir); made && err == nil && info.IsDir() { // and nothing else that has its place now
 				os.Remove(dir)
 			}
 		}, nil
