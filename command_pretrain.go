@@ -85,6 +85,9 @@ func pretrain(c *call) error {
 			return err
 		}
 		c.note("going on from %s", from.dir)
+		if c.given()["init"] {
+			c.note("-init is not read again: the model is that of %s", from.dir)
+		}
 	}
 	if err := mustFitTraining(trainer); err != nil {
 		return err
@@ -183,7 +186,8 @@ func (c *call) useRecipe(name string) error {
 }
 
 // mayChange are the flags of pretrain that may be others when a run is resumed. Files and
-// folders may have moved; their contents have to be the same, which is checked.
+// folders may have moved; what is in those of -corpus, -examples and -vocab has to be the same,
+// which is checked, and that of -init is not read again, which is said.
 var mayChange = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "plan": true}
 
 // settings are the flags that decide what comes out of training.
