@@ -74,7 +74,7 @@ func (c *Checkpoints) Save() error {
 	}
 	if i := slices.Index(c.unsound, name); err == nil && i >= 0 { // makes place for a sound one
 		c.unsound = slices.Delete(c.unsound, i, i+1)
-		err = removeAll(name)
+		err = removeCheckpoint(name)
 	}
 	if err == nil {
 		err = wrap(name, disk.rename(aside, name))
@@ -124,15 +124,21 @@ func (c *Checkpoints) removeOld() error {
 				continue
 			}
 		}
-		aside := filepath.Join(c.dir, "."+filepath.Base(name)) // not a checkpoint while it is removed
-		if err := disk.rename(name, aside); err != nil {
-			return wrap(name, err)
-		}
-		if err := removeAll(aside); err != nil {
-			return wrap(name, err)
+		if err := removeCheckpoint(name); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// removeCheckpoint removes a checkpoint, under a name that neither one nor what will be one has.
+func removeCheckpoint(name string) error {
+	aside := filepath.Join(filepath.Dir(name), "."+strings.TrimSuffix(filepath.Base(name), finishedSuffix)+finishedSuffix)
+	err := disk.rename(name, aside)
+	if err == nil {
+		err = removeAll(aside)
+	}
+	return wrap(name, err)
 }
 
 // Finish gives the checkpoints of a run that is over another name. Hugging Face's Trainer takes

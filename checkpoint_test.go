@@ -59,8 +59,8 @@ func modelSum(t testing.TB, dir string) string {
 	return sum
 }
 
-// 30 steps at once, and 15, kill -9, and 15 more, on one thread and then on two,
-// give the same model, and the same metrics but for the speed.
+// 30 steps at once, and 15, kill -9, and 15 more, on one thread and then on two, with a
+// checkpoint that has come to harm, give the same model, and the same metrics but for the speed.
 func TestResumeIsExact(t *testing.T) {
 	dir := t.TempDir()
 	once, twice := filepath.Join(dir, "once"), filepath.Join(dir, "twice")
@@ -77,6 +77,9 @@ func TestResumeIsExact(t *testing.T) {
 	if exists(filepath.Join(twice, modelFile)) || !exists(filepath.Join(twice, "checkpoint-15")) {
 		t.Fatal("the run was not killed after checkpoint-15")
 	}
+	changeFile(t, filepath.Join(twice, "checkpoint-15"), trainingFile, func(s string) string { return s[1:] })
+	run(killed, killAfter+"=.checkpoint-15-finished", twice, "-resume") // while it makes place for a sound one
+	equal(t, exists(filepath.Join(twice, "checkpoint-15")), false)
 	run(exitDone, "GOMAXPROCS=2", twice, "-resume")
 	equal(t, modelSum(t, twice), modelSum(t, once))
 	equal(t, metricsWithoutSpeed(t, twice), metricsWithoutSpeed(t, once))
@@ -208,7 +211,7 @@ func failingDisk(t *testing.T, n int, failure error, out string) *diskUse {
 // While something is written or removed there is a dot before its name, and a number
 // after that of a file, and a model's files are in a folder of their own.
 var (
-	checkpointAside = regexp.MustCompile(`\.(checkpoint-\d+)`)
+	checkpointAside = regexp.MustCompile(`\.(checkpoint-\d+)(-finished)?`)
 	fileAside       = regexp.MustCompile(`\.([a-z_.]+)\.\d+$`)
 )
 
