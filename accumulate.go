@@ -6,10 +6,11 @@ package main
 //
 // Each gradient is a sum over the rows of the batch in their order. A part goes on
 // with the sum from where the one before has come, so that the parts have the very bits
-// of the whole. (The loss that is reported may differ in its last digit.) Three things
-// need care. The loss is a mean over all of the batch, not over the part. Dropout has
-// to toss the coins of the whole. And the gradient of the word embeddings is the sum of
-// the MLM head's rows and then of the tokens', so the tokens' wait for the last part.
+// of the whole. (The loss that is reported may differ in its last digit; and with -bf16,
+// which sums rows in pairs, a part may end between two.) Three things need care. The loss
+// is a mean over all of the batch, not over the part. Dropout has to toss the coins of the
+// whole. And the gradient of the word embeddings is the sum of the MLM head's rows and
+// then of the tokens', so the tokens' wait for the last part.
 
 // Parts is the memory that a batch in parts needs.
 type Parts struct {

@@ -56,8 +56,8 @@ func TestOneAnswerOfFinetuningBF16(t *testing.T) {
 }
 
 // A run in bfloat16 that is killed goes on in bfloat16, without its being said again, to the
-// model that it would have been; a run is not gone on with in the other arithmetic, nor one
-// that is older than the flag with it.
+// model that it would have been; a run is not gone on with in the other arithmetic or with its
+// batches in other parts, nor one that is older than the flag with it.
 func TestResumeInBF16(t *testing.T) {
 	dir := t.TempDir()
 	once, twice := filepath.Join(dir, "once"), filepath.Join(dir, "twice")
@@ -72,6 +72,7 @@ func TestResumeInBF16(t *testing.T) {
 	const killed = -1
 	run(killed, killAfter+"=checkpoint-15", "", twice, "-bf16")
 	run(exitFailed, "", "-bf16 is false, but "+filepath.Join(twice, "checkpoint-15")+" was made with true", twice, "-resume", "-bf16=false")
+	run(exitFailed, "", "-accumulate is 2, but "+filepath.Join(twice, "checkpoint-15")+" was made with 1", twice, "-resume", "-accumulate", "2")
 	run(exitDone, "", "", twice, "-resume")
 	equal(t, modelSum(t, twice), modelSum(t, once))
 	equal(t, metricsWithoutSpeed(t, twice), metricsWithoutSpeed(t, once))
@@ -89,7 +90,7 @@ func TestResumeInBF16(t *testing.T) {
 		})
 	}
 	run(exitFailed, "", "-bf16 is true, but "+CheckpointsIn(plain)[0]+" was made with false", plain, "-resume", "-bf16")
-	run(exitDone, "", "going on from", plain, "-resume")
+	run(exitDone, "", "going on from", plain, "-resume", "-accumulate", "2")
 }
 
 // The gradient in bfloat16 points where that in float32 does, and is about as long.

@@ -74,7 +74,7 @@ func (c *Checkpoints) Save() error {
 	}
 	if i := slices.Index(c.unsound, name); err == nil && i >= 0 { // makes place for a sound one
 		c.unsound = slices.Delete(c.unsound, i, i+1)
-		err = removeAll(name)
+		err = removeCheckpoint(name)
 	}
 	if err == nil {
 		err = wrap(name, disk.rename(aside, name))
@@ -124,15 +124,21 @@ func (c *Checkpoints) removeOld() error {
 				continue
 			}
 		}
-		aside := filepath.Join(c.dir, "."+filepath.Base(name)) // not a checkpoint while it is removed
-		if err := disk.rename(name, aside); err != nil {
-			return wrap(name, err)
-		}
-		if err := removeAll(aside); err != nil {
-			return wrap(name, err)
+		if err := removeCheckpoint(name); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// removeCheckpoint removes a checkpoint, under a name that neither one nor what will be one has.
+func removeCheckpoint(name string) error {
+	aside := filepath.Join(filepath.Dir(name), "."+strings.TrimSuffix(filepath.Base(name), finishedSuffix)+finishedSuffix)
+	err := disk.rename(name, aside)
+	if err == nil {
+		err = removeAll(aside)
+	}
+	return wrap(name, err)
 }
 
 // Finish gives the checkpoints of a run that is over another name. Hugging Face's Trainer takes
@@ -144,8 +150,17 @@ func (c *Checkpoints) Finish() {
 	}
 }
 
-// CheckpointsIn are the checkpoints in a run's folder, the newest first.
+// CheckpointsIn are the checkpoints in a run's folder, the newest first. What is only called like
+// one, as those of Hugging Face's Trainer are, is not touched.
 func CheckpointsIn(dir string) []string {
+	return slices.DeleteFunc(LikeCheckpoints(dir), func(name string) bool { return !isCheckpoint(name) })
+}
+
+// isCheckpoint tells whether a folder has what only these checkpoints have.
+func isCheckpoint(name string) bool { return exists(filepath.Join(name, trainingFile)) }
+
+// LikeCheckpoints are the folders in another that are called like checkpoints, the newest first.
+func LikeCheckpoints(dir string) []string {
 	entries, _ := os.ReadDir(dir)
 	var names []string
 	for _, e := range entries {
@@ -155,6 +170,17 @@ func CheckpointsIn(dir string) []string {
 	}
 	slices.SortFunc(names, func(a, b string) int { return checkpointStep(b) - checkpointStep(a) })
 	return names
+}
+
+// CheckPlaces returns an error if a folder that is no checkpoint is where one may have to be
+// written after a step.
+func CheckPlaces(dir string, after, last int) error {
+	for _, name := range LikeCheckpoints(dir) {
+		if step := checkpointStep(name); step > after && step <= last && !isCheckpoint(name) {
+			return fmt.Errorf("%s is no checkpoint of pretrain, which may have to write one there: move it elsewhere", name)
+		}
+	}
+	return nil
 }
 
 // checkpointStep is the step in the name of a checkpoint, or −1.

@@ -59,8 +59,8 @@ func modelSum(t testing.TB, dir string) string {
 	return sum
 }
 
-// 30 steps at once, and 15, kill -9, and 15 more, on one thread and then on two,
-// give the same model, and the same metrics but for the speed.
+// 30 steps at once, and 15, kill -9, and 15 more, on one thread and then on two, with a
+// checkpoint that has come to harm, give the same model, and the same metrics but for the speed.
 func TestResumeIsExact(t *testing.T) {
 	dir := t.TempDir()
 	once, twice := filepath.Join(dir, "once"), filepath.Join(dir, "twice")
@@ -77,6 +77,9 @@ func TestResumeIsExact(t *testing.T) {
 	if exists(filepath.Join(twice, modelFile)) || !exists(filepath.Join(twice, "checkpoint-15")) {
 		t.Fatal("the run was not killed after checkpoint-15")
 	}
+	changeFile(t, filepath.Join(twice, "checkpoint-15"), trainingFile, func(s string) string { return s[1:] })
+	run(killed, killAfter+"=.checkpoint-15-finished", twice, "-resume") // while it makes place for a sound one
+	equal(t, exists(filepath.Join(twice, "checkpoint-15")), false)
 	run(exitDone, "GOMAXPROCS=2", twice, "-resume")
 	equal(t, modelSum(t, twice), modelSum(t, once))
 	equal(t, metricsWithoutSpeed(t, twice), metricsWithoutSpeed(t, once))
@@ -208,7 +211,7 @@ func failingDisk(t *testing.T, n int, failure error, out string) *diskUse {
 // While something is written or removed there is a dot before its name, and a number
 // after that of a file, and a model's files are in a folder of their own.
 var (
-	checkpointAside = regexp.MustCompile(`\.(checkpoint-\d+)`)
+	checkpointAside = regexp.MustCompile(`\.(checkpoint-\d+)(-finished)?`)
 	fileAside       = regexp.MustCompile(`\.([a-z_.]+)\.\d+$`)
 )
 
@@ -363,6 +366,39 @@ func TestResumeRefuses(t *testing.T) {
 	check(t, os.RemoveAll(out))
 	run(exitDone, "saved", "-resume")
 	equal(t, modelSum(t, out), sum)
+}
+
+// Folders that are only called like checkpoints, of Hugging Face's Trainer for example, are not
+// touched; where one of the name is to be written, they are in the way, and named.
+func TestForeignCheckpoints(t *testing.T) {
+	dir := t.TempDir()
+	out := filepath.Join(dir, "out")
+	run := func(status int, want string, more ...string) {
+		t.Helper()
+		got, _, stderr := runHere("", smallRun(t, dir, append([]string{"-out", out, "-save-every", "5"}, more...)...)...)
+		if got != status || !strings.Contains(stderr, want) {
+			t.Errorf("%v: exit status %d, %s; want %d and %q", more, got, stderr, status, want)
+		}
+	}
+	foreign := func(step string) string {
+		name := filepath.Join(out, checkpointPrefix+step, "trainer_state.json")
+		check(t, os.MkdirAll(filepath.Dir(name), 0o777))
+		check(t, os.WriteFile(name, []byte("{}"), 0o666))
+		return name
+	}
+	early := foreign("5")
+	run(exitFailed, "has checkpoints of a training, such as "+filepath.Dir(early), "-resume")
+	check(t, os.RemoveAll(out))
+	run(exitDone, "saved")
+	check(t, os.RemoveAll(filepath.Join(out, "checkpoint-30-finished")))
+	early, later, late := foreign("5"), foreign("28"), foreign("31")
+	run(exitFailed, filepath.Dir(later)+" is no checkpoint of pretrain", "-resume")
+	check(t, os.RemoveAll(filepath.Dir(later)))
+	run(exitDone, "going on from "+filepath.Join(out, "checkpoint-25-finished"), "-resume")
+	for _, name := range []string{early, late} {
+		equal(t, exists(name), true, name)
+	}
+	equal(t, CheckpointsIn(out), []string{filepath.Join(out, "checkpoint-30-finished"), filepath.Join(out, "checkpoint-25-finished")})
 }
 
 // What is in training.json cannot make the program go wrong.

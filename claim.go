@@ -53,7 +53,7 @@ func claim(dir string) (release func(), err error) {
 			if err != nil && onWindows { // where an open file cannot be removed
 				os.Remove(name)
 			}
-			if made {
+			if info, err := os.Lstat(dir); made && err == nil && info.IsDir() { // and nothing else that has its place now
 				os.Remove(dir)
 			}
 		}, nil
@@ -68,7 +68,7 @@ func mustBeFree(dir string) error {
 			return fmt.Errorf("%w: take another -out", err)
 		}
 	}
-	if found := CheckpointsIn(dir); len(found) > 0 {
+	if found := LikeCheckpoints(dir); len(found) > 0 {
 		return fmt.Errorf("%s has checkpoints of a training, such as %s: take another -out", dir, found[0])
 	}
 	return nil

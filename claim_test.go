@@ -25,6 +25,15 @@ func TestClaim(t *testing.T) {
 	}
 	release()
 	equal(t, exists(dir), false)
+	if !onWindows { // where a folder that is in use cannot be moved away
+		release, err = claim(dir)
+		check(t, err)
+		check(t, os.Rename(dir, dir+".moved"))
+		check(t, os.WriteFile(dir, nil, 0o666))
+		release()
+		equal(t, exists(dir), true)
+		check(t, os.Remove(dir))
+	}
 	check(t, os.Mkdir(dir, 0o777))
 	check(t, os.WriteFile(filepath.Join(dir, claimFile), []byte("process 1, since yesterday"), 0o666)) // of a killed run
 	check(t, os.WriteFile(filepath.Join(dir, ".metrics.jsonl.123"), nil, 0o666))

@@ -131,7 +131,7 @@ func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) {
 // checkpointsInstead is an error of reading a model folder, or one that says what there is
 // instead of a model.
 func checkpointsInstead(dir string, err error) error {
-	if found := CheckpointsIn(dir); errors.Is(err, os.ErrNotExist) && len(found) > 0 && !exists(filepath.Join(dir, configFile)) {
+	if found := LikeCheckpoints(dir); errors.Is(err, os.ErrNotExist) && len(found) > 0 && !exists(filepath.Join(dir, configFile)) {
 		return fmt.Errorf("%s has no model yet, but checkpoints: %s is the newest, and a model folder like any other", dir, found[0])
 	}
 	return err
@@ -432,8 +432,26 @@ func (c *call) tokenizerFlags() func() (*Tokenizer, error) {
 			err = checkpointsInstead(*model, err)
 		default:
 			t, err = LoadVocabulary(*vocab, !*cased)
+			c.noteCapitals(*vocab, t)
 		}
 		c.noteVocabulary(nil, t)
 		return t, err
+	}
+}
+
+// noteCapitals says that a vocabulary looks like one for text that keeps its case, where it is
+// used for one that does not. (A tokenizer.json says itself what it is for.)
+func (c *call) noteCapitals(file string, t *Tokenizer) {
+	if t == nil || !t.LowerCase || strings.EqualFold(filepath.Ext(file), ".json") {
+		return
+	}
+	capitals := 0
+	for _, word := range t.Vocabulary {
+		if strings.ToLower(word) != word && !slices.Contains(specialTokens, word) {
+			capitals++
+		}
+	}
+	if capitals > 0 {
+		c.note("%s has %d words with capitals, which text in lower case never gives: -cased?", file, capitals)
 	}
 }

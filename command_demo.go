@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	_ "embed"
 	"encoding/json"
 	"io"
@@ -80,7 +81,8 @@ func demo(c *call) error {
 		return err
 	}
 	defer release()
-	if err := mayHoldDemo(*out); err != nil {
+	config := demoConfig(demoVocabulary)
+	if err := cmp.Or(mayHoldDemo(*out), roomFor(*out, &config, 1, "the model")); err != nil {
 		return err
 	}
 	s, err := newStory(c.stdout)
@@ -116,7 +118,7 @@ const demoMark = ".demo"
 func mayHoldDemo(dir string) error {
 	sum, err := fileSum(filepath.Join(dir, modelFile))
 	mark, _ := readSmall(filepath.Join(dir, demoMark))
-	if err == nil && sum == string(mark) && len(CheckpointsIn(dir)) == 0 {
+	if err == nil && sum == string(mark) && len(LikeCheckpoints(dir)) == 0 {
 		return nil
 	}
 	return mustBeFree(dir)

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"path/filepath"
@@ -37,6 +38,9 @@ func embed(c *call) error {
 	}
 	if err == nil && p.mode == "" {
 		p, err = readPooling(*model, t.LowerCase)
+	}
+	if err == nil && exists(filepath.Join(*model, modulesFile)) {
+		p.maxSeq, err = readMaxSeq(*model)
 	}
 	if err != nil {
 		return checkpointsInstead(*model, err)
@@ -87,10 +91,15 @@ func (p *pooling) vector(e *Embedding) []float32 {
 	return x
 }
 
+// What a folder of sentence-transformers has.
+const (
+	modulesFile       = "modules.json"
+	sentenceModelFile = "sentence_bert_config.json"
+)
+
 // readPooling reads what a folder of sentence-transformers says. What is not known is an error
 // that names it; -pool then says what to do.
 func readPooling(dir string, lowerCase bool) (p pooling, err error) {
-	const modulesFile = "modules.json"
 	name := filepath.Join(dir, modulesFile)
 	var modules []struct{ Type, Path string }
 	if err := readJSONIfAny(name, &modules); err != nil || modules == nil {
@@ -110,34 +119,42 @@ func readPooling(dir string, lowerCase bool) (p pooling, err error) {
 		}
 	}
 	var old struct {
-		MaxSeq    int  `json:"max_seq_length"`
 		LowerCase bool `json:"do_lower_case"`
-	}
-	var tokenizer struct {
-		MaxSeq float64 `json:"model_max_length"` // 1e30 stands for none
 	}
 	var whole struct {
 		Prompt *string `json:"default_prompt_name"`
 	}
-	for name, into := range map[string]any{"sentence_bert_config.json": &old, tokenizerConfigFile: &tokenizer, "config_sentence_transformers.json": &whole} {
-		if err := readJSONIfAny(filepath.Join(dir, name), into); err != nil {
-			return p, err
-		}
-	}
+	err = cmp.Or(readJSONIfAny(filepath.Join(dir, sentenceModelFile), &old), readJSONIfAny(filepath.Join(dir, "config_sentence_transformers.json"), &whole))
 	switch {
+	case err != nil:
+		return p, err
 	case whole.Prompt != nil:
 		return p, fmt.Errorf("%s: default_prompt_name is %q, a text to be put before each other; do so, and say -pool", filepath.Join(dir, "config_sentence_transformers.json"), *whole.Prompt)
 	case old.LowerCase && !lowerCase:
-		return p, fmt.Errorf("%s: do_lower_case is true, but the tokenizer keeps case; say -pool and give it small letters", filepath.Join(dir, "sentence_bert_config.json"))
-	}
-	p.maxSeq = max(old.MaxSeq, 0)
-	if n := tokenizer.MaxSeq; n >= 1 && n < 1<<20 && (p.maxSeq == 0 || int(n) < p.maxSeq) {
-		p.maxSeq = int(n)
-	}
-	if p.maxSeq > 0 && p.maxSeq < minSeq {
-		return p, fmt.Errorf("%s: max_seq_length is %d, want %d or more", dir, p.maxSeq, minSeq)
+		return p, fmt.Errorf("%s: do_lower_case is true, but the tokenizer keeps case; say -pool and give it small letters", filepath.Join(dir, sentenceModelFile))
 	}
 	return p, nil
+}
+
+// readMaxSeq reads how many tokens of a text count there, which -pool does not change; 0 is all.
+func readMaxSeq(dir string) (int, error) {
+	var sentence struct {
+		MaxSeq int `json:"max_seq_length"`
+	}
+	var tokenizer struct {
+		MaxSeq float64 `json:"model_max_length"` // 1e30 stands for none
+	}
+	if err := cmp.Or(readJSONIfAny(filepath.Join(dir, sentenceModelFile), &sentence), readJSONIfAny(filepath.Join(dir, tokenizerConfigFile), &tokenizer)); err != nil {
+		return 0, err
+	}
+	most := max(sentence.MaxSeq, 0)
+	if n := tokenizer.MaxSeq; n >= 1 && n < 1<<20 && (most == 0 || int(n) < most) {
+		most = int(n)
+	}
+	if most > 0 && most < minSeq {
+		return 0, fmt.Errorf("%s: max_seq_length is %d, want %d or more", dir, most, minSeq)
+	}
+	return most, nil
 }
 
 // poolingMode is the one that the configuration of a Pooling names, or switches on.

@@ -185,6 +185,9 @@ func finetune(c *call) error {
 		}
 	}
 	from, t, err := c.loadModel(f.model)
+	if err == nil && !f.study {
+		err = roomFor(f.out, &from.Config, 2, "the best epoch and, before it goes, a better one")
+	}
 	if err != nil {
 		return err
 	}
@@ -211,6 +214,15 @@ func finetune(c *call) error {
 	if err != nil {
 		return err
 	}
+	switch was := &from.Config; {
+	case f.scratch || was.Architecture() == preTraining: // there is none to keep
+	case KeepsHead(was, &task.config):
+		c.note("the head of %s is kept", f.model)
+	case was.Task() != task.config.Task():
+		c.note("the head is new: that of %s is for another task, %s", f.model, was.Task())
+	default:
+		c.note("the head is new: the labels of %s are others, or in another order: %s", f.model, QuotedList(was.Labels()))
+	}
 	return c.tune(f, m, t, task)
 }
 
@@ -236,10 +248,10 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 	}
 	tuner.OnEpoch = func(r Epoch) error {
 		if r.Best {
-			best, bestScore = r.Epoch, score
 			if err := SaveModel(f.out, m, t); err != nil {
 				return err
 			}
+			best, bestScore = r.Epoch, score
 			report.score(score)
 		}
 		line := fmt.Sprintf("epoch %*d/%d  loss %.3f", len(fmt.Sprint(f.epochs)), r.Epoch, f.epochs, r.Loss)

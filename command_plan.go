@@ -58,14 +58,19 @@ func parametersNeed(config *Config) need {
 	return need{"for the parameters, their gradients and AdamW", bytesOfF32 * config.TrainedFloats(), "take a smaller model (-size, -layers, -hidden, -vocab-size)"}
 }
 
-// roomFor returns an error if there is no room for what pretrain saves of a model.
-func roomFor(dir string, config *Config) error {
-	const moments = 2
-	want := keptCheckpoints * (1 + moments) * bytesOfF32 * float64(config.Parameters())
+// roomFor returns an error if there is no room for what is saved: so many times the parameters.
+func roomFor(dir string, config *Config, times float64, what string) error {
+	want := times * bytesOfF32 * float64(config.Parameters())
 	if free := freeSpace(dir); free < want {
-		return fmt.Errorf("%s has room for %s, want %s for two checkpoints: take another -out, or make room", dir, gigabytes(free), gigabytes(want))
+		return fmt.Errorf("%s has room for %s, want %s for %s: take another -out, or make room", dir, gigabytes(free), gigabytes(want), what)
 	}
 	return nil
+}
+
+// roomForCheckpoints is roomFor what pretrain saves.
+func roomForCheckpoints(dir string, config *Config) error {
+	const moments = 2
+	return roomFor(dir, config, keptCheckpoints*(1+moments), "two checkpoints")
 }
 
 // mustFitTraining returns an error if a training takes more memory than there is.

@@ -85,6 +85,9 @@ func pretrain(c *call) error {
 			return err
 		}
 		c.note("going on from %s", from.dir)
+		if c.given()["init"] {
+			c.note("-init is not read again: the model is that of %s", from.dir)
+		}
 	}
 	if err := mustFitTraining(trainer); err != nil {
 		return err
@@ -127,7 +130,7 @@ func pretrain(c *call) error {
 func (c *call) trainingFlags(s *Settings) {
 	c.flags.IntVar(&s.Steps, "steps", s.Steps, "training steps")
 	c.flags.IntVar(&s.Batch, "batch", s.Batch, "sequences in a batch")
-	c.flags.IntVar(&s.Accumulate, "accumulate", s.Accumulate, "parts in which a batch is worked off, to need less memory")
+	c.flags.IntVar(&s.Accumulate, "accumulate", s.Accumulate, "parts in which a batch is worked off, to need less memory (with -bf16 to other bits)")
 	c.flags.IntVar(&s.MaxSeq, "max-seq", s.MaxSeq, "most tokens of a sequence")
 	c.flags.IntVar(&s.ShortSeq, "short-seq", 0, "the same in the first part of the training (0: -max-seq)")
 	c.flags.Float64Var(&s.ShortPart, "short-part", 0, "how much of the steps that part is, 0 to 1")
@@ -183,8 +186,9 @@ func (c *call) useRecipe(name string) error {
 }
 
 // mayChange are the flags of pretrain that may be others when a run is resumed. Files and
-// folders may have moved; their contents have to be the same, which is checked.
-var mayChange = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "accumulate": true, "plan": true}
+// folders may have moved; what is in those of -corpus, -examples and -vocab has to be the same,
+// which is checked, and that of -init is not read again, which is said.
+var mayChange = map[string]bool{"corpus": true, "examples": true, "out": true, "resume": true, "save-every": true, "log-every": true, "init": true, "vocab": true, "plan": true}
 
 // settings are the flags that decide what comes out of training.
 func (c *call) settings() map[string]string {
@@ -215,6 +219,9 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 		was[flag] = c.flags.Lookup(flag).DefValue
 	}
 	maps.Copy(was, from.Settings)
+	if from.Settings["accumulate"] == "" { // of an older one, where it may have been anything
+		delete(was, "accumulate")
+	}
 	for _, flag := range slices.Sorted(maps.Keys(was)) {
 		f, value := c.flags.Lookup(flag), was[flag]
 		if f == nil || mayChange[flag] {
@@ -229,9 +236,13 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 	}
 	s.Complete() // as what is in the checkpoint was
 	for _, flag := range slices.Sorted(maps.Keys(was)) {
-		if now, value := c.flags.Lookup(flag).Value.String(), was[flag]; now != value {
+		sameBits := flag == "accumulate" && was["bf16"] == "false"
+		if now, value := c.flags.Lookup(flag).Value.String(), was[flag]; now != value && !sameBits {
 			return nil, fmt.Errorf("-%s is %s, but %s was made with %s", flag, now, from.dir, value)
 		}
+	}
+	if err := CheckPlaces(k.dir, from.Step, s.Steps); err != nil {
+		return nil, err
 	}
 	if file := c.flags.Lookup("vocab").Value.String(); file != "" {
 		t, err := LoadVocabulary(file, from.tokenizer.LowerCase)
@@ -286,7 +297,7 @@ func (c *call) modelFlags() func(names corpora, out string, seed uint64) (*Model
 		if *from != "" {
 			m, t, err := c.loadFor(*from, preTraining)
 			if err == nil {
-				err = roomFor(out, &m.Config)
+				err = roomForCheckpoints(out, &m.Config)
 			}
 			if err == nil && c.given()["dropout"] {
 				m.Config.HiddenDropout, m.Config.AttentionDropout = *dropout, *dropout
@@ -310,7 +321,7 @@ func (c *call) modelFlags() func(names corpora, out string, seed uint64) (*Model
 		config.HiddenDropout, config.AttentionDropout = *dropout, *dropout
 		config.VocabSize = *vocabSize
 		// Before a vocabulary is trained, which takes its time.
-		if err := cmp.Or(checkFlags(config), mustFit(parametersNeed(&config)), roomFor(out, &config)); err != nil {
+		if err := cmp.Or(checkFlags(config), mustFit(parametersNeed(&config)), roomForCheckpoints(out, &config)); err != nil {
 			return nil, nil, err
 		}
 		t, err := c.vocabularyFor(names, *vocabFile, *vocabSize, !*cased)
@@ -342,6 +353,7 @@ var flagOf = strings.NewReplacer(
 func (c *call) vocabularyFor(names corpora, file string, size int, lowerCase bool) (*Tokenizer, error) {
 	if file != "" {
 		t, err := LoadVocabulary(file, lowerCase)
+		c.noteCapitals(file, t)
 		c.noteVocabulary(nil, t)
 		return t, err
 	}

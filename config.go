@@ -45,6 +45,7 @@ type Config struct {
 	InitializerRange      float64  `json:"initializer_range"`
 	LayerNormEps          float64  `json:"layer_norm_eps"`
 	PadTokenID            int      `json:"pad_token_id"`
+	Tied                  *bool    `json:"tie_word_embeddings,omitempty"` // read, and not written: nil is true
 
 	// Of a model with labels alone (step 8).
 	NumLabels         int            `json:"num_labels,omitempty"` // of labels without names

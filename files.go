@@ -14,6 +14,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"reflect"
 	"runtime"
 	"strconv"
 	"strings"
@@ -213,9 +214,30 @@ func readUpTo(name string, most int64) ([]byte, error) {
 func readJSON(name string, into any) error {
 	data, err := readSmall(name)
 	if err == nil {
-		err = wrap(name, json.Unmarshal(data, into))
+		err = wrap(name, cmp.Or(json.Unmarshal(data, into), checkNames(data, reflect.TypeOf(into).Elem())))
 	}
 	return err
+}
+
+// checkNames returns an error if an object has a name that is another but for its case: Go takes
+// it for the same, and others pass it over.
+func checkNames(data []byte, of reflect.Type) error {
+	var fields map[string]json.RawMessage
+	if of.Kind() != reflect.Struct || json.Unmarshal(data, &fields) != nil {
+		return nil
+	}
+	for _, field := range reflect.VisibleFields(of) {
+		known, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+		for name := range fields {
+			if name != known && strings.EqualFold(name, known) {
+				return fmt.Errorf("there is a %q, want %q or another name", name, known)
+			}
+		}
+		if err := checkNames(fields[known], field.Type); err != nil {
+			return fmt.Errorf("%s: %w", known, err)
+		}
+	}
+	return nil
 }
 
 // readJSONIfAny is readJSON for a file that may be missing, which changes nothing.

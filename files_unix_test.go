@@ -53,6 +53,13 @@ func TestNoFiles(t *testing.T) {
 			equal(t, stderr, fmt.Sprintf("fill: %s is %s, want a file\n", name, kind))
 		}
 	}
+	for _, file := range []string{metricsFile, pastRunFile} {
+		dir, _ := savedModel(t)
+		name := makePipe(t, filepath.Join(dir, file))
+		status, _, stderr := runSoon(t, "", "report", "-model", dir)
+		equal(t, status, exitFailed)
+		equal(t, stderr, fmt.Sprintf("report: %s is a pipe, want a file\n", name))
+	}
 	dir := t.TempDir()
 	out := filepath.Join(dir, "out")
 	for _, file := range append([]string{trainingFile, metricsFile}, checkpointFiles...) {

@@ -27,6 +27,11 @@ import (
 // right. One rarely knows beforehand, and BERT's way is fine-tuning. study.go compares
 // the two.
 
+// KeepsHead tells whether a model with the second configuration goes on with the head of the first.
+func KeepsHead(from, to *Config) bool {
+	return from.Task() == to.Task() && maps.Equal(from.ID2Label, to.ID2Label)
+}
+
 // Transfer makes a model with this configuration out of a trained one. The encoder is
 // taken over; the head starts with random weights, drawn by the seed, unless the
 // trained model already has a head for the same labels, which is then trained further.
@@ -42,7 +47,7 @@ func Transfer(from *Model, c Config, seed uint64, withPooler bool) (*Model, erro
 	for _, p := range from.List {
 		trained[p.Name] = p
 	}
-	same := from.Config.Task() == c.Task() && maps.Equal(from.Config.ID2Label, c.ID2Label)
+	same := KeepsHead(&from.Config, &c)
 	head := m.headParameters().List
 	for _, p := range m.List {
 		isPooler := strings.HasPrefix(p.Name, "bert.pooler.")

@@ -2,12 +2,14 @@ package main
 
 import (
 	"encoding/json"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -245,6 +247,54 @@ func TestFreezeTrainsTheHeadAlone(t *testing.T) {
 	}
 	if accuracy, _ := m.ScoreOf(tuner.Cases).Main(); accuracy != 1 {
 		t.Errorf("the head has learnt %v", accuracy)
+	}
+}
+
+// Whether a head is kept is said: it is for the same task and the same labels in the same order.
+func TestHeadIsKept(t *testing.T) {
+	dir := t.TempDir()
+	tune := func(from, to, task, labels string, more ...string) string {
+		t.Helper()
+		file := filepath.Join(dir, "train.tsv")
+		check(t, os.WriteFile(file, []byte(strings.Repeat(strings.ReplaceAll(labels, " ", "\tword7 word8.\n"), 2)), 0o666))
+		args := []string{"finetune", "-model", from, "-task", task, "-train", file, "-epochs", "1", "-out", filepath.Join(dir, to)}
+		status, _, stderr := runHere("", append(args, more...)...)
+		equal(t, status, exitDone, stderr)
+		return stderr
+	}
+	model, first := savedDir(t), filepath.Join(dir, "first")
+	equal(t, strings.Contains(tune(model, "first", "classify", "good bad "), "head"), false)
+	kept, others := "the head of "+first+" is kept\n", fmt.Sprintf("the head is new: the labels of %s are others, or in another order: %q %q\n", first, "bad", "good")
+	equal(t, strings.Contains(tune(first, "same", "classify", "bad good bad "), kept), true)
+	equal(t, strings.Contains(tune(first, "more", "classify", "bad good more "), others), true)
+	equal(t, strings.Contains(tune(first, "number", "regress", "1 2 "), "the head is new: that of "+first+" is for another task, "+oneLabel+"\n"), true)
+	equal(t, strings.Contains(tune(first, "scratch", "classify", "bad good ", "-scratch"), "head"), false)
+	changeFile(t, first, configFile, strings.NewReplacer(`"0": "bad"`, `"0": "good"`, `"1": "good"`, `"1": "bad"`).Replace)
+	equal(t, strings.Contains(tune(first, "order", "classify", "bad good "), "or in another order: \"good\" \"bad\"\n"), true)
+}
+
+// A model that cannot be saved is not said to be: on a disk that is full from an epoch on, the
+// last that fitted is named, and there.
+func TestUnsavedEpochs(t *testing.T) {
+	model := savedDir(t)
+	out := filepath.Join(t.TempDir(), "out")
+	before := disk.rename
+	defer func() { disk.rename = before }()
+	for saved := range 2 {
+		left := saved
+		disk.rename = func(from, to string) error {
+			if to == filepath.Join(out, modelFile) {
+				if left--; left < 0 {
+					return &os.LinkError{Op: "rename", Old: from, New: to, Err: syscall.ENOSPC}
+				}
+			}
+			return before(from, to)
+		}
+		status, _, stderr := runHere("", "finetune", "-model", model, "-task", "classify", "-train", "task.tsv", "-epochs", "9", "-out", out)
+		equal(t, status, exitFailed, stderr)
+		equal(t, strings.Contains(stderr, fmt.Sprintf("saved %s, as it was after epoch 1\n", out)), saved == 1, stderr)
+		equal(t, strings.Count(stderr, "saved "), saved, stderr)
+		equal(t, exists(filepath.Join(out, modelFile)), saved == 1)
 	}
 }
 

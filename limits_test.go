@@ -94,12 +94,22 @@ func TestMemoryIsThere(t *testing.T) {
 	}
 }
 
-// A disk without room for two checkpoints is found before the text is read.
+// A disk without room for what is saved is found before the text is read.
 func TestRoomIsThere(t *testing.T) {
 	defer func(before func(string) float64) { freeSpace = before }(freeSpace)
-	freeSpace = func(string) float64 { return 1e6 }
-	status, _, stderr := runHere("", "pretrain", "-size", "tiny", "-corpus", "missing.txt", "-out", filepath.Join(t.TempDir(), "new"))
-	if want := "new has room for 1 MB, want 37 MB for two checkpoints: take another -out"; status != exitFailed || !strings.Contains(stderr, want) {
-		t.Errorf("exit status %d, %s, want %q", status, stderr, want)
+	model, out := savedDir(t), filepath.Join(t.TempDir(), "new")
+	for _, test := range []struct {
+		free       float64
+		args, want string
+	}{
+		{1e6, "pretrain -size tiny -corpus missing.txt", "new has room for 1 MB, want 37 MB for two checkpoints: take another -out"},
+		{0, "finetune -task classify -train missing.txt -model " + model, "new has room for 0 MB, want 0 MB for the best epoch and"},
+		{0, "demo", "new has room for 0 MB, want 1 MB for the model: "},
+	} {
+		freeSpace = func(string) float64 { return test.free }
+		status, stdout, stderr := runHere("", append(strings.Fields(test.args), "-out", out)...)
+		if status != exitFailed || !strings.Contains(stderr, test.want) || stdout != "" {
+			t.Errorf("%s: exit status %d, %s, want %q", test.args, status, stderr, test.want)
+		}
 	}
 }

@@ -87,7 +87,8 @@ func TestCommands(t *testing.T) {
 
 	for _, from := range [][]string{{"-init", model}, {"-vocab", vocabulary, "-hidden", "32", "-layers", "1"}} {
 		out := filepath.Join(dir, from[0])
-		result("", append([]string{"pretrain", "-examples", file, "-out", out, "-batch", "2", "-steps", "3", "-dropout", "0"}, from...)...)
+		args := append([]string{"pretrain", "-examples", file, "-out", out, "-batch", "2", "-steps", "3", "-dropout", "0"}, from...)
+		result("", args...)
 		data, err := os.ReadFile(filepath.Join(out, "metrics.jsonl"))
 		check(t, err)
 		var r Metrics
@@ -95,6 +96,9 @@ func TestCommands(t *testing.T) {
 		if r.Step != 3 || r.Split != "train" || r.Tokens == 0 || r.MLMLoss == 0 || r.LearningRate == nil || r.GradientNorm == nil || r.TokensPerSecond == nil {
 			t.Errorf("metrics.jsonl has %s", data)
 		}
+		status, _, stderr := runHere("", append(args, "-resume")...)
+		equal(t, status, exitDone, stderr)
+		equal(t, strings.Contains(stderr, "-init is not read again: the model is that of "+out), from[0] == "-init", stderr)
 	}
 	for _, c := range commands() {
 		if help := result("", c.name, "-h"); !strings.Contains(help, c.usage) {

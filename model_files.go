@@ -201,8 +201,15 @@ func loadParameters(files *WeightFiles, config Config) (m *Model, fresh []string
 			m.InitializeOne(i, freshSeed, float32(config.InitializerRange))
 		}
 	}
-	if err = ReadTensors(m.List, found); err == nil && m.mlm != nil {
-		err = files.CheckDecoder(m.embeddings.Word)
+	err = ReadTensors(m.List, found)
+	for i, p := range m.List {
+		names := NamesOf(p.Name)
+		if p == m.embeddings.Word && m.mlm != nil {
+			names = append(names, decoderWeight)
+		}
+		if err == nil && found[i] != nil {
+			err = files.CheckTwice(p, names)
+		}
 	}
 	return m, fresh, err
 }

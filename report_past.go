@@ -221,7 +221,14 @@ type reporter struct {
 // newReporter is for a folder's model as it is now.
 func (c *call) newReporter(dir string, m *Model, t *Tokenizer) *reporter {
 	r := &reporter{c: c, dir: dir, m: m, t: t, due: time.Now().Add(time.Second)}
-	r.metrics = func(read func(io.Reader) error) error { return readFile(filepath.Join(dir, metricsFile), nil, read) }
+	r.metrics = func(read func(io.Reader) error) error {
+		f, err := openFile(filepath.Join(dir, metricsFile))
+		if err != nil {
+			return err
+		}
+		defer f.Close()
+		return wrap(f.Name(), read(f))
+	}
 	r.Pair.Tokens, r.Pair.Segments, _ = t.Sequence(demoA, demoB, m.Config.MaxPositionEmbeddings)
 	r.Words = commonWords(t, nil)
 	return r

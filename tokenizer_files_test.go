@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -179,6 +180,31 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 	} {
 		if _, err := LoadTokenizer(tokenizerDir(t, c.files)); err == nil || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%v: the error is %v, want a line with %q", c.files, err, c.want)
+		}
+	}
+}
+
+// A vocabulary for text that keeps its case, used for one that does not, is noticed by its words
+// with capitals, of which special tokens and [unused0] are none.
+func TestCasedVocabulary(t *testing.T) {
+	dir := t.TempDir()
+	for _, c := range []struct{ file, words, flags, want string }{
+		{"cased.txt", "[unused0] a ##b Nora ##A", "", "cased.txt has 2 words with capitals, which text in lower case never gives: -cased?\n"},
+		{"cased.txt", "[unused0] a ##b Nora ##A", "-cased", ""},
+		{"uncased.txt", "[unused0] a ##b nora", "", ""},
+	} {
+		name := filepath.Join(dir, c.file)
+		words := append(specialTokens[:5:5], strings.Fields(c.words)...)
+		check(t, writeFile(name, func(w io.Writer) error { return WriteVocabulary(w, words) }))
+		corpus := filepath.Join(dir, "corpus.txt")
+		check(t, os.WriteFile(corpus, corpusText[:8000], 0o666))
+		tokenize := append([]string{"tokenize", "-vocab", name}, strings.Fields(c.flags)...)
+		pretrain := append([]string{"pretrain", "-plan", "-corpus", corpus, "-vocab", name}, strings.Fields(c.flags)...)
+		for _, args := range [][]string{tokenize, append(pretrain, "-hidden", "4", "-heads", "1", "-layers", "1", "-intermediate", "4", "-batch", "2")} {
+			status, _, stderr := runHere("a", args...)
+			equal(t, status, exitDone, stderr)
+			equal(t, strings.Contains(stderr, "capitals"), c.want != "", stderr)
+			equal(t, strings.Contains(stderr, c.want), true, stderr)
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"slices"
 )
 
@@ -107,7 +108,7 @@ func LoadTokenizerJSON(name string) (*TokenizerJSON, error) {
 		return nil, err
 	}
 	file := &TokenizerJSON{}
-	if err := decodeJSON(bytes.NewReader(data), file); err != nil {
+	if err := cmp.Or(decodeJSON(bytes.NewReader(data), file), checkNames(data, reflect.TypeOf(*file))); err != nil {
 		return nil, wrap(name, err)
 	}
 	return file, wrap(name, file.check())

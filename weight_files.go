@@ -99,6 +99,9 @@ func (f *WeightFiles) openShards(dir string) error {
 	return nil
 }
 
+// decoderWeight is the MLM head's matrix. Here it is the word embeddings.
+const decoderWeight = "cls.predictions.decoder.weight"
+
 var layerNumber = regexp.MustCompile(`(?:^|\.)encoder\.layer\.(\d+)\.`)
 
 // Complete sees to it that the configuration is of this model: where it does not say what
@@ -126,14 +129,19 @@ func (f *WeightFiles) Complete(c *Config) error {
 	}
 	if c.Architecture() == preTraining { // also of what was saved as something smaller
 		c.Architectures = DefaultConfig().Architectures
+		_, head := f.tensors["cls.predictions.transform.dense.weight"]
+		if _, ok := f.tensors[decoderWeight]; c.Tied != nil && !*c.Tied && head && !ok {
+			return fmt.Errorf("%s: there is no tensor %s, but tie_word_embeddings is false by %s, want the tensor, or true if it was the word embeddings", f.name, decoderWeight, configFile)
+		}
 	}
+	c.Tied = nil // they are, from here on
 	return nil
 }
 
-// FindTensor finds a parameter under Hugging Face's name, or one of those that
-// other files have: gamma and beta in a LayerNorm, no "bert." before them, the
-// bias of the MLM head as its decoder's.
-func FindTensor(tensors map[string]Tensor, name string) (Tensor, bool) {
+// NamesOf are the names that a parameter may have: Hugging Face's, and those of other files:
+// gamma and beta in a LayerNorm, no "bert." before them, the bias of the MLM head as its
+// decoder's.
+func NamesOf(name string) (names []string) {
 	old := name
 	if strings.Contains(name, "LayerNorm") {
 		old = strings.NewReplacer(".weight", ".gamma", ".bias", ".beta").Replace(name)
@@ -142,29 +150,39 @@ func FindTensor(tensors map[string]Tensor, name string) (Tensor, bool) {
 		old = "cls.predictions.decoder.bias"
 	}
 	for _, n := range []string{name, old} {
-		for _, n := range []string{n, strings.TrimPrefix(n, "bert.")} {
-			if t, ok := tensors[n]; ok {
-				return t, true
-			}
+		names = append(names, n, strings.TrimPrefix(n, "bert."))
+	}
+	return names
+}
+
+// FindTensor finds a parameter under the first of its names that is there.
+func FindTensor(tensors map[string]Tensor, name string) (Tensor, bool) {
+	for _, n := range NamesOf(name) {
+		if t, ok := tensors[n]; ok {
+			return t, true
 		}
 	}
 	return Tensor{}, false
 }
 
-// CheckDecoder returns an error if the MLM head has a decoder of its own: here it is the
-// word embeddings.
-func (f *WeightFiles) CheckDecoder(word *Param) error {
-	const name = "cls.predictions.decoder.weight"
-	t, ok := f.tensors[name]
-	if !ok || !slices.Equal(t.Shape, word.Shape) {
-		return nil
-	}
-	values := make([]float32, word.Size())
-	if err := t.Read(t.file, values); err != nil {
-		return fmt.Errorf("%s: tensor %s: %w", f.name, name, err)
-	}
-	if !slices.Equal(values, word.Value) {
-		return fmt.Errorf("%s: tensor %s is not the word embeddings, to which the MLM head is tied here", f.name, name)
+// CheckTwice returns an error if a parameter that has been read is there under another name
+// too, with other values: nothing tells which of them the model is to have.
+func (f *WeightFiles) CheckTwice(p *Param, names []string) error {
+	first := slices.IndexFunc(names, func(name string) bool { _, ok := f.tensors[name]; return ok })
+	for _, name := range names[first+1:] {
+		t, ok := f.tensors[name]
+		if !ok || name == names[first] {
+			continue
+		}
+		values := make([]float32, p.Size())
+		if slices.Equal(t.Shape, p.Shape) {
+			if err := t.Read(t.file, values); err != nil {
+				return fmt.Errorf("%s: tensor %s: %w", f.name, name, err)
+			}
+		}
+		if !slices.Equal(t.Shape, p.Shape) || !slices.Equal(values, p.Value) {
+			return fmt.Errorf("%s: tensor %s has other values than %s, and here they are the same parameter: want one of them", f.name, name, names[first])
+		}
 	}
 	return nil
 }

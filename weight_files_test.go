@@ -7,6 +7,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -106,10 +107,30 @@ func TestWrongWeights(t *testing.T) {
 	save()
 	_, _, _, err = LoadModel(dir)
 	check(t, err)
-	decoder.Value = make([]float32, decoder.Size())
-	save()
-	if _, _, _, err = LoadModel(dir); err == nil || !strings.Contains(err.Error(), "decoder.weight is not the word embeddings") {
-		t.Errorf("with another decoder the error is %v", err)
+	list := m.List
+	for _, twice := range []struct{ name, as, want string }{
+		{"bert.embeddings.word_embeddings.weight", decoderWeight, "has other values than bert.embeddings.word_embeddings.weight, and here"},
+		{"bert.embeddings.word_embeddings.weight", "embeddings.word_embeddings.weight", "has other values than bert.embeddings.word_embeddings.weight, and here"},
+		{"cls.predictions.bias", "cls.predictions.decoder.bias", "has other values than cls.predictions.bias, and here"},
+		{"bert.embeddings.LayerNorm.weight", "bert.embeddings.LayerNorm.gamma", "has other values than bert.embeddings.LayerNorm.weight, and here"},
+	} {
+		i := slices.IndexFunc(list, func(p *Param) bool { return p.Name == twice.name })
+		other := &Param{Name: twice.as, Shape: list[i].Shape, Value: slices.Clone(list[i].Value)}
+		if decoder = other; twice.as != decoderWeight { // without which the head would have none
+			changeFile(t, dir, configFile, func(s string) string { return strings.Replace(s, `embeddings": false`, `embeddings": true`, 1) })
+		}
+		save()
+		_, _, _, err = LoadModel(dir)
+		check(t, err)
+		other.Value[len(other.Value)-1]++
+		save()
+		if _, _, _, err = LoadModel(dir); err == nil || !strings.Contains(err.Error(), "tensor "+twice.as+" "+twice.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("with another %s the error is %v", twice.as, err)
+		}
+	}
+	changeFile(t, dir, configFile, replace(`embeddings": true`, `embeddings": false`))
+	if _, _, _, err = LoadModel(dir); err == nil || !strings.Contains(err.Error(), "there is no tensor cls.predictions.decoder.weight, but tie_word_embeddings is false") {
+		t.Errorf("without a decoder of its own the error is %v", err)
 	}
 
 	for _, bad := range []float32{float32(math.NaN()), float32(math.Inf(-1))} {
