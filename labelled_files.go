@@ -295,75 +295,28 @@ func (at columns) String(names []string, width int) string {
 	return s
 }
 
-// joinLabels finds columns that say each of one label whether it is right, with 1 or 0, true or
-// false: those that -label-column names, or if it names none, all of this kind; one that is so
-// in half of the rows or more, but not in all, may be meant as well. Their names are the labels.
-// One column more, the last, gets the labels that are right, and becomes f's.
+// joinLabels makes one column of several that say each of one label whether it is right
+// (yesNoColumns). Their names are the labels. The new column, the last, has the labels that are
+// right, and becomes f's.
 func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
-	names, isName := rows[0].fields, map[int]bool{}
-	given := strings.Contains(f.Label, ",")
-	if !given && (f.Label != "" || f.Header == "no") || slices.ContainsFunc(knownLabels, func(name string) bool { return !given && slices.Contains(columnNames(names), name) }) {
-		return nil, nil
-	}
-	var odd error // of the first column that may be meant
-	yes := func(r Row, i int) (value, ok bool) {
-		if i >= len(r.fields) {
-			return false, false
-		}
-		text := strings.ToLower(strings.TrimSpace(r.fields[i]))
-		if number, err := strconv.ParseFloat(text, 64); err == nil {
-			return number == 1, number == 0 || number == 1
-		}
-		value, err = strconv.ParseBool(text)
-		return value, err == nil
-	}
-	if given {
-		for _, name := range SplitLabels(f.Label) {
-			i := slices.Index(columnNames(names), lower(name))
-			if i < 0 {
-				return nil, fmt.Errorf("-label-column has %q, but %s", name, described(names, len(names)))
-			}
-			isName[i] = true
-		}
-	} else {
-		for i := range names {
-			if _, first := yes(rows[0], i); first || slices.Contains(rowNumbers, lower(names[i])) {
-				continue
-			}
-			others, last := 0, Row{} // that say something else
-			for _, r := range rows[1:] {
-				if _, ok := yes(r, i); !ok {
-					others, last = others+1, r
-				}
-			}
-			isName[i] = len(rows) > 1 && others == 0
-			if odd == nil && others > 0 && 2*others < len(rows) {
-				odd = notYesOrNo(last, i, names[i], f.Kind)
-			}
+	names := rows[0].fields
+	columns, err := f.yesNoColumns(rows)
+	for _, i := range columns {
+		if labels = append(labels, strings.TrimSpace(names[i])); err == nil && strings.Contains(names[i], ",") {
+			err = fmt.Errorf("the column %q has a comma in its name, which parts labels here: call it otherwise", strings.TrimSpace(names[i]))
 		}
 	}
-	for i, name := range names {
-		if isName[i] {
-			labels = append(labels, strings.TrimSpace(name))
-		}
-	}
-	if comma := slices.IndexFunc(labels, func(label string) bool { return strings.Contains(label, ",") }); comma >= 0 {
-		return nil, fmt.Errorf("the column %q has a comma in its name, which parts labels here: call it otherwise", labels[comma])
-	}
-	if odd != nil && len(labels) > 0 {
-		return nil, fmt.Errorf("%w, or the columns of the labels named with -label-column", odd)
-	}
-	if len(labels) < 2 {
-		return nil, nil
+	if err != nil || len(labels) < 2 {
+		return nil, err
 	}
 	for n, r := range rows[1:] {
 		var right []string
-		for i, name := range names {
-			value, ok := yes(r, i)
-			if isName[i] && !ok {
-				return nil, notYesOrNo(r, i, name, f.Kind)
-			} else if isName[i] && value {
-				right = append(right, strings.TrimSpace(name))
+		for k, i := range columns {
+			value, ok := yesNo(r, i)
+			if !ok {
+				return nil, notYesNo(r, i, names[i], f.Kind)
+			} else if value {
+				right = append(right, labels[k])
 			}
 		}
 		fields := make([]string, max(len(names), len(r.fields)))
@@ -371,17 +324,70 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 		rows[1+n].fields = append(fields, strings.Join(right, ","))
 	}
 	header := append(slices.Clone(names), "label")
-	for i := range names {
-		if isName[i] {
-			header[i] = "" // as a row number: nothing to be read
-		}
+	for _, i := range columns {
+		header[i] = "" // as a row number: nothing to be read
 	}
 	rows[0].fields, f.Label, f.Header = header, strconv.Itoa(len(header)), "yes"
 	return labels, nil
 }
 
-// notYesOrNo is the error of a row that does not say whether a label is right.
-func notYesOrNo(r Row, column int, name, kind string) error {
+// yesNoColumns finds columns that have 1 or 0, true or false: those that -label-column names, or
+// if there is nothing that names the label, all of this kind. One that is so in half of the rows
+// or more, but not in all, may be meant as well, and is an error.
+func (f *LabelledFormat) yesNoColumns(rows []Row) (columns []int, err error) {
+	names := rows[0].fields
+	if strings.Contains(f.Label, ",") {
+		for _, name := range SplitLabels(f.Label) {
+			i := slices.Index(columnNames(names), lower(name))
+			if i < 0 {
+				return nil, fmt.Errorf("-label-column has %q, but %s", name, described(names, len(names)))
+			}
+			columns = append(columns, i)
+		}
+		slices.Sort(columns)
+		return slices.Compact(columns), nil
+	}
+	isKnown := func(name string) bool { return slices.Contains(columnNames(names), name) }
+	if f.Label != "" || f.Header == "no" || slices.ContainsFunc(knownLabels, isKnown) || len(rows) < 2 {
+		return nil, nil
+	}
+	for i, name := range names {
+		if _, ok := yesNo(rows[0], i); ok || slices.Contains(rowNumbers, lower(name)) {
+			continue
+		}
+		others, last := 0, Row{} // that have something else
+		for _, r := range rows[1:] {
+			if _, ok := yesNo(r, i); !ok {
+				others, last = others+1, r
+			}
+		}
+		if others == 0 {
+			columns = append(columns, i)
+		} else if 2*others < len(rows) && err == nil {
+			err = fmt.Errorf("%w, or the columns of the labels named with -label-column", notYesNo(last, i, name, f.Kind))
+		}
+	}
+	if len(columns) == 0 {
+		return nil, nil
+	}
+	return columns, err
+}
+
+// yesNo tells whether a field says yes, if it says either.
+func yesNo(r Row, column int) (yes, ok bool) {
+	if column >= len(r.fields) {
+		return false, false
+	}
+	text := strings.ToLower(strings.TrimSpace(r.fields[column]))
+	if number, err := strconv.ParseFloat(text, 64); err == nil {
+		return number == 1, number == 0 || number == 1
+	}
+	yes, err := strconv.ParseBool(text)
+	return yes, err == nil
+}
+
+// notYesNo is the error of a row that does not say whether a label is right.
+func notYesNo(r Row, column int, name, kind string) error {
 	found := "nothing"
 	if column < len(r.fields) && r.fields[column] != "" {
 		found = strconv.Quote(r.fields[column])

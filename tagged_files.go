@@ -74,8 +74,8 @@ func (f LabelledFormat) readCoNLL(r io.Reader) (list []Tagged, found string, err
 		case blank || strings.HasPrefix(text, "-DOCSTART-"):
 			end()
 			continue
-		case isComment(text) && len(s.Words) == 0 && (comments > 0 || width == 0) && (width > 0 && len(columns) != width || !IsEntityLabel(columns[len(columns)-1])):
-			comments++
+		case len(s.Words) == 0 && (comments > 0 || width == 0) && isComment(text, columns, width):
+			comments++ // before a sentence, and so before the first
 			continue
 		case width == 0:
 			width = len(columns)
@@ -107,8 +107,11 @@ func (f LabelledFormat) readCoNLL(r io.Reader) (list []Tagged, found string, err
 }
 
 // isComment tells whether a line looks like a comment, as some published files have before each
-// sentence, and so before the first. (A word may be # too; then it has a label.)
-func isComment(line string) bool { return strings.HasPrefix(line, "# ") }
+// sentence. (A word may be # too; then it has a label, and as many columns as other lines.)
+func isComment(line string, columns []string, width int) bool {
+	isRow := (width == 0 || len(columns) == width) && IsEntityLabel(columns[len(columns)-1])
+	return strings.HasPrefix(line, "# ") && !isRow
+}
 
 // taggedColumns are the columns of the word and of its label.
 func (f LabelledFormat) taggedColumns(width int) (word, label int, err error) {
