@@ -185,7 +185,7 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	if len(settings.Additional) == 0 {
 		settings.Additional = special.Additional
 	}
-	settings.Additional = slices.Concat(special.special(), settings.special(), settings.Additional)
+	settings.Additional = slices.Concat(special.special(), settings.special(), settings.Additional) // may say how they are found
 	var words []string
 	name := vocabName
 	if exists(vocabName) || !exists(fileName) {
@@ -228,7 +228,7 @@ func sameVocabulary(vocabName string, words []string, fileName string, vocabular
 // tokenizerOf makes the tokenizer that the files describe. Where there is no tokenizer.json, file
 // is empty.
 func tokenizerOf(name string, words []string, settings *tokenizerSettings, file *TokenizerJSON, added map[int32]AddedToken) (*Tokenizer, error) {
-	var noPieces []string
+	var noPieces []string // words never have them as pieces: a vocabulary was trained without them
 	for _, id := range slices.Sorted(maps.Keys(added)) {
 		content := added[id].Content
 		switch {
@@ -249,7 +249,7 @@ func tokenizerOf(name string, words []string, settings *tokenizerSettings, file 
 		}
 	}
 	for _, token := range slices.Concat([]tokenName{settings.Bos, settings.Eos}, settings.Additional, settings.Extra) {
-		id := slices.Index(words, token.Content)
+		id := slices.Index(words, token.Content) // new ones come last, in this order
 		if id < 0 && token.Content != "" && !slices.Contains(specialTokens, token.Content) {
 			id, words, noPieces = len(words), append(words, token.Content), append(noPieces, token.Content)
 		}
@@ -286,7 +286,7 @@ func (t *Tokenizer) add(added map[int32]AddedToken) error {
 			return fmt.Errorf("the added token %d is empty", id)
 		case token.SingleWord || token.LeftStrip || token.RightStrip:
 			return fmt.Errorf("the added token %q has single_word, lstrip or rstrip, which are not known here", token.Content)
-		case slices.Contains(specialTokens, token.Content) && !token.Normalized: // as they are anyway
+		case slices.Contains(specialTokens, token.Content) && !token.Normalized: // is kept already
 			continue
 		}
 		t.added = append(t.added, token)
