@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -267,6 +268,8 @@ func (at columns) labelled(r Row, names []string, several bool) (l Labelled, err
 		switch {
 		case kind == Absent || *part.into == "" && !isLabels && kind == PlainText:
 			return l, fmt.Errorf("there is no %s in %s, %s", part.what, columnName(names, part.at), wantLabelled)
+		case kind == Nested && isLabels:
+			return l, errors.New("the label is a list or an object, want a text or a list of texts without commas")
 		case kind == Nested || kind == Listed && !isLabels:
 			return l, fmt.Errorf("the %s is a list or an object, want a text or a number", part.what)
 		}
@@ -305,7 +308,8 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 	if !given && (f.Label != "" || f.Header == "no") || slices.ContainsFunc(knownLabels, func(name string) bool { return !given && slices.Contains(columnNames(names), name) }) {
 		return nil, nil
 	}
-	var odd error // of the first column that may be meant
+	var odd error // of the first column that may be meant, of so many
+	odds := 0
 	yes := func(r Row, i int) (value, ok bool) {
 		if i >= len(r.fields) {
 			return false, false
@@ -337,8 +341,9 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 				}
 			}
 			isName[i] = len(rows) > 1 && others == 0
-			if odd == nil && others > 0 && 2*others < len(rows) {
-				odd = notYesOrNo(last, i, names[i], f.Kind)
+			if others > 0 && 2*others < len(rows) {
+				odd = cmp.Or(odd, notYesOrNo(last, i, names[i], f.Kind))
+				odds++
 			}
 		}
 	}
@@ -350,7 +355,7 @@ func (f *LabelledFormat) joinLabels(rows []Row) (labels []string, err error) {
 	if comma := slices.IndexFunc(labels, func(label string) bool { return strings.Contains(label, ",") }); comma >= 0 {
 		return nil, fmt.Errorf("the column %q has a comma in its name, which parts labels here: call it otherwise", labels[comma])
 	}
-	if odd != nil && len(labels) > 0 {
+	if odd != nil && len(labels)+odds > 1 {
 		return nil, fmt.Errorf("%w, or the columns of the labels named with -label-column", odd)
 	}
 	if len(labels) < 2 {
