@@ -114,7 +114,7 @@ func (s *tokenizerSettings) special() []tokenName {
 	return []tokenName{s.Pad, s.Unk, s.Cls, s.Sep, s.Mask}
 }
 
-// named are the tokens that it calls special, once Additional has those of special, too.
+// named are other special tokens that it names.
 func (s *tokenizerSettings) named() []tokenName {
 	return slices.Concat([]tokenName{s.Bos, s.Eos}, s.Additional, s.Extra)
 }
@@ -182,15 +182,16 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 	if err != nil {
 		return nil, err
 	}
+	added := file.AddedByID()
+	names := slices.Concat(special.special(), settings.special(), settings.named())
+	err = cmp.Or(settings.addTo(added, configName), readAddedTokens(filepath.Join(dir, "added_tokens.json"), names, added))
+	if err != nil {
+		return nil, err
+	}
 	if len(settings.Additional) == 0 {
 		settings.Additional = special.Additional
 	}
 	settings.Additional = slices.Concat(special.special(), settings.special(), settings.Additional)
-	added := file.AddedByID()
-	err = cmp.Or(settings.addTo(added, configName), readAddedTokens(filepath.Join(dir, "added_tokens.json"), settings.named(), added))
-	if err != nil {
-		return nil, err
-	}
 	var words []string
 	name := vocabName
 	if exists(vocabName) || !exists(fileName) {
@@ -328,14 +329,15 @@ func (s *tokenizerSettings) addTo(added map[int32]AddedToken, configName string)
 }
 
 // readAddedTokens adds those of added_tokens.json, if there is one. Older versions wrote it:
-// contents and their ids. Special are those that are named so elsewhere.
-func readAddedTokens(name string, named []tokenName, added map[int32]AddedToken) error {
+// contents and their ids. Special are those that are named so elsewhere (but, as in Hugging
+// Face's version 5, not as additional ones of special_tokens_map.json).
+func readAddedTokens(name string, names []tokenName, added map[int32]AddedToken) error {
 	var ids map[string]int32
 	if err := readJSONIfAny(name, &ids); err != nil {
 		return err
 	}
 	for content, id := range ids {
-		special := slices.ContainsFunc(named, func(token tokenName) bool { return token.Content == content })
+		special := slices.ContainsFunc(names, func(token tokenName) bool { return token.Content == content })
 		if before, ok := added[id]; !ok {
 			added[id] = AddedToken{Content: content, Normalized: !special, Special: special}
 		} else if before.Content != content {

@@ -124,7 +124,7 @@ func TestAddedTokens(t *testing.T) {
 		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "X"}, "15": {"content": "x", "special": true}}}`, tokenizerFile: ""}, "xfishX", "15 10 14"},
 		{map[string]string{"special_tokens_map.json": `{"mask_token": {"content": "[MASK]", "normalized": true}, "additional_special_tokens": ["[NEW]"]}`, tokenizerFile: "", tokenizerConfigFile: ""}, "[mask] [MASK][NEW]", "4 4 14"},
 		{map[string]string{tokenizerConfigFile: `{"bos_token": "<s>", "eos_token": "[SEP]", "additional_special_tokens": ["[NEW]"]}`, tokenizerFile: ""}, "<s> fish [NEW]", "14 10 15"},
-		{map[string]string{"added_tokens.json": `{"[MASK]": 4, "[NEW]": 14}`, "special_tokens_map.json": `{"mask_token": "[MASK]", "additional_special_tokens": ["[NEW]"]}`, tokenizerFile: ""}, "[MASK][NEW] [mask][new]", "4 14 1 1 1 1 1 1"},
+		{map[string]string{"added_tokens.json": `{"[MASK]": 4, "[NEW]": 14}`, "special_tokens_map.json": `{"mask_token": "[MASK]"}`, tokenizerConfigFile: `{"additional_special_tokens": ["[NEW]"]}`, tokenizerFile: ""}, "[MASK][NEW] [mask][new]", "4 14 1 1 1 1 1 1"},
 		{map[string]string{"special_tokens_map.json": `{"mask_token": {"content": "[MASK]", "lstrip": true}, "additional_special_tokens": [{"content": "[NEW]", "lstrip": true, "rstrip": true}]}`, tokenizerFile: ""}, "fish [MASK] [NEW] fish[NEW]", "10 4 14 10 14"},
 		{map[string]string{tokenizerConfigFile: `{"never_split": ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]}`}, "fish [MASK]", "10 4"},
 		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) {
