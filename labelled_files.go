@@ -248,7 +248,8 @@ func described(names []string, width int) string {
 	if names == nil {
 		return fmt.Sprintf("line 1 has %d fields", width)
 	}
-	return "the columns are " + QuotedList(names)
+	hasNoName := func(name string) bool { return name == "" } // as those that joinLabels has joined
+	return "the columns are " + QuotedList(slices.DeleteFunc(slices.Clone(names), hasNoName))
 }
 
 // labelled takes the label, or several of them or none, and the sentences from a row.

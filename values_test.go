@@ -69,6 +69,7 @@ func TestReadValues(t *testing.T) {
 		{severalLabels, "csv", "toxic,threat", "text,toxic,threat\none,1,2\n", `line 2: the column "threat" has "2", want 1 or 0`},
 		{severalLabels, "csv", "", ",text,toxic,threat\n0,one,1,0\n1,two,0,0\n", "[{toxic one  2} { two  3}]"}, // pandas' index
 		{severalLabels, "csv", "", "text,toxic,threat\none,1.0,0\ntwo,0.0,1\n", "[{toxic one  2} {threat two  3}]"},
+		{severalLabels, "csv", "toxic,threat", "body,votes,toxic,threat\none,3,1,0\n", `the columns are "body" "votes" "label": name the sentence with -text-column`},
 		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,0,yes\nthree,0,0\n", `line 3: the column "threat" has "yes", want 1 or 0, or the columns of the labels named with -label-column`},
 		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,-1,-1\nthree,0,0\n", `line 3: the column "toxic" has "-1", want 1 or 0, or the columns`},
 		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,0,\nthree,0,0\n", `line 3: the column "threat" has nothing, want 1 or 0`},
