@@ -15,6 +15,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"unicode"
 )
 
 // The commands, what they share: go run . COMMAND [flags] [arguments]. Results go to
@@ -447,7 +448,8 @@ func (c *call) noteCapitals(file string, t *Tokenizer) {
 	}
 	capitals := 0
 	for _, word := range t.Vocabulary {
-		if strings.ToLower(word) != word && !slices.Contains(specialTokens, word) {
+		letters := strings.TrimPrefix(word, continuing) // as [UNK] and <S> are not
+		if strings.ToLower(word) != word && !strings.ContainsFunc(letters, func(r rune) bool { return !unicode.IsLetter(r) }) {
 			capitals++
 		}
 	}

@@ -219,7 +219,11 @@ func finetune(c *call) error {
 	case KeepsHead(was, &task.config):
 		c.note("the head of %s is kept", f.model)
 	case was.Task() != task.config.Task():
-		c.note("the head is new: that of %s is for another task, %s", f.model, was.Task())
+		for name, task := range tuneTasks {
+			if task == was.Task() {
+				c.note("the head is new: that of %s is for -task %s", f.model, name)
+			}
+		}
 	default:
 		c.note("the head is new: the labels of %s are others, or in another order: %s", f.model, QuotedList(was.Labels()))
 	}

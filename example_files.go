@@ -28,9 +28,13 @@ type denseExample struct {
 
 const notGuessed = -100
 
-// exampleFields are those that are read, and after them those that change nothing. What else
-// there may be says something that is not known here: weights, padding, other positions.
-var exampleFields = []string{"tokens", "input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids", "attention_mask", "labels", "next_sentence_label", "special_tokens_mask", "id", "idx"}
+// exampleFields are those that are read, and idleFields, of Hugging Face's tokenizers and data
+// sets, those that change nothing. What else there may be says something that is not known here:
+// weights, padding, other positions.
+var (
+	exampleFields = []string{"tokens", "input_ids", "token_type_ids", "masked_lm_positions", "masked_lm_ids", "attention_mask", "labels", "next_sentence_label"}
+	idleFields    = []string{"special_tokens_mask", "offset_mapping", "overflow_to_sample_mapping", "length", "word_ids", "id", "idx"}
+)
 
 // checkFields returns an error that names a field that is not known or stands there twice, or one
 // without which there would be a 0 that nobody has written. The line is known to be an object.
@@ -42,6 +46,7 @@ func checkFields(line json.RawMessage) error {
 		name, _ := decoder.Token()
 		decoder.Decode(&value)
 		switch {
+		case slices.Contains(idleFields, name.(string)):
 		case !slices.Contains(exampleFields, name.(string)):
 			return fmt.Errorf("the field %q is not known, want %s", name, strings.Join(exampleFields, ", "))
 		case seen[name]:

@@ -28,6 +28,9 @@ func TestReadExamples(t *testing.T) {
 	equal(t, got, examples)
 
 	good := `{"input_ids":[2,5,3,4,3],"token_type_ids":[0,0,0,1,1],"masked_lm_positions":[3],"masked_lm_ids":[6],"next_sentence_label":1}`
+	idle := strings.Replace(good, `:1}`, `:1,"id":"null","word_ids":[null,0,1,0,null],"length":5,"offset_mapping":[[0,0],[0,1],[2,3],[0,1],[0,0]]}`, 1)
+	_, err = ReadExamples(strings.NewReader(idle), tokenizer.Vocabulary)
+	check(t, err)
 	for change, want := range map[[2]string]string{
 		{`[2,5,`, `[2,10,`}:                                               "input_ids has 10, want 0 to 9",
 		{`[2,5,`, `[2,-1,`}:                                               "input_ids has -1",

@@ -267,7 +267,7 @@ func TestHeadIsKept(t *testing.T) {
 	kept, others := "the head of "+first+" is kept\n", fmt.Sprintf("the head is new: the labels of %s are others, or in another order: %q %q\n", first, "bad", "good")
 	equal(t, strings.Contains(tune(first, "same", "classify", "bad good bad "), kept), true)
 	equal(t, strings.Contains(tune(first, "more", "classify", "bad good more "), others), true)
-	equal(t, strings.Contains(tune(first, "number", "regress", "1 2 "), "the head is new: that of "+first+" is for another task, "+oneLabel+"\n"), true)
+	equal(t, strings.Contains(tune(first, "number", "regress", "1 2 "), "the head is new: that of "+first+" is for -task classify\n"), true)
 	equal(t, strings.Contains(tune(first, "scratch", "classify", "bad good ", "-scratch"), "head"), false)
 	changeFile(t, first, configFile, strings.NewReplacer(`"0": "bad"`, `"0": "good"`, `"1": "good"`, `"1": "bad"`).Replace)
 	equal(t, strings.Contains(tune(first, "order", "classify", "bad good "), "or in another order: \"good\" \"bad\"\n"), true)

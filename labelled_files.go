@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -247,7 +248,8 @@ func described(names []string, width int) string {
 	if names == nil {
 		return fmt.Sprintf("line 1 has %d fields", width)
 	}
-	return "the columns are " + QuotedList(names)
+	hasNoName := func(name string) bool { return name == "" } // as those that joinLabels has joined
+	return "the columns are " + QuotedList(slices.DeleteFunc(slices.Clone(names), hasNoName))
 }
 
 // labelled takes the label, or several of them or none, and the sentences from a row.
@@ -267,6 +269,8 @@ func (at columns) labelled(r Row, names []string, several bool) (l Labelled, err
 		switch {
 		case kind == Absent || *part.into == "" && !isLabels && kind == PlainText:
 			return l, fmt.Errorf("there is no %s in %s, %s", part.what, columnName(names, part.at), wantLabelled)
+		case kind == Nested && isLabels:
+			return l, errors.New("the label is a list or an object, want a text or a list of texts without commas")
 		case kind == Nested || kind == Listed && !isLabels:
 			return l, fmt.Errorf("the %s is a list or an object, want a text or a number", part.what)
 		}
@@ -351,6 +355,7 @@ func (f *LabelledFormat) yesNoColumns(rows []Row) (columns []int, err error) {
 	if f.Label != "" || f.Header == "no" || slices.ContainsFunc(knownLabels, isKnown) || len(rows) < 2 {
 		return nil, nil
 	}
+	odds := 0 // columns that may be meant
 	for i, name := range names {
 		if _, ok := yesNo(rows[0], i); ok || slices.Contains(rowNumbers, lower(name)) {
 			continue
@@ -363,14 +368,14 @@ func (f *LabelledFormat) yesNoColumns(rows []Row) (columns []int, err error) {
 		}
 		if others == 0 {
 			columns = append(columns, i)
-		} else if 2*others < len(rows) && err == nil {
-			err = fmt.Errorf("%w, or the columns of the labels named with -label-column", notYesNo(last, i, name, f.Kind))
+		} else if 2*others < len(rows) {
+			odds, err = odds+1, cmp.Or(err, notYesNo(last, i, name, f.Kind))
 		}
 	}
-	if len(columns) == 0 {
-		return nil, nil
+	if err != nil && len(columns)+odds > 1 {
+		return nil, fmt.Errorf("%w, or the columns of the labels named with -label-column", err)
 	}
-	return columns, err
+	return columns, nil
 }
 
 // yesNo tells whether a field says yes, if it says either.

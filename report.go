@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"cmp"
 	_ "embed"
 	"encoding/json"
@@ -98,11 +99,26 @@ func (r *reporter) writePage(name string) error {
 	if filepath.Ext(name) == ".svg" {
 		what = "picture"
 	}
-	draw := func(w io.Writer) error { return reportTemplate.ExecuteTemplate(w, what, r) }
 	if name == "-" {
-		return draw(r.c.stdout)
+		return r.draw(r.c.stdout, what)
 	}
-	return writeFile(name, draw)
+	return writeFile(name, func(w io.Writer) error { return r.draw(w, what) })
+}
+
+// draw writes the page, or one picture, in which what XML has not, such as a control character
+// in a token, becomes U+FFFD.
+func (r *reporter) draw(w io.Writer, what string) error {
+	var text bytes.Buffer
+	err := reportTemplate.ExecuteTemplate(&text, what, r)
+	if err == nil {
+		_, err = w.Write(bytes.Map(func(r rune) rune {
+			if r < ' ' && r != '\n' || r > '\uFFFD' && r <= '\uFFFF' {
+				return '\uFFFD'
+			}
+			return r
+		}, text.Bytes()))
+	}
+	return err
 }
 
 // checkPage returns an error if a flag names what no page would be written to: one is made anew

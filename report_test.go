@@ -32,13 +32,6 @@ func parsePage(t testing.TB, page string) *shownPage {
 	t.Helper()
 	p := &shownPage{elements: map[string]int{}}
 	ids, references := map[string]int{}, []string{}
-	forXML := func(r rune) rune { // which, unlike HTML, does not have all characters
-		if r < ' ' && r != '\n' || r > '\uFFFD' && r <= '\uFFFF' {
-			return '\uFFFD'
-		}
-		return r
-	}
-	page = strings.Map(forXML, page)
 	decoder := xml.NewDecoder(strings.NewReader(scripts.ReplaceAllString(strings.TrimPrefix(page, "<!DOCTYPE html>"), "<script/>")))
 	decoder.Entity = xml.HTMLEntity
 	for {
@@ -284,7 +277,7 @@ func odd(t testing.TB, text string) string {
 	r.Classes = &ClassScore{Labels: []LabelScore{{Label: text}}, Confusion: Confusion{{1}}}
 	check(t, r.look())
 	var page strings.Builder
-	check(t, reportTemplate.ExecuteTemplate(&page, "page", r))
+	check(t, r.draw(&page, "page"))
 	return page.String()
 }
 

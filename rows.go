@@ -179,6 +179,9 @@ func CheckText(value json.RawMessage) error {
 	if !utf8.Valid(value) {
 		return errors.New("is not UTF-8: if it is Latin-1 or Windows-1252, save it as UTF-8")
 	}
+	if !bytes.Contains(value, []byte(`\u`)) {
+		return nil
+	}
 	for _, escape := range surrogates.FindAll(bytes.ReplaceAll(value, []byte(`\\`), nil), -1) {
 		if len(escape) == len(`\ud8`) {
 			return fmt.Errorf("has %s…, half a character without the other half", escape)

@@ -318,7 +318,7 @@ type AddedToken struct {
 	Content    string `json:"content"`
 	Normalized bool   `json:"normalized"` // it is looked for after the rules were applied
 	Special    bool   `json:"special"`
-	SingleWord bool   `json:"single_word"` // not known here, as are the next two
-	LeftStrip  bool   `json:"lstrip"`
+	SingleWord bool   `json:"single_word"` // not known here
+	LeftStrip  bool   `json:"lstrip"`      // white space beside it is part of it, which changes no id
 	RightStrip bool   `json:"rstrip"`
 }

@@ -103,8 +103,8 @@ func (s *tokenizerSettings) check() error {
 		return errors.New("split_special_tokens is true, want false")
 	case s.DoBasicTokenize != nil && !*s.DoBasicTokenize:
 		return errors.New("do_basic_tokenize is false, want true")
-	case len(s.NeverSplit) > 0:
-		return errors.New("never_split has tokens, which is not known here; as added tokens they would be")
+	case slices.ContainsFunc(s.NeverSplit, func(token any) bool { name, _ := token.(string); return !slices.Contains(specialTokens, name) }):
+		return errors.New("never_split has other tokens than the special ones, which is not known here; as added tokens they would be")
 	}
 	return nil
 }
@@ -112,6 +112,11 @@ func (s *tokenizerSettings) check() error {
 // special are the special tokens that it names.
 func (s *tokenizerSettings) special() []tokenName {
 	return []tokenName{s.Pad, s.Unk, s.Cls, s.Sep, s.Mask}
+}
+
+// named are other special tokens that it names.
+func (s *tokenizerSettings) named() []tokenName {
+	return slices.Concat([]tokenName{s.Bos, s.Eos}, s.Additional, s.Extra)
 }
 
 // rulesOf are the rules that three settings mean.
@@ -178,7 +183,8 @@ func LoadTokenizer(dir string) (*Tokenizer, error) {
 		return nil, err
 	}
 	added := file.AddedByID()
-	err = cmp.Or(settings.addTo(added, configName), readAddedTokens(filepath.Join(dir, "added_tokens.json"), added))
+	names := slices.Concat(special.special(), settings.special(), settings.named())
+	err = cmp.Or(settings.addTo(added, configName), readAddedTokens(filepath.Join(dir, "added_tokens.json"), names, added))
 	if err != nil {
 		return nil, err
 	}
@@ -248,7 +254,7 @@ func tokenizerOf(name string, words []string, settings *tokenizerSettings, file 
 			}
 		}
 	}
-	for _, token := range slices.Concat([]tokenName{settings.Bos, settings.Eos}, settings.Additional, settings.Extra) {
+	for _, token := range settings.named() {
 		id := slices.Index(words, token.Content) // new ones come last, in this order
 		if id < 0 && token.Content != "" && !slices.Contains(specialTokens, token.Content) {
 			id, words, noPieces = len(words), append(words, token.Content), append(noPieces, token.Content)
@@ -284,8 +290,8 @@ func (t *Tokenizer) add(added map[int32]AddedToken) error {
 		switch {
 		case token.Content == "":
 			return fmt.Errorf("the added token %d is empty", id)
-		case token.SingleWord || token.LeftStrip || token.RightStrip:
-			return fmt.Errorf("the added token %q has single_word, lstrip or rstrip, which are not known here", token.Content)
+		case token.SingleWord:
+			return fmt.Errorf("the added token %q has single_word, which is not known here", token.Content)
 		case slices.Contains(specialTokens, token.Content) && !token.Normalized: // is kept already
 			continue
 		}
@@ -323,15 +329,17 @@ func (s *tokenizerSettings) addTo(added map[int32]AddedToken, configName string)
 }
 
 // readAddedTokens adds those of added_tokens.json, if there is one. Older versions wrote it:
-// contents and their ids.
-func readAddedTokens(name string, added map[int32]AddedToken) error {
+// contents and their ids. Special are those that are named so elsewhere (but, as in Hugging
+// Face's version 5, not as additional ones of special_tokens_map.json).
+func readAddedTokens(name string, names []tokenName, added map[int32]AddedToken) error {
 	var ids map[string]int32
 	if err := readJSONIfAny(name, &ids); err != nil {
 		return err
 	}
 	for content, id := range ids {
+		special := slices.ContainsFunc(names, func(token tokenName) bool { return token.Content == content })
 		if before, ok := added[id]; !ok {
-			added[id] = AddedToken{Content: content, Normalized: true}
+			added[id] = AddedToken{Content: content, Normalized: !special, Special: special}
 		} else if before.Content != content {
 			return fmt.Errorf("%s: %q is %d, which is %q elsewhere", name, content, id, before.Content)
 		}

@@ -124,6 +124,13 @@ func TestAddedTokens(t *testing.T) {
 		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "X"}, "15": {"content": "x", "special": true}}}`, tokenizerFile: ""}, "xfishX", "15 10 14"},
 		{map[string]string{"special_tokens_map.json": `{"mask_token": {"content": "[MASK]", "normalized": true}, "additional_special_tokens": ["[NEW]"]}`, tokenizerFile: "", tokenizerConfigFile: ""}, "[mask] [MASK][NEW]", "4 4 14"},
 		{map[string]string{tokenizerConfigFile: `{"bos_token": "<s>", "eos_token": "[SEP]", "additional_special_tokens": ["[NEW]"]}`, tokenizerFile: ""}, "<s> fish [NEW]", "14 10 15"},
+		{map[string]string{"added_tokens.json": `{"[MASK]": 4, "[NEW]": 14}`, "special_tokens_map.json": `{"mask_token": "[MASK]"}`, tokenizerConfigFile: `{"additional_special_tokens": ["[NEW]"]}`, tokenizerFile: ""}, "[MASK][NEW] [mask][new]", "4 14 1 1 1 1 1 1"},
+		{map[string]string{"special_tokens_map.json": `{"mask_token": {"content": "[MASK]", "lstrip": true}, "additional_special_tokens": [{"content": "[NEW]", "lstrip": true, "rstrip": true}]}`, tokenizerFile: ""}, "fish [MASK] [NEW] fish[NEW]", "10 4 14 10 14"},
+		{map[string]string{tokenizerConfigFile: `{"never_split": ["[UNK]", "[SEP]", "[PAD]", "[CLS]", "[MASK]"]}`}, "fish [MASK]", "10 4"},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) {
+			tokens := f["post_processor"].(map[string]any)["special_tokens"].(map[string]any)
+			tokens["[MASK]"] = map[string]any{"id": "[MASK]", "ids": []any{4}, "tokens": []any{"[MASK]"}}
+		})}, "fish [MASK]", "10 4"},
 		{map[string]string{vocabFile: "\ufeffOLD", tokenizerFile: ""}, "[PAD] fish", "0 10"},
 		{map[string]string{vocabFile: "OLDfish\n", tokenizerFile: ""}, "fish", "14"}, // the later id counts
 	} {
@@ -154,20 +161,19 @@ func TestOtherTokenizersAreRefused(t *testing.T) {
 	}{
 		{map[string]string{tokenizerConfigFile: `{"tokenizer_class": "BertJapaneseTokenizer"}`}, `tokenizer_class is "BertJapaneseTokenizer"`},
 		{map[string]string{tokenizerConfigFile: `{"do_basic_tokenize": false}`}, "do_basic_tokenize is false"},
-		{map[string]string{tokenizerConfigFile: `{"never_split": ["x"]}`}, "never_split has tokens"},
+		{map[string]string{tokenizerConfigFile: `{"never_split": ["[UNK]", "x"]}`}, "never_split has other tokens than the special ones"},
 		{map[string]string{tokenizerConfigFile: `{"unk_token": "<unk>"}`}, `the token [UNK] is called "<unk>" there`},
 		{map[string]string{tokenizerConfigFile: `{"mask_token": {"content": "<mask>"}}`}, `the token [MASK] is called "<mask>"`},
 		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"40": {"content": "x"}}}`}, "has id 40, but there are 14 tokens before it"},
 		{map[string]string{"added_tokens.json": `{"x": -1}`}, `the added token "x" has id -1`},
 		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["added_tokens"].([]any)[0].(map[string]any)["id"] = -1 })}, `the added token "[PAD]" has id -1`},
 		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"10": {"content": "y"}}}`}, `has id 10, which is "fish" in the vocabulary`},
-		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "y", "lstrip": true}}}`}, "has single_word, lstrip or rstrip"},
+		{map[string]string{tokenizerConfigFile: `{"added_tokens_decoder": {"14": {"content": "y", "single_word": true}}}`}, "has single_word"},
 		{map[string]string{tokenizerConfigFile: `{"split_special_tokens": true}`}, "split_special_tokens is true"},
-		{map[string]string{"special_tokens_map.json": `{"mask_token": {"content": "[MASK]", "lstrip": true}}`, tokenizerFile: "", tokenizerConfigFile: ""}, `"[MASK]" has single_word, lstrip or rstrip`},
 		{map[string]string{vocabFile: "OLDcaf\xe9\n", tokenizerFile: ""}, `vocab.txt: line 15, "caf\xe9\n", is not UTF-8`},
 		{map[string]string{vocabFile: "OLDmore\n"}, `have different vocabularies: "more" is 14 in the first`},
 		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["model"].(map[string]any)["max_input_chars_per_word"] = 0 })}, "max_input_chars_per_word is 0"},
-		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["post_processor"] = nil }), tokenizerConfigFile: `{"tokenizer_class": "PreTrainedTokenizerFast"}`}, "the post_processor is \"null\", want one"},
+		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) { f["post_processor"] = nil }), tokenizerConfigFile: `{"tokenizer_class": "PreTrainedTokenizerFast"}`}, "the post_processor is null, want one"},
 		{map[string]string{tokenizerFile: changed(t, func(f map[string]any) {
 			f["post_processor"] = map[string]any{"type": "BertProcessing", "cls": []any{"[CLS]", 2}, "sep": []any{"x", 13}}
 		})}, `the post_processor's sep is ["x",13], want ["[SEP]",3]`},
@@ -190,6 +196,7 @@ func TestCasedVocabulary(t *testing.T) {
 	dir := t.TempDir()
 	for _, c := range []struct{ file, words, flags, want string }{
 		{"cased.txt", "[unused0] a ##b Nora ##A", "", "cased.txt has 2 words with capitals, which text in lower case never gives: -cased?\n"},
+		{"uncased.txt", "[unused0] a ##b nora <S> [NEW]", "", ""},
 		{"cased.txt", "[unused0] a ##b Nora ##A", "-cased", ""},
 		{"uncased.txt", "[unused0] a ##b nora", "", ""},
 	} {

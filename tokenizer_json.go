@@ -87,10 +87,14 @@ func (f *TokenizerJSON) CheckProcessor(t *Tokenizer, none bool) error {
 	switch kind := f.PostProcessor["type"]; {
 	case kind == "TemplateProcessing":
 		want = PairTemplate(t)
+		if all, ok := f.PostProcessor["special_tokens"].(map[string]any); ok { // of which the others are not used
+			maps.DeleteFunc(all, func(token string, _ any) bool { return token != clsToken && token != sepToken })
+		}
 	case kind == "BertProcessing":
 		want["cls"], want["sep"] = []any{clsToken, t.cls}, []any{sepToken, t.sep}
 	case kind != nil || !none:
-		return fmt.Errorf("the post_processor is \"%v\", want one that makes [CLS] A [SEP] B [SEP]", cmp.Or(kind, any("null")))
+		found, _ := json.Marshal(kind) // null or a name
+		return fmt.Errorf("the post_processor is %s, want one that makes [CLS] A [SEP] B [SEP]", found)
 	}
 	for _, part := range slices.Sorted(maps.Keys(want)) {
 		found, _ := json.Marshal(f.PostProcessor[part])

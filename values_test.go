@@ -58,7 +58,7 @@ func TestReadValues(t *testing.T) {
 		{aNumber, "", "", "stars\tremark\n3\ta\n0.5\tb\n", `the label "stars" comes up in no other line`},
 		{severalLabels, "", "", "a,b\tone\n\ttwo\nc\tthree\n", "[{a,b one  1} { two  2} {c three  3}]"},
 		{severalLabels, "json", "", `{"text": "one", "labels": ["a", "b"]} {"text": "two", "labels": []}`, "[{a,b one  1} { two  2}]"},
-		{severalLabels, "json", "", `{"text": "one", "labels": ["a, b"]}`, "the label is a list or an object"},
+		{severalLabels, "json", "", `{"text": "one", "labels": ["a, b"]}`, "the label is a list or an object, want a text or a list of texts"},
 		{severalLabels, "json", "", `{"text": "one", "labels": ["a"]} {"text": "two"}`, `object 2: there is no label in column 2 "labels"`},
 		{severalLabels, "json", "", `{"text": "one", "labels": "a"} {"text": "two", "labels": null}`, `object 2: there is no label in column 2 "labels"`},
 		{severalLabels, "csv", "", "text,labels\none,a\ntwo\n", `line 3: there is no label in column 2 "labels"`},
@@ -69,7 +69,9 @@ func TestReadValues(t *testing.T) {
 		{severalLabels, "csv", "toxic,threat", "text,toxic,threat\none,1,2\n", `line 2: the column "threat" has "2", want 1 or 0`},
 		{severalLabels, "csv", "", ",text,toxic,threat\n0,one,1,0\n1,two,0,0\n", "[{toxic one  2} { two  3}]"}, // pandas' index
 		{severalLabels, "csv", "", "text,toxic,threat\none,1.0,0\ntwo,0.0,1\n", "[{toxic one  2} {threat two  3}]"},
+		{severalLabels, "csv", "toxic,threat", "body,votes,toxic,threat\none,3,1,0\n", `the columns are "body" "votes" "label": name the sentence with -text-column`},
 		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,0,yes\nthree,0,0\n", `line 3: the column "threat" has "yes", want 1 or 0, or the columns of the labels named with -label-column`},
+		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,-1,-1\nthree,0,0\n", `line 3: the column "toxic" has "-1", want 1 or 0, or the columns`},
 		{severalLabels, "csv", "", "text,toxic,threat\none,1,0\ntwo,0,\nthree,0,0\n", `line 3: the column "threat" has nothing, want 1 or 0`},
 		{severalLabels, "json", "", `{"text": "one", "toxic": true, "threat": false} {"text": "two", "toxic": 0}`, `object 2: the column "threat" has nothing, want 1 or 0`},
 		{severalLabels, "json", "", `{"text": "one", "toxic": true, "threat": false} {"text": "two", "toxic": 0, "threat": 1}`, "[{toxic one  1} {threat two  2}]"},
