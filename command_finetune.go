@@ -237,10 +237,12 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 	}
 	defer metrics.Close()
 	report := c.newReporter(f.out, m, t)
-	report.begin(&f.settings, task.sample)
+	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
+	tuner.setSteps()
+	report.goOnFrom(f.model)
+	report.begin(&tuner.Settings, task.sample)
 	best := 0
 	var score, bestScore Score
-	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
 	tuner.Evaluate = func() float64 {
 		score = task.evaluate(m)
 		main, _ := score.Main()
@@ -317,6 +319,7 @@ func (c *call) readTask(f *tuneFlags, from *Model, t *Tokenizer) (*task, error) 
 	if err != nil {
 		return nil, err
 	}
+	f.settings.MaxSeq = l.MaxSeq
 	switch f.format.Task {
 	case answering:
 		config.SetTask(answering, nil)

@@ -238,6 +238,36 @@ func TestReportOfTasks(t *testing.T) {
 			}
 		}
 		equal(t, past.Classes != nil, c.task == "classify")
+
+		// What stands there of the run is what it did, and the words are those of the pre-training.
+		var before pastRun
+		check(t, readJSON(filepath.Join(model, pastRunFile), &before))
+		equal(t, past.Words, before.Words)
+		steps := regexp.MustCompile(`steps\s*(\d+)\s*batch\s*8\s*max seq\s*(\d+)\s*learning rate\s*[\d.]+\s*warmup\s*(\d+)`).FindStringSubmatch(page.text)
+		if steps == nil {
+			t.Fatalf("%s: no steps in %q", c.task, page.text[len(page.text)-400:])
+		}
+		equal(t, fmt.Sprint(steps[1:]), fmt.Sprint([]int{past.Settings.Steps, past.Settings.MaxSeq, past.Settings.Warmup}))
+		equal(t, past.Settings.Steps > 2 && past.Settings.Steps%2 == 0 && past.Settings.Warmup == past.Settings.Steps/10, true, c.task)
+		scored := slices.ContainsFunc(page.tips, func(tip string) bool { return strings.HasPrefix(tip, "in training: 0, ") })
+		equal(t, scored, false, c.task)
+	}
+}
+
+// Of a fine-tuning the page says after which epoch the model was saved, not which was the last.
+func TestReportSaysWhichEpoch(t *testing.T) {
+	for _, c := range []struct {
+		best [3]bool
+		want float64
+	}{{[3]bool{true, true, true}, 3}, {[3]bool{true, true, false}, 2}, {[3]bool{true, false, false}, 1}} {
+		lines := ""
+		for i, best := range c.best {
+			lines += fmt.Sprintf(`{"epoch":%d,"loss":1,"accuracy":0.5,"score":0.5,"best":%v}`+"\n", i+1, best)
+		}
+		h, err := readHistory(strings.NewReader(lines))
+		check(t, err)
+		step, ok := h.reached()
+		equal(t, fmt.Sprint(step, ok), fmt.Sprint(c.want, true))
 	}
 }
 
