@@ -33,6 +33,7 @@ const maxEpochs = 1 << 20
 type tuneFlags struct {
 	model, task, train, eval, out  string
 	freeze, scratch, study, asJSON bool
+	onTraining                     bool  // there is too little to hold some out
 	rounded                        *bool // -bf16
 	epochs, seeds                  int
 	dropout                        float64
@@ -240,6 +241,7 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
 	tuner.setSteps()
 	report.goOnFrom(f.model)
+	report.OnTraining = f.onTraining
 	report.begin(&tuner.Settings, task.sample)
 	best := 0
 	var score, bestScore Score
@@ -462,6 +464,7 @@ func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limit
 func holdOut[T any](c *call, list []T, f *tuneFlags) (training, heldOut []T) {
 	n := len(list) / 10
 	if n == 0 {
+		f.onTraining = true
 		c.note("%s has %d examples, too few to hold some out: the scores are of what is trained on", f.train, len(list))
 		return list, list
 	}

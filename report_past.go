@@ -34,6 +34,8 @@ type pastRun struct {
 	Study    []StudyRow  `json:"study"`
 	Classes  *ClassScore `json:"classes"`
 	Score    string      `json:"score"` // in words
+
+	OnTraining bool `json:"scored_on_training"` // since there is too little to hold some out
 }
 
 // A moment is the best guesses after a step.

@@ -249,9 +249,23 @@ func TestReportOfTasks(t *testing.T) {
 		}
 		equal(t, fmt.Sprint(steps[1:]), fmt.Sprint([]int{past.Settings.Steps, past.Settings.MaxSeq, past.Settings.Warmup}))
 		equal(t, past.Settings.Steps > 2 && past.Settings.Steps%2 == 0 && past.Settings.Warmup == past.Settings.Steps/10, true, c.task)
+		equal(t, strings.Contains(page.text, "what it never trains on") && !past.OnTraining, true, c.task)
 		scored := slices.ContainsFunc(page.tips, func(tip string) bool { return strings.HasPrefix(tip, "in training: 0, ") })
 		equal(t, scored, false, c.task)
 	}
+}
+
+// Where nothing can be held out, the page does not say that something is.
+func TestReportOfFewExamples(t *testing.T) {
+	model, _ := trained(t)
+	dir := t.TempDir()
+	few, out := filepath.Join(dir, "few.tsv"), filepath.Join(dir, "out")
+	check(t, os.WriteFile(few, []byte("a\tNora bakes.\nb\tTom sells.\na\tPip bakes.\n"), 0o644))
+	status, _, stderr := runHere("", "finetune", "-model", model, "-task", "classify", "-train", few, "-out", out, "-epochs", "2")
+	equal(t, status, exitDone, stderr)
+	_, page := reportOf(t, out)
+	equal(t, strings.Contains(page.text, "what it never trains on"), false)
+	equal(t, strings.Contains(page.text, "is what it trains on, too"), true)
 }
 
 // Of a fine-tuning the page says after which epoch the model was saved, not which was the last.
