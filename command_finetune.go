@@ -262,7 +262,8 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 		if m.Config.Task() != aNumber {
 			line += fmt.Sprintf("  right %5.1f%%", 100*r.Accuracy)
 		}
-		c.note("%s  held out %5.1f%%", line, 100*r.Score)
+		_, name := score.Main() // not always of what is right in training
+		c.note("%s  held out %5.1f%% %s", line, 100*r.Score, name)
 		err := appendJSON(metrics, r)
 		if r.Best {
 			report.write(false)

@@ -216,6 +216,8 @@ func TestReportOfTasks(t *testing.T) {
 		out := filepath.Join(t.TempDir(), c.task)
 		status, stdout, stderr := runHere("", "finetune", "-model", model, "-task", c.task, "-train", c.train, "-out", out, "-epochs", "2")
 		equal(t, status, exitDone, stderr)
+		name := map[string]string{"classify": "accuracy", "regress": "Pearson"}[c.task]
+		equal(t, strings.Count(stderr, "% "+cmp.Or(name, "F1")+"\n"), 2, stderr) // an epoch a line
 		beside, err := os.ReadFile(filepath.Join(out, reportFile))
 		check(t, err)
 		text, page := reportOf(t, out)
