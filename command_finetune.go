@@ -239,7 +239,7 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 	defer metrics.Close()
 	report := c.newReporter(f.out, m, t)
 	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
-	tuner.setSteps()
+	tuner.SetSteps()
 	report.goOnFrom(f.model)
 	report.OnTraining = f.onTraining
 	report.begin(&tuner.Settings, task.sample)

@@ -137,8 +137,8 @@ func (m *Model) headParameters() *Parameters {
 	return &Parameters{List: m.List[m.encoderParams:], Value: m.Value[at:], Grad: m.Grad[at:]}
 }
 
-// setSteps works out what follows from the epochs.
-func (t *Tuner) setSteps() {
+// SetSteps works out what follows from the epochs.
+func (t *Tuner) SetSteps() {
 	s := &t.Settings
 	perEpoch := (len(t.Cases) + s.Batch - 1) / s.Batch
 	s.Steps, s.Warmup = perEpoch*t.Epochs, perEpoch*t.Epochs/10
@@ -148,7 +148,7 @@ func (t *Tuner) setSteps() {
 // errInterrupted. Either way the model is then that of the best epoch so far.
 func (t *Tuner) Train(ctx context.Context) error {
 	s := &t.Settings
-	t.setSteps()
+	t.SetSteps()
 	trained := &t.Model.Parameters
 	if t.Freeze {
 		trained = t.Model.headParameters()

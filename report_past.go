@@ -289,7 +289,7 @@ func (r *reporter) beginPreTraining(trainer *Trainer) {
 			cases = append(cases, caseOf(e))
 		}
 	}
-	r.Words = commonWords(r.t, trainer.frequencies())
+	r.Words = commonWords(r.t, trainer.Frequencies())
 	r.begin(&trainer.Settings, cases)
 	var masked Case
 	for _, c := range slices.Backward(cases) { // in the end the first that will do

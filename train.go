@@ -87,8 +87,8 @@ func (t *Trainer) UseCorpus(corpus *Corpus, tokenizer *Tokenizer) error {
 	return nil
 }
 
-// frequencies are how common the words are of what is trained on.
-func (t *Trainer) frequencies() *Unigram {
+// Frequencies are how common the words are of what is trained on.
+func (t *Trainer) Frequencies() *Unigram {
 	if t.unigram != nil {
 		return t.unigram
 	}
