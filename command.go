@@ -308,11 +308,14 @@ func (c *call) noteHidden(names corpora) {
 	c.saidHidden = true
 }
 
+// garbagePercent is how much garbage may lie before it is collected, in per cent of what is in use.
+const garbagePercent = 30
+
 // littleGarbage lets less garbage lie, for commands that hold a long text: tokens and
 // parameters hold no pointers, so that collecting costs little, and memory is better spent on
 // them. It returns a function that ends this.
 func littleGarbage() (end func()) {
-	before := debug.SetGCPercent(30)
+	before := debug.SetGCPercent(garbagePercent)
 	return func() { debug.SetGCPercent(before) }
 }
 

@@ -33,6 +33,7 @@ const maxEpochs = 1 << 20
 type tuneFlags struct {
 	model, task, train, eval, out  string
 	freeze, scratch, study, asJSON bool
+	onTraining                     bool  // there is too little to hold some out
 	rounded                        *bool // -bf16
 	epochs, seeds                  int
 	dropout                        float64
@@ -241,10 +242,13 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 	}
 	defer metrics.Close()
 	report := c.newReporter(f.out, m, t)
-	report.begin(&f.settings, task.sample)
+	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
+	tuner.SetSteps()
+	report.goOnFrom(f.model)
+	report.OnTraining = f.onTraining
+	report.begin(&tuner.Settings, task.sample)
 	best := 0
 	var score, bestScore Score
-	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}
 	tuner.Evaluate = func() float64 {
 		score = task.evaluate(m)
 		main, _ := score.Main()
@@ -262,7 +266,8 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 		if m.Config.Task() != aNumber {
 			line += fmt.Sprintf("  right %5.1f%%", 100*r.Accuracy)
 		}
-		c.note("%s  held out %5.1f%%", line, 100*r.Score)
+		_, name := score.Main() // not always of what is right in training
+		c.note("%s  held out %5.1f%% %s", line, 100*r.Score, name)
 		err := appendJSON(metrics, r)
 		if r.Best {
 			report.write(false)
@@ -321,6 +326,7 @@ func (c *call) readTask(f *tuneFlags, from *Model, t *Tokenizer) (*task, error) 
 	if err != nil {
 		return nil, err
 	}
+	f.settings.MaxSeq = l.MaxSeq
 	switch f.format.Task {
 	case answering:
 		config.SetTask(answering, nil)
@@ -463,6 +469,7 @@ func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limit
 func holdOut[T any](c *call, list []T, f *tuneFlags) (training, heldOut []T) {
 	n := len(list) / 10
 	if n == 0 {
+		f.onTraining = true
 		c.note("%s has %d examples, too few to hold some out: the scores are of what is trained on", f.train, len(list))
 		return list, list
 	}

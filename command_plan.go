@@ -40,7 +40,7 @@ func (c *call) plan(t *Trainer) error {
 	if len(t.HeldOut) > 0 {
 		line("held out", "%s examples, tried %s times: %.2g more", grouped(float64(len(t.HeldOut))), grouped(tries.Sequences/float64(len(t.HeldOut))), tries.Operations)
 	}
-	line("memory", "about %s MB, %s of them for the parameters, their gradients and AdamW", grouped(4*max(cost.Floats, tries.Floats)/1e6), grouped(4*m.Config.TrainedFloats()/1e6))
+	line("memory", "about %s MB, %s of them for the parameters, their gradients and AdamW", grouped(bytesOfF32*max(cost.Floats, tries.Floats)*(1+garbagePercent/100.0)/1e6), grouped(4*m.Config.TrainedFloats()/1e6))
 	how := kernels.name
 	if bf16 {
 		how += ", in bfloat16"

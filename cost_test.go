@@ -90,4 +90,11 @@ func TestPlan(t *testing.T) {
 	equal(t, grouped(12), "12")
 	equal(t, inWords(100), "100 seconds")
 	equal(t, inWords(3600*50), "2.1 days")
+
+	// Its memory is what the process takes, with the garbage that may lie.
+	trainer := costTrainer(t)
+	var out strings.Builder
+	check(t, (&call{stdout: &out}).plan(trainer))
+	inUse := 4 * max(CostOf(&trainer.Model.Config, &trainer.Settings, trainer.Source).Floats, costOfHeldOut(trainer).Floats)
+	equal(t, strings.Contains(out.String(), "about "+grouped(1.3*inUse/1e6)+" MB,"), true, out.String())
 }

@@ -137,12 +137,18 @@ func (m *Model) headParameters() *Parameters {
 	return &Parameters{List: m.List[m.encoderParams:], Value: m.Value[at:], Grad: m.Grad[at:]}
 }
 
+// SetSteps works out what follows from the epochs.
+func (t *Tuner) SetSteps() {
+	s := &t.Settings
+	perEpoch := (len(t.Cases) + s.Batch - 1) / s.Batch
+	s.Steps, s.Warmup = perEpoch*t.Epochs, perEpoch*t.Epochs/10
+}
+
 // Train trains for all epochs. If ctx ends, it leaves the epoch that it is in and returns
 // errInterrupted. Either way the model is then that of the best epoch so far.
 func (t *Tuner) Train(ctx context.Context) error {
 	s := &t.Settings
-	perEpoch := (len(t.Cases) + s.Batch - 1) / s.Batch
-	s.Steps, s.Warmup = perEpoch*t.Epochs, perEpoch*t.Epochs/10
+	t.SetSteps()
 	trained := &t.Model.Parameters
 	if t.Freeze {
 		trained = t.Model.headParameters()

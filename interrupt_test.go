@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -42,6 +43,11 @@ func init() {
 
 // asked is the program after it has been sent signals, each when ready tells that it is time.
 func asked(t *testing.T, cmd *exec.Cmd, ready func() bool, signals ...os.Signal) (status int) {
+	for _, s := range signals {
+		if signal.Ignored(s) {
+			t.Skipf("%v is ignored, as nohup does: the program would go on", s)
+		}
+	}
 	t.Helper()
 	cmd.Env = append(os.Environ(), asProgram+"=1")
 	check(t, cmd.Start())

@@ -161,3 +161,13 @@ func TestKindsOfFiles(t *testing.T) {
 		}
 	}
 }
+
+// A slow training's speed is a number, too.
+func TestSpeedInProgress(t *testing.T) {
+	rate := 1e-4
+	for speed, want := range map[float64]string{31.4: "31 tok/s", 358: "358 tok/s", 1990: "2.0k tok/s", 25_100: "25k tok/s"} {
+		p := &progress{steps: 10}
+		line := p.line(Metrics{Step: 1, Split: "train", LearningRate: &rate, TokensPerSecond: &speed})
+		equal(t, strings.HasSuffix(line, "lr 1.0e-04  "+want), true, line)
+	}
+}

@@ -67,10 +67,21 @@ func (p *progress) line(r Metrics) string {
 	}
 	line += fmt.Sprintf("  mlm %.3f %4.1f%%  nsp %.3f %4.1f%%", r.MLMLoss, 100*r.MLMAccuracy, r.NSPLoss, 100*r.NSPAccuracy)
 	if r.TokensPerSecond != nil {
-		line += fmt.Sprintf("  lr %.1e  %.0fk tok/s", *r.LearningRate, *r.TokensPerSecond/1000)
+		line += fmt.Sprintf("  lr %.1e  %s tok/s", *r.LearningRate, thousands(*r.TokensPerSecond))
 	}
 	if r.EvalMetrics != nil {
 		line += fmt.Sprintf("  (unigram %.3f %4.1f%%, nsp %.0f–%.0f%%)", r.UnigramLoss, 100*r.UnigramAccuracy, 100*r.NSPInterval[0], 100*r.NSPInterval[1])
 	}
 	return line
+}
+
+// thousands is a speed in two digits or more.
+func thousands(x float64) string {
+	switch {
+	case x < 1000:
+		return fmt.Sprintf("%.0f", x)
+	case x < 10_000:
+		return fmt.Sprintf("%.1fk", x/1000)
+	}
+	return fmt.Sprintf("%.0fk", x/1000)
 }

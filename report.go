@@ -53,8 +53,12 @@ func (r *reporter) look() error {
 			return err
 		}
 	}
-	if step, ok := r.History.last("train step"); ok {
-		r.State = fmt.Sprintf("After %.0f %ss", step, r.History.unit())
+	if step, ok := r.History.reached(); ok {
+		unit := r.History.unit()
+		if step != 1 {
+			unit += "s"
+		}
+		r.State = fmt.Sprintf("After %.0f %s", step, unit)
 	}
 	r.Now = r.lookNow()
 	r.Now.When = cmp.Or(r.State, "In this model")

@@ -207,7 +207,7 @@ func (r *reporter) Charts() (charts []*chart) {
 		{Title: "Learning rate, in thousandths", Lines: h.lines("learning_rate", 1000)},
 		{Title: "Norm of the gradient", Lines: h.lines("gradient_norm", 1)},
 		{Title: "Loss", Lines: h.lines("loss", 1)},
-		{Title: "Score, in %", Lines: h.lines("score", 100)},
+		{Title: "Score, in %", Lines: r.scores()},
 	} {
 		c.Axis, c.Marks = h.unit(), marks
 		if drawn := newChart(c); drawn != nil {
@@ -215,6 +215,16 @@ func (r *reporter) Charts() (charts []*chart) {
 		}
 	}
 	return charts
+}
+
+// scores are finetune's, in training only where it counts there what is held out for: how much is right.
+func (r *reporter) scores() []series {
+	lines := r.History.lines("score", 100)
+	task := r.m.Config.Task()
+	if task != oneLabel && !(task == tagging && !AreEntities(r.m.Config.Labels())) {
+		lines[0].Points = nil
+	}
+	return lines
 }
 
 // marks are the steps at which something happened.
@@ -386,6 +396,9 @@ func (r *reporter) Parts() (parts []bar) {
 
 var capitals = regexp.MustCompile("[A-Z]")
 
+// preTrainingAlone are the settings that fine-tuning does not look at.
+var preTrainingAlone = []string{"ShortSeq", "ShortPart", "ShortSeqProb", "Accumulate", "WholeWords", "LogEvery"}
+
 // Made is a table of the model's and the training's settings.
 func (r *reporter) Made() (table [][2]string) {
 	add := func(name, format string, args ...any) {
@@ -407,7 +420,11 @@ func (r *reporter) Made() (table [][2]string) {
 	if r.Settings != nil {
 		v := reflect.ValueOf(*r.Settings)
 		for i := range v.NumField() {
-			words := capitals.ReplaceAllString(v.Type().Field(i).Name, " $0")
+			name := v.Type().Field(i).Name
+			if c.Task() != preTraining && slices.Contains(preTrainingAlone, name) {
+				continue
+			}
+			words := capitals.ReplaceAllString(name, " $0")
 			add(strings.ToLower(words[1:]), "%v", v.Field(i))
 		}
 	}

@@ -34,6 +34,8 @@ type pastRun struct {
 	Study    []StudyRow  `json:"study"`
 	Classes  *ClassScore `json:"classes"`
 	Score    string      `json:"score"` // in words
+
+	OnTraining bool `json:"scored_on_training"` // since there is too little to hold some out
 }
 
 // A moment is the best guesses after a step.
@@ -124,6 +126,17 @@ func (h history) last(column string) (x float64, ok bool) {
 	return 0, false
 }
 
+// reached is how far the model is: its last step or, of finetune's, its best epoch so far.
+func (h history) reached() (step float64, ok bool) {
+	if best, ok := h.last(bestEpochs); ok {
+		return best, true
+	}
+	return h.last("train step")
+}
+
+// bestEpochs is the column of those epochs after each of which the model was saved.
+const bestEpochs = "best epochs"
+
 // readHistory reads it. A last line without an end was cut off.
 func readHistory(r io.Reader) (history, error) {
 	h := history{}
@@ -143,6 +156,9 @@ func readHistory(r io.Reader) (history, error) {
 			if x, ok := v.(float64); ok {
 				h[split+" "+name] = append(h[split+" "+name], x)
 			}
+		}
+		if epoch, ok := all["epoch"].(float64); ok && all["best"] == true {
+			h[bestEpochs] = append(h[bestEpochs], epoch)
 		}
 	}
 }
@@ -243,6 +259,15 @@ func (r *reporter) begin(s *Settings, cases []Case) {
 	r.follow(r.Pair, Case{})
 }
 
+// goOnFrom takes over which words are common from the run of the model in dir that this one begins
+// with, if that is known: of a vocabulary that was learnt here, the first are the first joined.
+func (r *reporter) goOnFrom(dir string) {
+	var from pastRun
+	if readJSON(filepath.Join(dir, pastRunFile), &from) == nil && from.check(r.m) == nil && len(from.Words) > 0 {
+		r.Words = from.Words
+	}
+}
+
 // follow makes it follow a pair, and watch a masked text, from the model as it is now.
 func (r *reporter) follow(pair, masked Case) {
 	r.Pair, r.Masked, r.Moments = pair, masked, nil
@@ -264,7 +289,7 @@ func (r *reporter) beginPreTraining(trainer *Trainer) {
 			cases = append(cases, caseOf(e))
 		}
 	}
-	r.Words = commonWords(r.t, trainer.unigram)
+	r.Words = commonWords(r.t, trainer.Frequencies())
 	r.begin(&trainer.Settings, cases)
 	var masked Case
 	for _, c := range slices.Backward(cases) { // in the end the first that will do

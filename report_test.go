@@ -209,6 +209,8 @@ func TestReportOfTasks(t *testing.T) {
 		out := filepath.Join(t.TempDir(), c.task)
 		status, stdout, stderr := runHere("", "finetune", "-model", model, "-task", c.task, "-train", c.train, "-out", out, "-epochs", "2")
 		equal(t, status, exitDone, stderr)
+		name := map[string]string{"classify": "accuracy", "regress": "Pearson"}[c.task]
+		equal(t, strings.Count(stderr, "% "+cmp.Or(name, "F1")+"\n"), 2, stderr) // an epoch a line
 		beside, err := os.ReadFile(filepath.Join(out, reportFile))
 		check(t, err)
 		text, page := reportOf(t, out)
@@ -231,6 +233,50 @@ func TestReportOfTasks(t *testing.T) {
 			}
 		}
 		equal(t, past.Classes != nil, c.task == "classify")
+
+		// What stands there of the run is what it did, and the words are those of the pre-training.
+		var before pastRun
+		check(t, readJSON(filepath.Join(model, pastRunFile), &before))
+		equal(t, past.Words, before.Words)
+		steps := regexp.MustCompile(`steps\s*(\d+)\s*batch\s*8\s*max seq\s*(\d+)\s*learning rate\s*[\d.]+\s*warmup\s*(\d+)`).FindStringSubmatch(page.text)
+		if steps == nil {
+			t.Fatalf("%s: no steps in %q", c.task, page.text[len(page.text)-400:])
+		}
+		equal(t, fmt.Sprint(steps[1:]), fmt.Sprint([]int{past.Settings.Steps, past.Settings.MaxSeq, past.Settings.Warmup}))
+		equal(t, past.Settings.Steps > 2 && past.Settings.Steps%2 == 0 && past.Settings.Warmup == past.Settings.Steps/10, true, c.task)
+		equal(t, strings.Contains(page.text, "what it never trains on") && !past.OnTraining, true, c.task)
+		scored := slices.ContainsFunc(page.tips, func(tip string) bool { return strings.HasPrefix(tip, "in training: 0, ") })
+		equal(t, scored, false, c.task)
+	}
+}
+
+// Where nothing can be held out, the page does not say that something is.
+func TestReportOfFewExamples(t *testing.T) {
+	model, _ := trained(t)
+	dir := t.TempDir()
+	few, out := filepath.Join(dir, "few.tsv"), filepath.Join(dir, "out")
+	check(t, os.WriteFile(few, []byte("a\tNora bakes.\nb\tTom sells.\na\tPip bakes.\n"), 0o644))
+	status, _, stderr := runHere("", "finetune", "-model", model, "-task", "classify", "-train", few, "-out", out, "-epochs", "2")
+	equal(t, status, exitDone, stderr)
+	_, page := reportOf(t, out)
+	equal(t, strings.Contains(page.text, "what it never trains on"), false)
+	equal(t, strings.Contains(page.text, "is what it trains on, too"), true)
+}
+
+// Of a fine-tuning the page says after which epoch the model was saved, not which was the last.
+func TestReportSaysWhichEpoch(t *testing.T) {
+	for _, c := range []struct {
+		best [3]bool
+		want float64
+	}{{[3]bool{true, true, true}, 3}, {[3]bool{true, true, false}, 2}, {[3]bool{true, false, false}, 1}} {
+		lines := ""
+		for i, best := range c.best {
+			lines += fmt.Sprintf(`{"epoch":%d,"loss":1,"accuracy":0.5,"score":0.5,"best":%v}`+"\n", i+1, best)
+		}
+		h, err := readHistory(strings.NewReader(lines))
+		check(t, err)
+		step, ok := h.reached()
+		equal(t, fmt.Sprint(step, ok), fmt.Sprint(c.want, true))
 	}
 }
 
