@@ -380,6 +380,8 @@ func TestBadReports(t *testing.T) {
 		{pastRunFile, `{"before":{"vectors":[]}}`, "\"before\" is not of the same tokens"},
 		{pastRunFile, `{"classes":{"labels":[{}],"confusion":[[1,2]]}}`, "\"classes\" has not a row"},
 		{pastRunFile, `nonsense`, "it is not JSON"},
+		{pastRunFile, `{"settings":{"Seed":"x"}}`, "found string at byte 23, want a whole number, 0 or more"},
+		{pastRunFile, `{"moments":[{"best":[{"probability":"x"}]}]}`, "want a number"},
 		{metricsFile, "nonsense\n", "line 1"},
 	} {
 		name := filepath.Join(dir, c.file)
