@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -86,7 +85,7 @@ func embed(c *call) error {
 func (p *pooling) vector(e *Embedding) []float32 {
 	x := map[string][]float32{"mean": e.Mean, "cls": e.First, "pooled": e.Pooled}[p.mode]
 	if p.normalize {
-		kernels.scale(x, 1/float32(max(math.Sqrt(float64(kernels.dot(x, x))), 1e-12)))
+		kernels.scale(x, 1/max(norm(x), 1e-12))
 	}
 	return x
 }

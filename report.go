@@ -140,9 +140,6 @@ func reportCommand(c *call) error {
 		return err
 	}
 	m, t, err := c.loadModel(*model)
-	if err == nil {
-		err = m.canTakePairs(*model)
-	}
 	if err != nil {
 		return err
 	}
