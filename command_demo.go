@@ -299,13 +299,13 @@ func (s *story) tellOutcome() {
 	}
 }
 
-// demoStudySeeds are fewer than a study has, for the minute's sake.
-const demoStudySeeds = 3
-
 // tellSaved is step 7.
 func (s *story) tellSaved(out string) {
 	s.say("\n7. The model is saved in %s, as Hugging Face saves one: %s,\n   %s, %s, %s and %s.", out, configFile, vocabFile, tokenizerConfigFile, tokenizerFile, modelFile)
 }
+
+// demoStudySeeds are fewer than a study has, for the minute's sake.
+const demoStudySeeds = 3
 
 // tellTransfer is step 8: the transfer study, on the built-in task.
 func (s *story) tellTransfer() error {

@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// The embed command: vectors for texts. Which of them stands for a text, the flags say or, in a
+// The command embed: vectors for texts. Which of them stands for a text, the flags say or, in a
 // folder of sentence-transformers, its modules.json.
 
 // A pooling is how the vectors of a text's tokens become one.

@@ -11,7 +11,7 @@ import (
 	"slices"
 )
 
-// The finetune command: a file of labelled sentences or of questions becomes the
+// The command finetune: a file of labelled sentences or of questions becomes the
 // cases of a task, a pre-trained model one for the task, and while it learns, a
 // line tells of each epoch.
 
