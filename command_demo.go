@@ -225,17 +225,19 @@ func (s *story) train(c *call, out string) error {
 	s.report(before.Metrics(0, 0))
 	s.tellGuesses()
 	var metrics bytes.Buffer
-	s.page.metrics = func(read func(io.Reader) error) error { return read(bytes.NewReader(metrics.Bytes())) }
+	s.page.metrics = ""                               // it is written at the end
 	hasModel := exists(filepath.Join(out, modelFile)) // of an older demo, whose page stays until the model goes
 	ctx, stop := c.untilInterrupted()
 	defer stop()
 	keep := json.NewEncoder(&metrics)
-	err := c.train(ctx, s.trainer, s.report, func(r Metrics) error {
-		if err := keep.Encode(r); err != nil || r.Split != "heldout" || hasModel {
-			return err
+	err := c.train(ctx, s.trainer, s.report, func(r Metrics) (err error) {
+		if err = keep.Encode(r); err == nil {
+			s.page.History, err = readHistory(bytes.NewReader(metrics.Bytes()))
 		}
-		s.page.step(r.Step, false)
-		return nil
+		if err == nil && r.Split == "heldout" && !hasModel {
+			s.page.step(r.Step, false)
+		}
+		return err
 	})
 	if err != nil {
 		return err

@@ -71,7 +71,7 @@ func explain(c *call) error {
 // explainInPictures writes a page for a sequence.
 func (c *call) explainInPictures(name string, m *Model, t *Tokenizer, sequence Case) error {
 	r := c.newReporter(cmp.Or(c.flags.Lookup("model").Value.String(), c.flags.Lookup("vocab").Value.String()), m, t)
-	r.Pair, r.Command, r.metrics = sequence, c.commandLine(), nil
+	r.Pair, r.Command, r.metrics = sequence, c.commandLine(), ""
 	for i, id := range sequence.Tokens {
 		if id == t.mask {
 			sequence.Targets = append(sequence.Targets, i)

@@ -43,14 +43,8 @@ func (r *reporter) Title() string { return filepath.Base(r.dir) }
 
 // look reads the metrics and looks at the model, all of which has to be sound.
 func (r *reporter) look() error {
-	if r.metrics != nil {
-		err := r.metrics(func(in io.Reader) (err error) {
-			r.History, err = readHistory(in)
-			return err
-		})
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+	if err := r.readMetrics(); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	if step, ok := r.History.last("train step"); ok {
 		r.State = fmt.Sprintf("After %.0f %ss", step, r.History.unit())
@@ -63,6 +57,17 @@ func (r *reporter) look() error {
 		r.Looks = []*look{r.Before, r.Now}
 	}
 	return cmp.Or(sound(r.Now), sound(r.m.encoder[len(r.m.encoder)-1].output.norm.y))
+}
+
+// readMetrics reads the history from its file.
+func (r *reporter) readMetrics() error {
+	f, err := openFile(r.metrics)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r.History, err = readHistory(f)
+	return wrap(r.metrics, err)
 }
 
 // step is called when a step is reported.
@@ -147,11 +152,9 @@ func reportCommand(c *call) error {
 	name := filepath.Join(*model, pastRunFile)
 	if err = readJSON(name, &r.pastRun); err == nil {
 		err = wrap(name, r.check(m))
-	} else if errors.Is(err, os.ErrNotExist) {
-		err = nil
 	}
-	if err == nil {
-		err = r.writeTo(*out)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	return err
+	return r.writeTo(*out)
 }

@@ -207,7 +207,7 @@ type reporter struct {
 	dir     string
 	m       *Model
 	t       *Tokenizer
-	metrics func(read func(io.Reader) error) error
+	metrics string    // the file of History; empty if there is none
 	due     time.Time // not before
 	failed  bool
 
@@ -220,15 +220,7 @@ type reporter struct {
 
 // newReporter is for a folder's model as it is now.
 func (c *call) newReporter(dir string, m *Model, t *Tokenizer) *reporter {
-	r := &reporter{c: c, dir: dir, m: m, t: t, due: time.Now().Add(time.Second)}
-	r.metrics = func(read func(io.Reader) error) error {
-		f, err := openFile(filepath.Join(dir, metricsFile))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		return wrap(f.Name(), read(f))
-	}
+	r := &reporter{c: c, dir: dir, m: m, t: t, metrics: filepath.Join(dir, metricsFile), due: time.Now().Add(time.Second)}
 	r.Pair.Tokens, r.Pair.Segments, _ = t.Sequence(demoA, demoB, m.Config.MaxPositionEmbeddings)
 	r.Words = commonWords(t, nil)
 	return r
