@@ -41,8 +41,8 @@ var goesOn = regexp.MustCompile(`\n +([<{])`)
 // Title is the name of the model's folder.
 func (r *reporter) Title() string { return filepath.Base(r.dir) }
 
-// look reads the metrics and looks at the model, all of which has to be sound.
-func (r *reporter) look() error {
+// refresh reads the metrics and looks at the model, all of which has to be sound.
+func (r *reporter) refresh() error {
 	if err := r.readMetrics(); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
@@ -96,7 +96,7 @@ func (r *reporter) write(last bool) {
 
 // writePage writes the page as it is now or, to a file that is called .svg, one picture of it.
 func (r *reporter) writePage(name string) error {
-	if err := r.look(); err != nil {
+	if err := r.refresh(); err != nil {
 		return err
 	}
 	what := "page"
@@ -110,8 +110,8 @@ func (r *reporter) writePage(name string) error {
 	return writeFile(name, draw)
 }
 
-// checkPage returns an error if a flag names what no page would be written to: one is made anew
-// over another, but not over anything else.
+// checkPage returns an error if a flag names what no page may be written to: one replaces an older
+// one, but nothing else.
 func checkPage(flag, name string) error {
 	ext := filepath.Ext(name)
 	if name != "-" && ext != ".html" && ext != ".svg" {

@@ -18,7 +18,7 @@ import (
 // vectorNames are the names of Embeddings.Vectors.
 var vectorNames = [5]string{"token", "+ segment", "+ position", "= sum", "normalised"}
 
-// Most is how far vectors k are from 0, for a scale of their own.
+// Most is the greatest of all numbers in vectors k, whatever its sign: the end of their scale.
 func (l *look) Most(k int) (most float32) {
 	for _, vectors := range l.Vectors {
 		for _, x := range vectors[k] {
@@ -33,7 +33,7 @@ func strip(v []float32, most float32) template.URL {
 	return pixels(slices.Collect(slices.Chunk(v, 1)), most)
 }
 
-// numbersOf are the first numbers of a vector, as explain shows them.
+// numbersOf are the first numbers of a vector.
 func numbersOf(v []float32) string {
 	return strings.Trim(fmt.Sprintf("%.3f", v[:min(6, len(v))]), "[]") + " …"
 }
@@ -251,8 +251,8 @@ type headView struct {
 	Lines               [][]int
 }
 
-// Kept is to how many tokens at most lines go from one: a page has to stay small.
-func (r *reporter) Kept() int {
+// MostLines is how many lines go from one token at most: a page has to stay small.
+func (r *reporter) MostLines() int {
 	return max(3, 150_000/(len(r.Pair.Tokens)*r.m.Config.NumAttentionHeads*len(r.m.encoder)))
 }
 
@@ -267,7 +267,7 @@ func (r *reporter) Heads() (layers [][]headView) {
 			var lines [][]int
 			for token := range r.Pair.Tokens {
 				shares := layer.attention.Weights(token, k+1)
-				square, lines = append(square, shares), append(lines, strongest(shares, r.Kept()))
+				square, lines = append(square, shares), append(lines, strongest(shares, r.MostLines()))
 			}
 			row[k] = headView{
 				Layer: i + 1, Head: k + 1, Number: i*heads + k, Lines: lines,

@@ -282,7 +282,7 @@ func odd(t testing.TB, text string) string {
 	r.Cases = []Case{{Tokens: []int32{1, 2, 3}, Segments: []int32{0, 0, 1}, Targets: []int{1}, Labels: []int32{2, 0}}}
 	r.Moments = []moment{{1, []Guess{{text, 0.5}}}}
 	r.Classes = &ClassScore{Labels: []LabelScore{{Label: text}}, Confusion: Confusion{{1}}}
-	check(t, r.look())
+	check(t, r.refresh())
 	var page strings.Builder
 	check(t, reportTemplate.ExecuteTemplate(&page, "page", r))
 	return page.String()
