@@ -187,6 +187,7 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 	defer metrics.Close()
 	report := c.newReporter(f.out, m, t)
 	report.begin(&f.settings, task.sample)
+	report.follow(report.Pair, Case{})
 	best := 0
 	var score, bestScore Score
 	tuner := &Tuner{Model: m, Cases: task.cases, Settings: f.settings, Epochs: f.epochs, Freeze: f.freeze}

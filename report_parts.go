@@ -363,13 +363,14 @@ func (p *pastRun) StudyChart() *chart {
 // partSizes are how many parameters the embeddings have, the layers, and what is on top.
 func partSizes(m *Model) (sizes [3]int) {
 	for i, p := range m.List {
-		part := 2
-		if strings.HasPrefix(p.Name, "bert.embeddings.") {
-			part = 0
-		} else if i < m.encoderParams {
-			part = 1
+		switch {
+		case strings.HasPrefix(p.Name, "bert.embeddings."):
+			sizes[0] += p.Size()
+		case i < m.encoderParams:
+			sizes[1] += p.Size()
+		default:
+			sizes[2] += p.Size()
 		}
-		sizes[part] += p.Size()
 	}
 	return sizes
 }

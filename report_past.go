@@ -226,24 +226,28 @@ func (c *call) newReporter(dir string, m *Model, t *Tokenizer) *reporter {
 	return r
 }
 
-// begin is called before the first step of a run, with some examples of what it learns from.
+// begin is called before the first step of a run, with some examples of what it learns from;
+// follow comes next.
 func (r *reporter) begin(s *Settings, cases []Case) {
 	r.Command, r.Kernels, r.Workers, r.Settings = r.c.commandLine(), kernels.name, workers, s
 	if r.Cases = cases; len(cases) > 0 {
-		r.Pair = Case{Tokens: cases[0].Tokens, Segments: cases[0].Segments}
+		r.Pair = withoutLabels(cases[0])
 	}
-	r.follow(r.Pair, Case{})
 }
 
-// follow makes it follow a pair, and watch a masked text, from the model as it is now.
+// withoutLabels is a case without what is to be learnt of it.
+func withoutLabels(c Case) Case { return Case{Tokens: c.Tokens, Segments: c.Segments} }
+
+// follow makes it follow a pair, and watch a masked text if there is one, from the model as it is
+// now.
 func (r *reporter) follow(pair, masked Case) {
 	r.Pair, r.Masked, r.Moments = pair, masked, nil
 	r.Before = r.lookNow()
 	r.watch(0)
 }
 
-// beginPreTraining is begin for pre-training, also for one that is resumed: it shows the
-// shortest example of each kind of pair, and the first other one.
+// beginPreTraining is begin and follow for pre-training, also for one that is resumed: it shows
+// the shortest example of each kind of pair, and the first other one.
 func (r *reporter) beginPreTraining(trainer *Trainer) {
 	list := trainer.HeldOut
 	if source, ok := trainer.Source.(ListSource); ok {
@@ -258,12 +262,12 @@ func (r *reporter) beginPreTraining(trainer *Trainer) {
 	}
 	r.Words = commonWords(r.t, trainer.unigram)
 	r.begin(&trainer.Settings, cases)
+	if len(cases) > 0 {
+		r.Pair = unmasked(cases[0])
+	}
 	var masked Case
-	for _, c := range slices.Backward(cases) { // in the end the first that will do
-		r.Pair = unmasked(c)
-		if slices.Contains(c.Tokens, r.t.mask) {
-			masked = Case{Tokens: c.Tokens, Segments: c.Segments}
-		}
+	if i := slices.IndexFunc(cases, func(c Case) bool { return slices.Contains(c.Tokens, r.t.mask) }); i >= 0 {
+		masked = withoutLabels(cases[i])
 	}
 	r.follow(r.Pair, masked)
 	if trainer.state.Step > 0 {
