@@ -311,26 +311,25 @@ func (c *call) readTagTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int
 	return readLabelled(c, f, config, "sentences", LabelledFormat.ReadTagged, learn, casesOf)
 }
 
+// readOne reads one file, and says what was read as what.
+func readOne[T any](c *call, f *tuneFlags, name, unit string, read func(LabelledFormat, io.Reader) ([]T, string, error)) ([]T, string, error) {
+	format, columns := f.format, ""
+	format.Kind = FormatOf(name)
+	list, err := readInput(c, name, func(r io.Reader) (list []T, err error) {
+		list, columns, err = read(format, r)
+		return list, err
+	})
+	return list, fmt.Sprintf("%s: %s; %d %s", name, columns, len(list), unit), err
+}
+
 // readLabelled reads what to train on, from which learn learns the labels, and what is held out;
 // casesOf makes the cases. It says what was read as what.
 func readLabelled[T any](c *call, f *tuneFlags, config Config, unit string,
-	read func(f LabelledFormat, r io.Reader) ([]T, string, error),
+	read func(LabelledFormat, io.Reader) ([]T, string, error),
 	learn func(config *Config, list []T) error,
 	casesOf func(config *Config, name string, list []T) ([]Case, error),
 ) (*task, error) {
-	found := ""
-	readOne := func(name string) ([]T, error) {
-		var columns string
-		format := f.format
-		format.Kind = FormatOf(name)
-		list, err := readInput(c, name, func(r io.Reader) (list []T, err error) {
-			list, columns, err = read(format, r)
-			return list, err
-		})
-		found += fmt.Sprintf("%s: %s; %d %s", name, columns, len(list), unit)
-		return list, err
-	}
-	list, err := readOne(f.train)
+	list, found, err := readOne(c, f, f.train, unit, read)
 	if err != nil {
 		return nil, err
 	}
@@ -342,13 +341,13 @@ func readLabelled[T any](c *call, f *tuneFlags, config Config, unit string,
 	}
 	var heldOut []T
 	if f.eval != "" {
-		found += "\n"
-		heldOut, err = readOne(f.eval)
+		var more string
+		if heldOut, more, err = readOne(c, f, f.eval, unit, read); err != nil {
+			return nil, err
+		}
+		found += "\n" + more
 	} else if !f.study {
 		list, heldOut = holdOut(c, list, f)
-	}
-	if err != nil {
-		return nil, err
 	}
 	if config.Task() == tagging && !AreEntities(config.Labels()) {
 		found += "\nthe labels do not begin with B- or I-, and are scored word by word, not as entities"
