@@ -233,9 +233,9 @@ type dot struct {
 	Label     bool // there is room for the name beside it
 }
 
-// mapOf places words, the commonest first, at points, in a drawing of 720 by 460. A name is
-// written where it does not cover another one.
-func mapOf(words []string, points [][2]float64) (dots []dot) {
+// mapOf places words, the commonest first, at points, in a drawing of 720 by 460; tips is what is
+// said of each, if anything. A name is written where it does not cover another one.
+func mapOf(words, tips []string, points [][2]float64) (dots []dot) {
 	const width, height, margin = 720, 460, 46
 	var x, y []float64
 	for _, p := range points {
@@ -244,6 +244,9 @@ func mapOf(words []string, points [][2]float64) (dots []dot) {
 	var taken []image.Rectangle
 	for i, word := range words {
 		d := dot{Name: word, Tip: word}
+		if i < len(tips) {
+			d.Tip = tips[i]
+		}
 		d.X = between(margin, width-margin, x[i], slices.Min(x), slices.Max(x))
 		d.Y = between(margin, height-margin, y[i], slices.Min(y), slices.Max(y))
 		dots, taken = append(dots, d), append(taken, image.Rect(int(d.X)-3, int(d.Y)-3, int(d.X)+3, int(d.Y)+3))

@@ -330,13 +330,7 @@ func (h habits) String() string {
 // What the words have become: their vectors, in the two directions in which they differ most.
 
 // Map is a map of the commonest words.
-func (r *reporter) Map(l *look) []dot {
-	dots := mapOf(r.Tokens(r.Words), l.Points)
-	for i, near := range l.Near {
-		dots[i].Tip = near
-	}
-	return dots
-}
+func (r *reporter) Map(l *look) []dot { return mapOf(r.Tokens(r.Words), l.Near, l.Points) }
 
 // Transfer: what pre-training is worth, over how many sentences have labels.
 
