@@ -245,10 +245,10 @@ func (m moment) Bars() (all []bar) {
 // A headView is what a head makes of the pair. Its lines are drawn by the page's script: from
 // each token to others, these and their shares in thousandths by turns.
 type headView struct {
-	Layer, Head, Number int          // Number counts all heads
-	Picture             template.URL `json:"-"`
-	Habits              habits       `json:"-"`
-	Lines               [][]int
+	Layer, Head int          `json:"-"`
+	Picture     template.URL `json:"-"`
+	Habits      habits       `json:"-"`
+	Lines       [][]int
 }
 
 // MostLines is how many lines go from one token at most: a page has to stay small.
@@ -259,9 +259,8 @@ func (r *reporter) MostLines() int {
 // Heads are all heads, by layers.
 func (r *reporter) Heads() (layers [][]headView) {
 	r.m.EncodeOne(r.Pair.Tokens, r.Pair.Segments)
-	heads := r.m.Config.NumAttentionHeads
 	for i, layer := range r.m.encoder {
-		row := make([]headView, heads)
+		row := make([]headView, layer.attention.heads)
 		for k := range row {
 			var square [][]float32 // (T, T)
 			var lines [][]int
@@ -270,7 +269,7 @@ func (r *reporter) Heads() (layers [][]headView) {
 				square, lines = append(square, shares), append(lines, strongest(shares, r.MostLines()))
 			}
 			row[k] = headView{
-				Layer: i + 1, Head: k + 1, Number: i*heads + k, Lines: lines,
+				Layer: i + 1, Head: k + 1, Lines: lines,
 				Picture: pixels(square, 0.6),
 				Habits:  habitsOf(layer.attention, k+1, r.Pair.Tokens, r.t.sep),
 			}
