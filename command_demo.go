@@ -201,13 +201,8 @@ func (s *story) tellExamples() {
 		e := shortest(s.trainer.HeldOut, want)
 		answers, how := make([]string, len(e.Tokens)), make([]string, len(e.Tokens))
 		for k, at := range e.Targets {
-			answers[at], how[at] = s.t.Vocabulary[e.Labels[k]], "replaced"
-			switch e.Tokens[at] {
-			case s.t.mask:
-				how[at] = "masked"
-			case e.Labels[k]:
-				how[at] = "kept"
-			}
+			answers[at] = s.t.Vocabulary[e.Labels[k]]
+			how[at] = seenNames[SeenAs(e.Labels[k], e.Tokens[at], s.t.mask)]
 		}
 		s.say("\n   %s:", []string{"B follows A", "B is from elsewhere"}[want])
 		s.columns([]string{"sees", "guess", "it is"}, s.t.Tokens(e.Tokens), answers, how)

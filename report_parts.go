@@ -81,14 +81,10 @@ func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
 func (r *reporter) Text(c *Case) (tokens []shownToken) {
 	for i, id := range c.Tokens {
 		t := shownToken{Text: r.Token(id), Number: slices.Index(c.Targets, i) + 1}
-		hidden := t.Number > 0 && t.Number <= len(c.Labels) && r.m.Config.Task() == preTraining
-		switch {
-		case id == r.t.mask:
-			t.Kind = "masked"
-		case hidden && id == c.Labels[t.Number-1]:
-			t.Kind = "kept"
-		case hidden:
-			t.Kind = "replaced"
+		if r.m.Config.Task() == preTraining && t.Number > 0 && t.Number <= len(c.Labels) {
+			t.Kind = seenNames[SeenAs(c.Labels[t.Number-1], id, r.t.mask)]
+		} else if id == r.t.mask {
+			t.Kind = seenNames[hidden]
 		}
 		tokens = append(tokens, t)
 	}
