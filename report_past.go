@@ -19,7 +19,7 @@ import (
 
 const pastRunFile = "report.json"
 
-// A pastRun is report.json: what a page shows and neither the model nor its metrics tell.
+// A pastRun is report.json.
 type pastRun struct {
 	Command  string      `json:"command"` // that repeats it
 	Kernels  string      `json:"kernels"` // the processor's instructions
@@ -208,8 +208,8 @@ type reporter struct {
 	m       *Model
 	t       *Tokenizer
 	metrics string    // the file of History; empty if there is none
-	due     time.Time // not before
-	failed  bool
+	due     time.Time // the page is not written before
+	failed  bool      // to write it, the last time
 
 	// What the page shows, besides, of the model as it is now.
 	History history
@@ -345,8 +345,7 @@ func unmasked(c Case) Case {
 }
 
 // shortest is the shortest of some examples with this label.
-func shortest(list []Example, nextLabel int32) Example {
-	var best Example
+func shortest(list []Example, nextLabel int32) (best Example) {
 	for _, e := range list {
 		if e.NextLabel == nextLabel && (best.Tokens == nil || len(e.Tokens) < len(best.Tokens)) {
 			best = e
