@@ -96,6 +96,7 @@
 //	command_plan.go       pretrain -plan: what a training would cost
 //	command_pretrain.go   pretrain
 //	command_eval.go       eval: how well a model does on a text
+//	score_tables.go       scores, for people to read
 //	command_finetune.go   finetune
 //	command_use.go        fill, next, classify, tag, answer
 //	command_embed.go      embed

@@ -121,14 +121,6 @@ func readInput[T any](c *call, name string, parse func(io.Reader) (T, error)) (v
 	return value, err
 }
 
-// loadModel reads a model folder, and says what is not in it.
-func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) {
-	m, t, fresh, err := LoadModel(dir)
-	c.noteFresh(dir, fresh)
-	c.noteVocabulary(m, t)
-	return m, t, checkpointsInstead(dir, err)
-}
-
 // checkpointsInstead is an error of reading a model folder, or one that says what there is
 // instead of a model.
 func checkpointsInstead(dir string, err error) error {
@@ -146,14 +138,17 @@ var commandsFor = map[string]string{
 	answering:      "answer, embed and explain",
 }
 
-// loadFor loads a model for a command that needs this architecture, and of the optional
-// parts these.
+// loadModel loads a model for a command that takes any.
+func (c *call) loadModel(dir string) (*Model, *Tokenizer, error) { return c.loadFor(dir, "") }
+
+// loadFor loads a model for a command that needs this architecture ("" is any), and of the
+// optional parts these, and says what is not in its folder.
 func (c *call) loadFor(dir, wanted string, parts ...string) (*Model, *Tokenizer, error) {
 	m, t, fresh, err := LoadModel(dir)
 	if err != nil {
 		return nil, nil, checkpointsInstead(dir, err)
 	}
-	if is := m.Config.Architecture(); is != wanted {
+	if is := m.Config.Architecture(); wanted != "" && is != wanted {
 		return nil, nil, fmt.Errorf("%s is a %s, which is for %s; this command wants a %s", dir, is, commandsFor[is], wanted)
 	}
 	for _, part := range parts {
@@ -161,7 +156,9 @@ func (c *call) loadFor(dir, wanted string, parts ...string) (*Model, *Tokenizer,
 			return nil, nil, fmt.Errorf("%s has not %s, without which this command can only guess: pre-train it further (pretrain -init)", dir, part)
 		}
 	}
-	c.noteFresh(dir, fresh)
+	if len(fresh) > 0 {
+		c.note("%s has not %s: new, and not trained", dir, strings.Join(fresh, " and "))
+	}
 	c.noteVocabulary(m, t)
 	return m, t, m.canTakePairs(dir)
 }
@@ -182,13 +179,6 @@ func (c *call) noteVocabulary(m *Model, t *Tokenizer) {
 func sound(result any) error {
 	_, err := json.Marshal(result)
 	return err
-}
-
-// noteFresh says what was not in a model folder.
-func (c *call) noteFresh(dir string, fresh []string) {
-	if len(fresh) > 0 {
-		c.note("%s has not %s: new, and not trained", dir, strings.Join(fresh, " and "))
-	}
 }
 
 // canTakePairs returns an error if the model is too short for [CLS] A [SEP] B [SEP].

@@ -201,13 +201,8 @@ func (s *story) tellExamples() {
 		e := shortest(s.trainer.HeldOut, want)
 		answers, how := make([]string, len(e.Tokens)), make([]string, len(e.Tokens))
 		for k, at := range e.Targets {
-			answers[at], how[at] = s.t.Vocabulary[e.Labels[k]], "replaced"
-			switch e.Tokens[at] {
-			case s.t.mask:
-				how[at] = "masked"
-			case e.Labels[k]:
-				how[at] = "kept"
-			}
+			answers[at] = s.t.Vocabulary[e.Labels[k]]
+			how[at] = seenNames[SeenAs(e.Labels[k], e.Tokens[at], s.t.mask)]
 		}
 		s.say("\n   %s:", []string{"B follows A", "B is from elsewhere"}[want])
 		s.columns([]string{"sees", "guess", "it is"}, s.t.Tokens(e.Tokens), answers, how)
@@ -225,17 +220,19 @@ func (s *story) train(c *call, out string) error {
 	s.report(before.Metrics(0, 0))
 	s.tellGuesses()
 	var metrics bytes.Buffer
-	s.page.metrics = func(read func(io.Reader) error) error { return read(bytes.NewReader(metrics.Bytes())) }
+	s.page.metrics = ""                               // it is written at the end
 	hasModel := exists(filepath.Join(out, modelFile)) // of an older demo, whose page stays until the model goes
 	ctx, stop := c.untilInterrupted()
 	defer stop()
 	keep := json.NewEncoder(&metrics)
-	err := c.train(ctx, s.trainer, s.report, func(r Metrics) error {
-		if err := keep.Encode(r); err != nil || r.Split != "heldout" || hasModel {
-			return err
+	err := c.train(ctx, s.trainer, s.report, func(r Metrics) (err error) {
+		if err = keep.Encode(r); err == nil {
+			s.page.History, err = readHistory(bytes.NewReader(metrics.Bytes()))
 		}
-		s.page.step(r.Step, false)
-		return nil
+		if err == nil && r.Split == "heldout" && !hasModel {
+			s.page.step(r.Step, false)
+		}
+		return err
 	})
 	if err != nil {
 		return err
@@ -299,13 +296,13 @@ func (s *story) tellOutcome() {
 	}
 }
 
-// demoStudySeeds are fewer than a study has, for the minute's sake.
-const demoStudySeeds = 3
-
 // tellSaved is step 7.
 func (s *story) tellSaved(out string) {
 	s.say("\n7. The model is saved in %s, as Hugging Face saves one: %s,\n   %s, %s, %s and %s.", out, configFile, vocabFile, tokenizerConfigFile, tokenizerFile, modelFile)
 }
+
+// demoStudySeeds are fewer than a study has, for the minute's sake.
+const demoStudySeeds = 3
 
 // tellTransfer is step 8: the transfer study, on the built-in task.
 func (s *story) tellTransfer() error {

@@ -3,20 +3,18 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"path/filepath"
 	"slices"
 	"strings"
 )
 
-// The embed command: vectors for texts. Which of them stands for a text, the flags say or, in a
+// The command embed: vectors for texts. Which of them stands for a text, the flags say or, in a
 // folder of sentence-transformers, its modules.json.
 
 // A pooling is how the vectors of a text's tokens become one.
 type pooling struct {
 	mode      string // mean, cls, pooled, or "" for an object with pooled and mean
 	normalize bool   // to length 1
-	maxSeq    int    // tokens of a text, 0: the model's positions
 }
 
 func embed(c *call) error {
@@ -32,28 +30,9 @@ func embed(c *call) error {
 	if p.mode != "" && p.mode != "mean" && p.mode != "cls" && p.mode != "pooled" {
 		return usagef("-pool is %q, want mean, cls or pooled", p.mode)
 	}
-	m, t, fresh, err := LoadModel(*model)
-	if err == nil {
-		err = m.canTakePairs(*model)
-	}
-	if err == nil && p.mode == "" {
-		p, err = readPooling(*model, t.LowerCase)
-	}
-	if err == nil && exists(filepath.Join(*model, modulesFile)) {
-		p.maxSeq, err = readMaxSeq(*model)
-	}
+	m, t, err := c.loadToEmbed(*model, &p)
 	if err != nil {
-		return checkpointsInstead(*model, err)
-	}
-	c.noteVocabulary(m, t)
-	if slices.Contains(fresh, thePooler) {
-		m.pooler = nil
-		if p.mode == "" {
-			c.note("%s has no pooler: there is no \"pooled\"", *model)
-		}
-	}
-	if m.pooler == nil && p.mode == "pooled" {
-		return fmt.Errorf("%s has no pooler, which -pool pooled needs: take mean or cls", *model)
+		return err
 	}
 	layers := len(m.encoder)
 	if *layer < -layers-1 || *layer > layers {
@@ -61,9 +40,6 @@ func embed(c *call) error {
 	}
 	if *layer < 0 {
 		*layer += layers + 1
-	}
-	if p.maxSeq > 0 {
-		m.Config.MaxPositionEmbeddings = min(p.maxSeq, m.Config.MaxPositionEmbeddings)
 	}
 	empty := map[string]any{"embedding": nil}
 	if p.mode == "" {
@@ -82,11 +58,44 @@ func embed(c *call) error {
 	})
 }
 
+// loadToEmbed loads a model, whose pooler may be missing, and what its folder says of pooling where
+// the flags do not.
+func (c *call) loadToEmbed(dir string, p *pooling) (*Model, *Tokenizer, error) {
+	m, t, fresh, err := LoadModel(dir)
+	if err == nil {
+		err = m.canTakePairs(dir)
+	}
+	if err == nil && p.mode == "" {
+		*p, err = readPooling(dir, t.LowerCase)
+	}
+	maxSeq := 0
+	if err == nil && exists(filepath.Join(dir, modulesFile)) {
+		maxSeq, err = readMaxSeq(dir)
+	}
+	if err != nil {
+		return nil, nil, checkpointsInstead(dir, err)
+	}
+	if maxSeq > 0 {
+		m.Config.MaxPositionEmbeddings = min(maxSeq, m.Config.MaxPositionEmbeddings)
+	}
+	c.noteVocabulary(m, t)
+	if slices.Contains(fresh, thePooler) {
+		m.pooler = nil
+		if p.mode == "" {
+			c.note("%s has no pooler: there is no \"pooled\"", dir)
+		}
+	}
+	if m.pooler == nil && p.mode == "pooled" {
+		return nil, nil, fmt.Errorf("%s has no pooler, which -pool pooled needs: take mean or cls", dir)
+	}
+	return m, t, nil
+}
+
 // vector is the one that stands for the text.
 func (p *pooling) vector(e *Embedding) []float32 {
 	x := map[string][]float32{"mean": e.Mean, "cls": e.First, "pooled": e.Pooled}[p.mode]
 	if p.normalize {
-		kernels.scale(x, 1/float32(max(math.Sqrt(float64(kernels.dot(x, x))), 1e-12)))
+		kernels.scale(x, 1/max(norm(x), 1e-12))
 	}
 	return x
 }

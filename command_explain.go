@@ -71,7 +71,7 @@ func explain(c *call) error {
 // explainInPictures writes a page for a sequence.
 func (c *call) explainInPictures(name string, m *Model, t *Tokenizer, sequence Case) error {
 	r := c.newReporter(cmp.Or(c.flags.Lookup("model").Value.String(), c.flags.Lookup("vocab").Value.String()), m, t)
-	r.Pair, r.Command, r.metrics = sequence, c.commandLine(), nil
+	r.Pair, r.Command, r.metrics = sequence, c.commandLine(), ""
 	for i, id := range sequence.Tokens {
 		if id == t.mask {
 			sequence.Targets = append(sequence.Targets, i)
@@ -87,11 +87,7 @@ func (c *call) explainInPictures(name string, m *Model, t *Tokenizer, sequence C
 // that has learnt nothing.
 func (c *call) modelToExplain(tokenizer func() (*Tokenizer, error)) (*Model, *Tokenizer, error) {
 	if dir := c.flags.Lookup("model").Value.String(); dir != "" && c.flags.Lookup("vocab").Value.String() == "" {
-		m, t, err := c.loadModel(dir)
-		if err == nil {
-			err = m.canTakePairs(dir)
-		}
-		return m, t, err
+		return c.loadModel(dir)
 	}
 	t, err := tokenizer()
 	if err != nil {

@@ -9,10 +9,9 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"text/tabwriter"
 )
 
-// The finetune command: a file of labelled sentences or of questions becomes the
+// The command finetune: a file of labelled sentences or of questions becomes the
 // cases of a task, a pre-trained model one for the task, and while it learns, a
 // line tells of each epoch.
 
@@ -110,62 +109,6 @@ type task struct {
 	evaluate func(m *Model) Score
 }
 
-// Write writes the score, and the table with a row for each right label.
-func (s *ClassScore) Write(w io.Writer) {
-	fmt.Fprintf(w, "accuracy %.1f%%   macro F1 %.1f%%   Matthews %.3f   (%d sentences)\n\n", 100*s.Accuracy, 100*s.MacroF1, s.Matthews, s.Count)
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprint(table, "right \\ given\t")
-	for _, l := range s.Labels {
-		fmt.Fprintf(table, "%s\t", l.Label)
-	}
-	fmt.Fprint(table, "precision\trecall\tF1\t\n")
-	for i, l := range s.Labels {
-		fmt.Fprintf(table, "%s\t", l.Label)
-		for _, n := range s.Confusion[i] {
-			fmt.Fprintf(table, "%d\t", n)
-		}
-		fmt.Fprintf(table, "%.1f%%\t%.1f%%\t%.1f%%\t\n", 100*l.Precision, 100*l.Recall, 100*l.F1)
-	}
-	table.Flush()
-}
-
-// writeLabelScores writes a table with a row for each label.
-func writeLabelScores(w io.Writer, what string, labels []LabelScore) {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(table, "\n%s\tprecision\trecall\tF1\tcount\t\n", what)
-	for _, l := range labels {
-		fmt.Fprintf(table, "%s\t%.1f%%\t%.1f%%\t%.1f%%\t%d\t\n", l.Label, 100*l.Precision, 100*l.Recall, 100*l.F1, l.Count)
-	}
-	table.Flush()
-}
-
-// Write writes the score, and a row for each type of entity, or each label.
-func (s *TagScore) Write(w io.Writer) {
-	what := "label"
-	if s.entities {
-		what = "entity"
-		fmt.Fprintf(w, "F1 %.1f%%   precision %.1f%%   recall %.1f%%   ", 100*s.F1, 100*s.Precision, 100*s.Recall)
-	}
-	fmt.Fprintf(w, "accuracy %.1f%%   (%d words in %d sentences)\n", 100*s.Accuracy, s.Words, s.Count)
-	writeLabelScores(w, what, s.Labels)
-}
-
-// Write writes the score, and a row for each label.
-func (s *SeveralScore) Write(w io.Writer) {
-	fmt.Fprintf(w, "micro F1 %.1f%%   macro F1 %.1f%%   all labels right %.1f%%   (%d sentences)\n", 100*s.MicroF1, 100*s.MacroF1, 100*s.Accuracy, s.Count)
-	writeLabelScores(w, "label", s.Labels)
-}
-
-// Write writes the score in a line.
-func (s *NumberScore) Write(w io.Writer) {
-	fmt.Fprintf(w, "Pearson %.3f   Spearman %.3f   mean squared error %.4g   (%d sentences)\n", s.Pearson, s.Spearman, s.MeanSq, s.Count)
-}
-
-// Write writes the score in a line.
-func (s *AnswerScore) Write(w io.Writer) {
-	fmt.Fprintf(w, "exact match %.1f%%   F1 %.1f%%   (%d questions)\n", s.ExactMatch, s.F1, s.Count)
-}
-
 func finetune(c *call) error {
 	f := c.tuneFlags()
 	if err := c.parse(0, "model", "train"); err != nil {
@@ -215,20 +158,26 @@ func finetune(c *call) error {
 	if err != nil {
 		return err
 	}
-	switch was := &from.Config; {
-	case f.scratch || was.Architecture() == preTraining: // there is none to keep
-	case KeepsHead(was, &task.config):
-		c.note("the head of %s is kept", f.model)
-	case was.Task() != task.config.Task():
+	if !f.scratch && from.Config.Architecture() != preTraining { // it has a head
+		c.noteHead(f.model, &from.Config, &task.config)
+	}
+	return c.tune(f, m, t, task)
+}
+
+// noteHead says whether the head of a model of a task goes on in the new one.
+func (c *call) noteHead(dir string, was, is *Config) {
+	switch {
+	case KeepsHead(was, is):
+		c.note("the head of %s is kept", dir)
+	case was.Task() != is.Task():
 		for name, task := range tuneTasks {
 			if task == was.Task() {
-				c.note("the head is new: that of %s is for -task %s", f.model, name)
+				c.note("the head is new: that of %s is for -task %s", dir, name)
 			}
 		}
 	default:
-		c.note("the head is new: the labels of %s are others, or in another order: %s", f.model, QuotedList(was.Labels()))
+		c.note("the head is new: the labels of %s are others, or in another order: %s", dir, QuotedList(was.Labels()))
 	}
-	return c.tune(f, m, t, task)
 }
 
 // tune trains, saves the model as it is after each epoch that is the best so far, and writes
@@ -247,6 +196,7 @@ func (c *call) tune(f *tuneFlags, m *Model, t *Tokenizer, task *task) error {
 	report.goOnFrom(f.model)
 	report.OnTraining = f.onTraining
 	report.begin(&tuner.Settings, task.sample)
+	report.follow(report.Pair, Case{})
 	best := 0
 	var score, bestScore Score
 	tuner.Evaluate = func() float64 {
@@ -371,26 +321,25 @@ func (c *call) readTagTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int
 	return readLabelled(c, f, config, "sentences", LabelledFormat.ReadTagged, learn, casesOf)
 }
 
+// readOne reads one file, and says what was read as what.
+func readOne[T any](c *call, f *tuneFlags, name, unit string, read func(LabelledFormat, io.Reader) ([]T, string, error)) ([]T, string, error) {
+	format, columns := f.format, ""
+	format.Kind = FormatOf(name)
+	list, err := readInput(c, name, func(r io.Reader) (list []T, err error) {
+		list, columns, err = read(format, r)
+		return list, err
+	})
+	return list, fmt.Sprintf("%s: %s; %d %s", name, columns, len(list), unit), err
+}
+
 // readLabelled reads what to train on, from which learn learns the labels, and what is held out;
 // casesOf makes the cases. It says what was read as what.
 func readLabelled[T any](c *call, f *tuneFlags, config Config, unit string,
-	read func(f LabelledFormat, r io.Reader) ([]T, string, error),
+	read func(LabelledFormat, io.Reader) ([]T, string, error),
 	learn func(config *Config, list []T) error,
 	casesOf func(config *Config, name string, list []T) ([]Case, error),
 ) (*task, error) {
-	found := ""
-	readOne := func(name string) ([]T, error) {
-		var columns string
-		format := f.format
-		format.Kind = FormatOf(name)
-		list, err := readInput(c, name, func(r io.Reader) (list []T, err error) {
-			list, columns, err = read(format, r)
-			return list, err
-		})
-		found += fmt.Sprintf("%s: %s; %d %s", name, columns, len(list), unit)
-		return list, err
-	}
-	list, err := readOne(f.train)
+	list, found, err := readOne(c, f, f.train, unit, read)
 	if err != nil {
 		return nil, err
 	}
@@ -402,13 +351,13 @@ func readLabelled[T any](c *call, f *tuneFlags, config Config, unit string,
 	}
 	var heldOut []T
 	if f.eval != "" {
-		found += "\n"
-		heldOut, err = readOne(f.eval)
+		var more string
+		if heldOut, more, err = readOne(c, f, f.eval, unit, read); err != nil {
+			return nil, err
+		}
+		found += "\n" + more
 	} else if !f.study {
 		list, heldOut = holdOut(c, list, f)
-	}
-	if err != nil {
-		return nil, err
 	}
 	if config.Task() == tagging && !AreEntities(config.Labels()) {
 		found += "\nthe labels do not begin with B- or I-, and are scored word by word, not as entities"

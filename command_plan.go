@@ -9,7 +9,8 @@ import (
 	"time"
 )
 
-// pretrain -plan: what a training will cost, said before its first step.
+// The command pretrain, before it trains: what that will cost (-plan), and whether there is room
+// for it.
 
 // plan writes the cost of a training, and how long it would take at the speed that is
 // measured now.

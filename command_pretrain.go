@@ -78,15 +78,8 @@ func pretrain(c *call) error {
 		return err
 	}
 	if from != nil {
-		if k.data != from.Data {
-			return fmt.Errorf("%s was made with other data than -corpus or -examples has now", from.dir)
-		}
-		if err := trainer.ResumeFrom(from); err != nil {
+		if err := c.goOn(trainer, from, k.data); err != nil {
 			return err
-		}
-		c.note("going on from %s", from.dir)
-		if c.given()["init"] {
-			c.note("-init is not read again: the model is that of %s", from.dir)
 		}
 	}
 	if err := mustFitTraining(trainer); err != nil {
@@ -95,14 +88,35 @@ func pretrain(c *call) error {
 	if *plan {
 		return c.plan(trainer)
 	}
+	return c.trainAndSave(trainer, k)
+}
+
+// goOn makes the trainer go on from a checkpoint, which has to have been made with the same data.
+func (c *call) goOn(trainer *Trainer, from *Checkpoint, data string) error {
+	if data != from.Data {
+		return fmt.Errorf("%s was made with other data than -corpus or -examples has now", from.dir)
+	}
+	if err := trainer.ResumeFrom(from); err != nil {
+		return err
+	}
+	c.note("going on from %s", from.dir)
+	if c.given()["init"] {
+		c.note("-init is not read again: the model is that of %s", from.dir)
+	}
+	return nil
+}
+
+// trainAndSave trains, with checkpoints, metrics.jsonl and a page that come as it does, and saves
+// the model at the end.
+func (c *call) trainAndSave(trainer *Trainer, k *Checkpoints) error {
 	ctx, stop := c.untilInterrupted()
 	defer stop()
-	metrics, err := openMetrics(*out, &trainer.state)
+	metrics, err := openMetrics(k.dir, &trainer.state)
 	if err != nil {
 		return err
 	}
 	defer metrics.Close()
-	report := c.newReporter(*out, trainer.Model, k.tokenizer)
+	report := c.newReporter(k.dir, trainer.Model, k.tokenizer)
 	report.beginPreTraining(trainer)
 	err = c.train(ctx, trainer, nil, func(r Metrics) error {
 		err := appendJSON(metrics, r)
@@ -111,18 +125,19 @@ func pretrain(c *call) error {
 		}
 		return err
 	})
+	steps := trainer.Settings.Steps
 	switch {
 	case errors.Is(err, errInterrupted) && trainer.state.Step > 0:
-		err = fmt.Errorf("%w: %d of %d steps are taken and saved; to go on: the same command with -resume", err, trainer.state.Step, s.Steps)
+		err = fmt.Errorf("%w: %d of %d steps are taken and saved; to go on: the same command with -resume", err, trainer.state.Step, steps)
 	case err == nil:
-		err = SaveModel(*out, trainer.Model, k.tokenizer)
+		err = SaveModel(k.dir, trainer.Model, k.tokenizer)
 	}
 	if err != nil {
 		return err
 	}
 	k.Finish()
-	c.note("saved %s", *out)
-	report.step(s.Steps, true)
+	c.note("saved %s", k.dir)
+	report.step(steps, true)
 	return nil
 }
 
@@ -214,32 +229,8 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 	if from == nil {
 		return nil, cmp.Or(err, mustBeFree(k.dir))
 	}
-	given, name, was := c.given(), filepath.Join(from.dir, trainingFile), c.settings()
-	for flag := range was { // what a setting was in a checkpoint that is older than its flag
-		was[flag] = c.flags.Lookup(flag).DefValue
-	}
-	maps.Copy(was, from.Settings)
-	if from.Settings["accumulate"] == "" { // of an older one, where it may have been anything
-		delete(was, "accumulate")
-	}
-	for _, flag := range slices.Sorted(maps.Keys(was)) {
-		f, value := c.flags.Lookup(flag), was[flag]
-		if f == nil || mayChange[flag] {
-			return nil, fmt.Errorf("%s: there is no setting %q", name, flag)
-		}
-		if given[flag] {
-			continue
-		}
-		if err := c.flags.Set(flag, value); err != nil {
-			return nil, fmt.Errorf("%s: setting %s: %w", name, flag, err)
-		}
-	}
-	s.Complete() // as what is in the checkpoint was
-	for _, flag := range slices.Sorted(maps.Keys(was)) {
-		sameBits := flag == "accumulate" && was["bf16"] == "false"
-		if now, value := c.flags.Lookup(flag).Value.String(), was[flag]; now != value && !sameBits {
-			return nil, fmt.Errorf("-%s is %s, but %s was made with %s", flag, now, from.dir, value)
-		}
+	if err := c.takeSettings(from, s); err != nil {
+		return nil, err
 	}
 	if err := CheckPlaces(k.dir, from.Step, s.Steps); err != nil {
 		return nil, err
@@ -252,6 +243,39 @@ func (c *call) checkpoint(k *Checkpoints, resume bool, s *Settings) (*Checkpoint
 		return from, err
 	}
 	return from, nil
+}
+
+// takeSettings sets the flags that are not given to what a checkpoint has, and returns an error
+// if one that is given is another.
+func (c *call) takeSettings(from *Checkpoint, s *Settings) error {
+	given, name, was := c.given(), filepath.Join(from.dir, trainingFile), c.settings()
+	for flag := range was { // what a setting was in a checkpoint that is older than its flag
+		was[flag] = c.flags.Lookup(flag).DefValue
+	}
+	maps.Copy(was, from.Settings)
+	if from.Settings["accumulate"] == "" { // of an older one, where it may have been anything
+		delete(was, "accumulate")
+	}
+	for _, flag := range slices.Sorted(maps.Keys(was)) {
+		f, value := c.flags.Lookup(flag), was[flag]
+		if f == nil || mayChange[flag] {
+			return fmt.Errorf("%s: there is no setting %q", name, flag)
+		}
+		if given[flag] {
+			continue
+		}
+		if err := c.flags.Set(flag, value); err != nil {
+			return fmt.Errorf("%s: setting %s: %w", name, flag, err)
+		}
+	}
+	s.Complete() // as what is in the checkpoint was
+	for _, flag := range slices.Sorted(maps.Keys(was)) {
+		sameBits := flag == "accumulate" && was["bf16"] == "false"
+		if now, value := c.flags.Lookup(flag).Value.String(), was[flag]; now != value && !sameBits {
+			return fmt.Errorf("-%s is %s, but %s was made with %s", flag, now, from.dir, value)
+		}
+	}
+	return nil
 }
 
 // useData gives the trainer its data, and returns their fingerprint.

@@ -12,9 +12,8 @@ import (
 )
 
 // The commands that put a model to work: fill and next with any pre-trained one, classify,
-// tag and answer with a fine-tuned one. Each takes its text
-// from the arguments or, without any, from the lines of standard input, and writes
-// a result for each, with -json an object a line.
+// tag and answer with a fine-tuned one. Each takes its text from the arguments or, without any,
+// from the lines of standard input, and writes a result for each, with -json an object a line.
 
 // eachInput calls use for the text of the arguments, a pair if there are two, or
 // for each line of standard input, where a tab parts the two of a pair. finish

@@ -52,23 +52,23 @@ func (c *call) diagnose(t *Trainer, corpus *Corpus) {
 	s := t.Source.(*CorpusSource)
 	words := len(s.Tokenizer.Vocabulary)
 	d := examineCorpus(corpus, s, words)
-	percent := func(n, of int) float64 { return 100 * ratio(float64(n), of) }
-	c.note("text: %d documents, %d sentences, %d tokens, %.2f%% of them [UNK]", d.documents, d.sentences, d.tokens, percent(d.unknown, d.tokens))
+	percentOf := func(n, of int) float64 { return 100 * ratio(float64(n), of) }
+	c.note("text: %d documents, %d sentences, %d tokens, %.2f%% of them [UNK]", d.documents, d.sentences, d.tokens, percentOf(d.unknown, d.tokens))
 	c.note("pairs: %d an epoch, in %.1f%% B follows A, %.1f%% of the tokens do not fit into -max-seq; %d documents are held out",
-		len(s.pairs), percent(d.next, d.pairs), percent(d.cut, d.offered), d.documents-len(s.Documents))
-	switch next := percent(d.next, d.pairs); {
+		len(s.pairs), percentOf(d.next, d.pairs), percentOf(d.cut, d.offered), d.documents-len(s.Documents))
+	switch next := percentOf(d.next, d.pairs); {
 	case d.single == d.documents:
 		c.warn("every document is a single sentence, so no B follows its A: take the blank line after every sentence away")
 	case d.pairs >= 100 && (next < 40 || next > 60):
 		c.warn("in %.0f%% of the pairs B follows A, want half: %d of %d documents are a single sentence", next, d.single, d.documents)
 	}
-	if u := percent(d.unknown, d.tokens); u > 2 {
+	if u := percentOf(d.unknown, d.tokens); u > 2 {
 		c.warn("%.1f%% of the tokens are [UNK]: the vocabulary does not fit the text", u)
 	}
 	if d.tokens > 10*words && d.uses < words/4 {
 		c.warn("the text has %d of the vocabulary's %d tokens: the vocabulary does not fit", d.uses, words)
 	}
-	if cut := percent(d.cut, d.offered); cut > 20 {
+	if cut := percentOf(d.cut, d.offered); cut > 20 {
 		c.warn("%.0f%% of the tokens do not fit: are the sentences longer than -max-seq, %d?", cut, s.length)
 	}
 	if len(t.HeldOut) == 0 {

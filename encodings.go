@@ -11,7 +11,8 @@ import (
 	"unicode/utf8"
 )
 
-// Text in files is UTF-8. Some of what else there is can be told from its first bytes.
+// The ground: text in files, which is UTF-8. Some of what else there is can be told from its
+// first bytes.
 
 // asUTF8 is what r has, as UTF-8 without a byte order mark: UTF-16 that has one is
 // decoded. What is no text, or compressed, is an error. It waits for the first bytes alone.

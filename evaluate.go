@@ -121,6 +121,20 @@ const (
 	kinds
 )
 
+// seenNames are these in words.
+var seenNames = [kinds]string{"masked", "replaced", "kept"}
+
+// SeenAs is which of them it is for a token to be guessed, in whose place the model sees another.
+func SeenAs(token, sees, mask int32) int {
+	switch sees {
+	case mask:
+		return hidden
+	case token:
+		return kept
+	}
+	return replaced
+}
+
 type guessed struct{ count, correct int }
 
 // evaluationBatch is how many examples are tried at a time.
@@ -177,13 +191,7 @@ func (e *Evaluation) countTop5(logits []float32, labels []int32) {
 // count takes the answers of a batch apart; mlm and nsp say which are right.
 func (e *Evaluation) count(b *Batch, mlm, nsp []bool, mask int32) {
 	for i, row := range b.Targets {
-		kind := &e.Kinds[replaced]
-		switch b.Tokens[row] {
-		case mask:
-			kind = &e.Kinds[hidden]
-		case b.Labels[i]:
-			kind = &e.Kinds[kept]
-		}
+		kind := &e.Kinds[SeenAs(b.Labels[i], b.Tokens[row], mask)]
 		if kind.count++; mlm[i] {
 			kind.correct++
 		}

@@ -257,7 +257,7 @@ var disk = struct {
 	write  func(f *os.File, p []byte) (int, error)
 	sync   func(f *os.File) error // of a file or a folder to the disk
 	rename func(from, to string) error
-}{createTemp, os.Mkdir, (*os.File).Write, (*os.File).Sync, func(from, to string) error { return patiently(func() error { return os.Rename(from, to) }) }}
+}{createTemp, os.Mkdir, (*os.File).Write, (*os.File).Sync, rename}
 
 // patiently does something to a file again and again, for two seconds, while Windows says that
 // another program has it open, as one that looks for viruses has what is new for a moment.
@@ -273,6 +273,11 @@ func patiently(do func() error) (err error) {
 }
 
 var onWindows = runtime.GOOS == "windows"
+
+// rename is os.Rename, patiently.
+func rename(from, to string) error {
+	return patiently(func() error { return os.Rename(from, to) })
+}
 
 // removeAll is os.RemoveAll, patiently.
 func removeAll(name string) error {

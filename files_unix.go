@@ -7,6 +7,8 @@ import (
 	"syscall"
 )
 
+// The ground: lock, as Unix has it.
+
 func init() {
 	lock = func(f *os.File) bool {
 		// Any other error is that the file system has no locks.

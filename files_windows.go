@@ -6,6 +6,8 @@ import (
 	"unsafe"
 )
 
+// The ground: lock, as Windows has it.
+
 func init() {
 	lockFile := kernel32.NewProc("LockFileEx")
 	lock = func(f *os.File) bool {

@@ -4,8 +4,8 @@ package main
 
 import "golang.org/x/sys/cpu"
 
-// The kernels in assembly. Each returns the bits of its namesake in
-// kernels_generic.go, where it is explained.
+// The kernels in assembly. Each returns the bits of its namesake in kernels_generic.go or
+// kernels_bf16.go, where it is explained; those without one are the inner loops of others.
 
 //go:noescape
 func addAVX2(y, x []float32)
@@ -73,12 +73,18 @@ func tileAVX2(t *tile)
 //go:noescape
 func tileAVX512(t *tile)
 
+// roundAVX2: y = roundBF16(x).
+//
 //go:noescape
 func roundAVX2(y, x []float32)
 
+// roundSwappedAVX2: the same, but the two of each pair change places.
+//
 //go:noescape
 func roundSwappedAVX2(y, x []float32)
 
+// tileFlushingAVX2 is tileBF16Go: tileAVX2, while the processor makes subnormal numbers 0.
+//
 //go:noescape
 func tileFlushingAVX2(t *tile)
 
@@ -94,7 +100,7 @@ func pairColumnsAVX512(dst []float32, width, panel int, src []float32, srcRow, r
 //go:noescape
 func tileBF16AVX512(t *tile)
 
-// rounding are the numbers that rounding to bfloat16 needs.
+// rounding are the numbers that rounding to bfloat16 needs: see roundBF16.
 var rounding = [...]uint32{0x7f800000, 1, 0x7fff, 1 << 22}
 
 // pairOrder makes pairs of 16 bfloat16 and of 16 more.
@@ -111,6 +117,7 @@ func pairRowsAVX2(dst []float32, dstRow int, src []float32, srcRow, rows, cols i
 	}
 }
 
+// pairColumnsAVX2 goes row by row, and clears the one that the last pair of an odd number lacks.
 func pairColumnsAVX2(dst []float32, width, panel int, src []float32, srcRow, rows, cols int) {
 	for k := range rows + rows%2 {
 		for j := 0; j < cols; j += width {

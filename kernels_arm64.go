@@ -3,7 +3,7 @@
 package main
 
 // The kernels in assembly for arm64, all of whose processors have NEON. Each returns the
-// bits of its namesake in kernels_generic.go, where it is explained.
+// bits of its namesake in kernels_generic.go, where it is explained. bfloat16 is left to Go.
 
 //go:noescape
 func addNEON(y, x []float32)

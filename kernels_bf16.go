@@ -37,7 +37,7 @@ func flush(x float32) float32 {
 func roundBF16(x float32) float32 {
 	bits := math.Float32bits(flush(x))
 	if x != x {
-		bits |= 1 << 22 // so that it stays one without its lower half
+		bits |= 1 << 22 // a NaN stays one without its lower half
 	} else {
 		bits += 0x7fff + bits>>16&1
 	}

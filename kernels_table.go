@@ -68,5 +68,6 @@ var kernelTables = []kernelTable{{
 	tileCols:          tileColsGo,
 }}
 
-// kernels are the kernels in use: the last of kernelTables.
+// kernels are the kernels in use: the last of kernelTables, to which a file for the architecture
+// may add.
 var kernels = kernelTables[0]

@@ -8,6 +8,8 @@ import (
 	"syscall"
 )
 
+// The ground: addressLimit and freeSpace, where Unix tells them.
+
 func init() {
 	var limit syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_AS, &limit) == nil && uint64(limit.Cur) < math.MaxInt64 {

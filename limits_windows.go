@@ -6,6 +6,8 @@ import (
 	"unsafe"
 )
 
+// The ground: machineMemory and freeSpace, where Windows tells them.
+
 var kernel32 = syscall.NewLazyDLL("kernel32.dll")
 
 func init() {

@@ -65,10 +65,10 @@ func (p product) depth(lo, hi int) product {
 	return p
 }
 
-// matmul computes c = start + a·b on all workers (so not inside a body of parallel: there a
-// product computes itself). The longer side of c is shared out
-// in whole tiles. For each part the other operand is packed anew, so the parts are
-// large: one for each worker, unless that were more than 128 tiles down, or 32 across.
+// matmul computes c = start + a·b on all workers, and so not inside a body of parallel: there
+// product.compute does. The longer side of c is shared out in whole tiles. For each part the
+// other operand is packed anew, so the parts are large: one for each worker, unless that were
+// more than 128 tiles down, or 32 across.
 func matmul(c, a, b, start matrix) {
 	fits := start.data == nil || start.rows == c.rows && start.cols == c.cols
 	if !fits || a.rows != c.rows || b.cols != c.cols || a.cols != b.rows || a.cols == 0 {

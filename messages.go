@@ -39,15 +39,7 @@ func readable(err error) string {
 	case errors.Is(err, gzip.ErrChecksum):
 		said, words = gzip.ErrChecksum.Error(), "it is damaged: its checksum is not the one that gzip has noted"
 	case errors.As(err, &kind):
-		names, place := strings.Split(kind.Field, "."), ""
-		if kind.Offset > 1 { // of the whole, of which it is the first byte
-			place = fmt.Sprint(" at byte ", kind.Offset)
-		}
-		names = slices.DeleteFunc(names, func(name string) bool { return name == "" || len(names) > 1 && name[0] < 'a' }) // "" or Go's
-		said, words = kind.Error(), strings.Replace("found "+kind.Value, "array", "list", 1)+place+", want "+wantedOf[kind.Type.Kind()]
-		if len(names) > 0 {
-			words = strings.Join(names, ".") + ": " + words
-		}
+		said, words = kind.Error(), otherType(kind)
 	case errors.As(err, &syntax) && strings.HasPrefix(syntax.Error(), "unexpected end"):
 		said, words = syntax.Error(), fmt.Sprintf("it ends at byte %d, want whole JSON", syntax.Offset)
 	case errors.As(err, &syntax):
@@ -78,12 +70,31 @@ func readable(err error) string {
 	return strings.ReplaceAll(text, "\n", "; ")
 }
 
+// otherType says what was found in JSON, where, and what was wanted.
+func otherType(err *json.UnmarshalTypeError) string {
+	names, place := strings.Split(err.Field, "."), ""
+	if err.Offset > 1 { // of the whole, of which it is the first byte
+		place = fmt.Sprint(" at byte ", err.Offset)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return name == "" || len(names) > 1 && name[0] < 'a' }) // "" or Go's
+	words := strings.Replace("found "+err.Value, "array", "list", 1) + place + ", want " + wantedOf[err.Type.Kind()]
+	if len(names) > 0 {
+		words = strings.Join(names, ".") + ": " + words
+	}
+	return words
+}
+
 // jsonInWords says what encoding/json has against a character.
-var jsonInWords = strings.NewReplacer("invalid character", "found", " looking for beginning of value", ", want a value", " looking for beginning of object key string", ", want a name in quotes",
-	" after top-level value", " after its end, want nothing there", " exceeded max depth", ", too deeply nested")
+var jsonInWords = strings.NewReplacer(
+	"invalid character", "found", " looking for beginning of value", ", want a value",
+	" looking for beginning of object key string", ", want a name in quotes",
+	" after top-level value", " after its end, want nothing there", " exceeded max depth", ", too deeply nested",
+)
 
 // wantedOf says what a value in JSON has to be to become one of a type.
 var wantedOf = map[reflect.Kind]string{
-	reflect.String: "a text", reflect.Bool: "true or false", reflect.Slice: "a list", reflect.Map: "an object", reflect.Struct: "an object",
-	reflect.Float64: "a number", reflect.Int: "a whole number", reflect.Int32: "a whole number of 32 bits",
+	reflect.String: "a text", reflect.Bool: "true or false",
+	reflect.Slice: "a list", reflect.Array: "a list", reflect.Map: "an object", reflect.Struct: "an object",
+	reflect.Float64: "a number", reflect.Float32: "a number", reflect.Int: "a whole number", reflect.Int64: "a whole number",
+	reflect.Int32: "a whole number of 32 bits", reflect.Uint64: "a whole number, 0 or more",
 }

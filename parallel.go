@@ -129,7 +129,7 @@ type helper struct {
 
 	inside atomic.Bool  // in a region
 	thread int          // the system's number of its thread
-	kept   atomic.Int64 // off other workers' processors until then, in Unix time (ns); otherwise 0
+	kept   atomic.Int64 // off the processor that it was lent until then, in Unix time (ns); otherwise 0
 }
 
 // waitForHelpers waits until all have left a region. Who is in it for more than twice as long

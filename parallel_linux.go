@@ -10,6 +10,8 @@ import (
 	"unsafe"
 )
 
+// The ground: threads that choose their processors, for parallel.go (lendProcessor, runAnywhere).
+
 // A processorSet has a bit for each processor that there may be.
 type processorSet [128]uint64
 

@@ -16,13 +16,13 @@ import (
 // The commands, pictures: numbers become shapes that report.html draws. What is of one kind in
 // them has a class there, which has its colour, for a light page and a dark one.
 
-// pngBuffer keeps what writing a picture takes, for the next: there are hundreds on a page.
-var pngBuffer onePNGBuffer
+// A pngBuffer keeps what writing a picture takes, for the next: there are hundreds on a page.
+type pngBuffer png.EncoderBuffer
 
-type onePNGBuffer struct{ buffer *png.EncoderBuffer }
+func (b *pngBuffer) Get() *png.EncoderBuffer { return (*png.EncoderBuffer)(b) }
+func (b *pngBuffer) Put(*png.EncoderBuffer)  {}
 
-func (b *onePNGBuffer) Get() *png.EncoderBuffer  { return b.buffer }
-func (b *onePNGBuffer) Put(e *png.EncoderBuffer) { b.buffer = e }
+var pngEncoder = png.Encoder{BufferPool: new(pngBuffer)}
 
 // pixels is a picture with a pixel for each number: the stronger the further from 0, up to
 // most, and below 0 in another colour. As it is transparent it suits any page. Where it would be
@@ -48,8 +48,7 @@ func pixels(rows [][]float32, most float32) template.URL {
 		}
 	}
 	var data bytes.Buffer
-	encoder := png.Encoder{BufferPool: &pngBuffer}
-	encoder.Encode(&data, picture) // a Buffer takes everything
+	pngEncoder.Encode(&data, picture) // a Buffer takes everything
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(data.Bytes()))
 }
 
@@ -195,14 +194,13 @@ func short(x float64) string {
 // its rows, to a direction again and again turns it there.
 func components(vectors [][]float32) [][2]float64 {
 	size := len(vectors[0])
-	mean := make([]float32, size)
+	mean, rows := make([]float32, size), make([][]float32, len(vectors))
 	for _, v := range vectors {
 		AddScaled(mean, v, 1/float32(len(vectors)))
 	}
-	var rows [][]float32
-	for _, v := range vectors {
-		rows = append(rows, slices.Clone(v))
-		AddScaled(rows[len(rows)-1], mean, -1)
+	for i, v := range vectors {
+		rows[i] = slices.Clone(v)
+		AddScaled(rows[i], mean, -1)
 	}
 	points := make([][2]float64, len(rows))
 	for p := range 2 {
@@ -235,9 +233,9 @@ type dot struct {
 	Label     bool // there is room for the name beside it
 }
 
-// mapOf places words, the commonest first, at points, in a drawing of 720 by 460. A name is
-// written where it does not cover another one.
-func mapOf(words []string, points [][2]float64) (dots []dot) {
+// mapOf places words, the commonest first, at points, in a drawing of 720 by 460; tips is what is
+// said of each, if anything. A name is written where it does not cover another one.
+func mapOf(words, tips []string, points [][2]float64) (dots []dot) {
 	const width, height, margin = 720, 460, 46
 	var x, y []float64
 	for _, p := range points {
@@ -246,6 +244,9 @@ func mapOf(words []string, points [][2]float64) (dots []dot) {
 	var taken []image.Rectangle
 	for i, word := range words {
 		d := dot{Name: word, Tip: word}
+		if i < len(tips) {
+			d.Tip = tips[i]
+		}
 		d.X = between(margin, width-margin, x[i], slices.Min(x), slices.Max(x))
 		d.Y = between(margin, height-margin, y[i], slices.Min(y), slices.Max(y))
 		dots, taken = append(dots, d), append(taken, image.Rect(int(d.X)-3, int(d.Y)-3, int(d.X)+3, int(d.Y)+3))

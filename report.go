@@ -42,16 +42,10 @@ var goesOn = regexp.MustCompile(`\n +([<{])`)
 // Title is the name of the model's folder.
 func (r *reporter) Title() string { return filepath.Base(r.dir) }
 
-// look reads the metrics and looks at the model, all of which has to be sound.
-func (r *reporter) look() error {
-	if r.metrics != nil {
-		err := r.metrics(func(in io.Reader) (err error) {
-			r.History, err = readHistory(in)
-			return err
-		})
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
+// refresh reads the metrics and looks at the model, all of which has to be sound.
+func (r *reporter) refresh() error {
+	if err := r.readMetrics(); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
 	if step, ok := r.History.reached(); ok {
 		unit := r.History.unit()
@@ -68,6 +62,17 @@ func (r *reporter) look() error {
 		r.Looks = []*look{r.Before, r.Now}
 	}
 	return cmp.Or(sound(r.Now), sound(r.m.encoder[len(r.m.encoder)-1].output.norm.y))
+}
+
+// readMetrics reads the history from its file.
+func (r *reporter) readMetrics() error {
+	f, err := openFile(r.metrics)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r.History, err = readHistory(f)
+	return wrap(r.metrics, err)
 }
 
 // step is called when a step is reported.
@@ -96,7 +101,7 @@ func (r *reporter) write(last bool) {
 
 // writePage writes the page as it is now or, to a file that is called .svg, one picture of it.
 func (r *reporter) writePage(name string) error {
-	if err := r.look(); err != nil {
+	if err := r.refresh(); err != nil {
 		return err
 	}
 	what := "page"
@@ -125,8 +130,8 @@ func (r *reporter) draw(w io.Writer, what string) error {
 	return err
 }
 
-// checkPage returns an error if a flag names what no page would be written to: one is made anew
-// over another, but not over anything else.
+// checkPage returns an error if a flag names what no page may be written to: one replaces an older
+// one, but nothing else.
 func checkPage(flag, name string) error {
 	ext := filepath.Ext(name)
 	if name != "-" && ext != ".html" && ext != ".svg" {
@@ -160,9 +165,6 @@ func reportCommand(c *call) error {
 		return err
 	}
 	m, t, err := c.loadModel(*model)
-	if err == nil {
-		err = m.canTakePairs(*model)
-	}
 	if err != nil {
 		return err
 	}
@@ -170,11 +172,9 @@ func reportCommand(c *call) error {
 	name := filepath.Join(*model, pastRunFile)
 	if err = readJSON(name, &r.pastRun); err == nil {
 		err = wrap(name, r.check(m))
-	} else if errors.Is(err, os.ErrNotExist) {
-		err = nil
 	}
-	if err == nil {
-		err = r.writeTo(*out)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	return err
+	return r.writeTo(*out)
 }

@@ -18,7 +18,7 @@ import (
 // vectorNames are the names of Embeddings.Vectors.
 var vectorNames = [5]string{"token", "+ segment", "+ position", "= sum", "normalised"}
 
-// Most is how far vectors k are from 0, for a scale of their own.
+// Most is the greatest of all numbers in vectors k, whatever its sign: the end of their scale.
 func (l *look) Most(k int) (most float32) {
 	for _, vectors := range l.Vectors {
 		for _, x := range vectors[k] {
@@ -33,7 +33,7 @@ func strip(v []float32, most float32) template.URL {
 	return pixels(slices.Collect(slices.Chunk(v, 1)), most)
 }
 
-// numbersOf are the first numbers of a vector, as explain shows them.
+// numbersOf are the first numbers of a vector.
 func numbersOf(v []float32) string {
 	return strings.Trim(fmt.Sprintf("%.3f", v[:min(6, len(v))]), "[]") + " …"
 }
@@ -81,14 +81,10 @@ func percent(share float64) string { return fmt.Sprintf("%.1f%%", 100*share) }
 func (r *reporter) Text(c *Case) (tokens []shownToken) {
 	for i, id := range c.Tokens {
 		t := shownToken{Text: r.Token(id), Number: slices.Index(c.Targets, i) + 1}
-		hidden := t.Number > 0 && t.Number <= len(c.Labels) && r.m.Config.Task() == preTraining
-		switch {
-		case id == r.t.mask:
-			t.Kind = "masked"
-		case hidden && id == c.Labels[t.Number-1]:
-			t.Kind = "kept"
-		case hidden:
-			t.Kind = "replaced"
+		if r.m.Config.Task() == preTraining && t.Number > 0 && t.Number <= len(c.Labels) {
+			t.Kind = seenNames[SeenAs(c.Labels[t.Number-1], id, r.t.mask)]
+		} else if id == r.t.mask {
+			t.Kind = seenNames[hidden]
 		}
 		tokens = append(tokens, t)
 	}
@@ -255,32 +251,31 @@ func (m moment) Bars() (all []bar) {
 // A headView is what a head makes of the pair. Its lines are drawn by the page's script: from
 // each token to others, these and their shares in thousandths by turns.
 type headView struct {
-	Layer, Head, Number int          // Number counts all heads
-	Picture             template.URL `json:"-"`
-	Habits              habits       `json:"-"`
-	Lines               [][]int
+	Layer, Head int          `json:"-"`
+	Picture     template.URL `json:"-"`
+	Habits      habits       `json:"-"`
+	Lines       [][]int
 }
 
-// Kept is to how many tokens at most lines go from one: a page has to stay small.
-func (r *reporter) Kept() int {
+// MostLines is how many lines go from one token at most: a page has to stay small.
+func (r *reporter) MostLines() int {
 	return max(3, 150_000/(len(r.Pair.Tokens)*r.m.Config.NumAttentionHeads*len(r.m.encoder)))
 }
 
 // Heads are all heads, by layers.
 func (r *reporter) Heads() (layers [][]headView) {
 	r.m.EncodeOne(r.Pair.Tokens, r.Pair.Segments)
-	heads := r.m.Config.NumAttentionHeads
 	for i, layer := range r.m.encoder {
-		row := make([]headView, heads)
+		row := make([]headView, layer.attention.heads)
 		for k := range row {
 			var square [][]float32 // (T, T)
 			var lines [][]int
 			for token := range r.Pair.Tokens {
 				shares := layer.attention.Weights(token, k+1)
-				square, lines = append(square, shares), append(lines, strongest(shares, r.Kept()))
+				square, lines = append(square, shares), append(lines, strongest(shares, r.MostLines()))
 			}
 			row[k] = headView{
-				Layer: i + 1, Head: k + 1, Number: i*heads + k, Lines: lines,
+				Layer: i + 1, Head: k + 1, Lines: lines,
 				Picture: pixels(square, 0.6),
 				Habits:  habitsOf(layer.attention, k+1, r.Pair.Tokens, r.t.sep),
 			}
@@ -340,13 +335,7 @@ func (h habits) String() string {
 // What the words have become: their vectors, in the two directions in which they differ most.
 
 // Map is a map of the commonest words.
-func (r *reporter) Map(l *look) []dot {
-	dots := mapOf(r.Tokens(r.Words), l.Points)
-	for i, near := range l.Near {
-		dots[i].Tip = near
-	}
-	return dots
-}
+func (r *reporter) Map(l *look) []dot { return mapOf(r.Tokens(r.Words), l.Near, l.Points) }
 
 // Transfer: what pre-training is worth, over how many sentences have labels.
 
@@ -373,13 +362,14 @@ func (p *pastRun) StudyChart() *chart {
 // partSizes are how many parameters the embeddings have, the layers, and what is on top.
 func partSizes(m *Model) (sizes [3]int) {
 	for i, p := range m.List {
-		part := 2
-		if strings.HasPrefix(p.Name, "bert.embeddings.") {
-			part = 0
-		} else if i < m.encoderParams {
-			part = 1
+		switch {
+		case strings.HasPrefix(p.Name, "bert.embeddings."):
+			sizes[0] += p.Size()
+		case i < m.encoderParams:
+			sizes[1] += p.Size()
+		default:
+			sizes[2] += p.Size()
 		}
-		sizes[part] += p.Size()
 	}
 	return sizes
 }

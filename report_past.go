@@ -19,7 +19,7 @@ import (
 
 const pastRunFile = "report.json"
 
-// A pastRun is report.json: what a page shows and neither the model nor its metrics tell.
+// A pastRun is report.json.
 type pastRun struct {
 	Command  string      `json:"command"` // that repeats it
 	Kernels  string      `json:"kernels"` // the processor's instructions
@@ -223,9 +223,9 @@ type reporter struct {
 	dir     string
 	m       *Model
 	t       *Tokenizer
-	metrics func(read func(io.Reader) error) error
-	due     time.Time // not before
-	failed  bool
+	metrics string    // the file of History; empty if there is none
+	due     time.Time // the page is not written before
+	failed  bool      // to write it, the last time
 
 	// What the page shows, besides, of the model as it is now.
 	History history
@@ -236,27 +236,19 @@ type reporter struct {
 
 // newReporter is for a folder's model as it is now.
 func (c *call) newReporter(dir string, m *Model, t *Tokenizer) *reporter {
-	r := &reporter{c: c, dir: dir, m: m, t: t, due: time.Now().Add(time.Second)}
-	r.metrics = func(read func(io.Reader) error) error {
-		f, err := openFile(filepath.Join(dir, metricsFile))
-		if err != nil {
-			return err
-		}
-		defer f.Close()
-		return wrap(f.Name(), read(f))
-	}
+	r := &reporter{c: c, dir: dir, m: m, t: t, metrics: filepath.Join(dir, metricsFile), due: time.Now().Add(time.Second)}
 	r.Pair.Tokens, r.Pair.Segments, _ = t.Sequence(demoA, demoB, m.Config.MaxPositionEmbeddings)
 	r.Words = commonWords(t, nil)
 	return r
 }
 
-// begin is called before the first step of a run, with some examples of what it learns from.
+// begin is called before the first step of a run, with some examples of what it learns from;
+// follow comes next.
 func (r *reporter) begin(s *Settings, cases []Case) {
 	r.Command, r.Kernels, r.Workers, r.Settings = r.c.commandLine(), kernels.name, workers, s
 	if r.Cases = cases; len(cases) > 0 {
-		r.Pair = Case{Tokens: cases[0].Tokens, Segments: cases[0].Segments}
+		r.Pair = withoutLabels(cases[0])
 	}
-	r.follow(r.Pair, Case{})
 }
 
 // goOnFrom takes over which words are common from the run of the model in dir that this one begins
@@ -268,15 +260,19 @@ func (r *reporter) goOnFrom(dir string) {
 	}
 }
 
-// follow makes it follow a pair, and watch a masked text, from the model as it is now.
+// withoutLabels is a case without what is to be learnt of it.
+func withoutLabels(c Case) Case { return Case{Tokens: c.Tokens, Segments: c.Segments} }
+
+// follow makes it follow a pair, and watch a masked text if there is one, from the model as it is
+// now.
 func (r *reporter) follow(pair, masked Case) {
 	r.Pair, r.Masked, r.Moments = pair, masked, nil
 	r.Before = r.lookNow()
 	r.watch(0)
 }
 
-// beginPreTraining is begin for pre-training, also for one that is resumed: it shows the
-// shortest example of each kind of pair, and the first other one.
+// beginPreTraining is begin and follow for pre-training, also for one that is resumed: it shows
+// the shortest example of each kind of pair, and the first other one.
 func (r *reporter) beginPreTraining(trainer *Trainer) {
 	list := trainer.HeldOut
 	if source, ok := trainer.Source.(ListSource); ok {
@@ -291,12 +287,12 @@ func (r *reporter) beginPreTraining(trainer *Trainer) {
 	}
 	r.Words = commonWords(r.t, trainer.Frequencies())
 	r.begin(&trainer.Settings, cases)
+	if len(cases) > 0 {
+		r.Pair = unmasked(cases[0])
+	}
 	var masked Case
-	for _, c := range slices.Backward(cases) { // in the end the first that will do
-		r.Pair = unmasked(c)
-		if slices.Contains(c.Tokens, r.t.mask) {
-			masked = Case{Tokens: c.Tokens, Segments: c.Segments}
-		}
+	if i := slices.IndexFunc(cases, func(c Case) bool { return slices.Contains(c.Tokens, r.t.mask) }); i >= 0 {
+		masked = withoutLabels(cases[i])
 	}
 	r.follow(r.Pair, masked)
 	if trainer.state.Step > 0 {
@@ -374,8 +370,7 @@ func unmasked(c Case) Case {
 }
 
 // shortest is the shortest of some examples with this label.
-func shortest(list []Example, nextLabel int32) Example {
-	var best Example
+func shortest(list []Example, nextLabel int32) (best Example) {
 	for _, e := range list {
 		if e.NextLabel == nextLabel && (best.Tokens == nil || len(e.Tokens) < len(best.Tokens)) {
 			best = e

@@ -321,7 +321,7 @@ func odd(t testing.TB, text string) string {
 	r.Cases = []Case{{Tokens: []int32{1, 2, 3}, Segments: []int32{0, 0, 1}, Targets: []int{1}, Labels: []int32{2, 0}}}
 	r.Moments = []moment{{1, []Guess{{text, 0.5}}}}
 	r.Classes = &ClassScore{Labels: []LabelScore{{Label: text}}, Confusion: Confusion{{1}}}
-	check(t, r.look())
+	check(t, r.refresh())
 	var page strings.Builder
 	check(t, r.draw(&page, "page"))
 	return page.String()
@@ -419,6 +419,8 @@ func TestBadReports(t *testing.T) {
 		{pastRunFile, `{"before":{"vectors":[]}}`, "\"before\" is not of the same tokens"},
 		{pastRunFile, `{"classes":{"labels":[{}],"confusion":[[1,2]]}}`, "\"classes\" has not a row"},
 		{pastRunFile, `nonsense`, "it is not JSON"},
+		{pastRunFile, `{"settings":{"Seed":"x"}}`, "found string at byte 23, want a whole number, 0 or more"},
+		{pastRunFile, `{"moments":[{"best":[{"probability":"x"}]}]}`, "want a number"},
 		{metricsFile, "nonsense\n", "line 1"},
 	} {
 		name := filepath.Join(dir, c.file)

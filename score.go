@@ -17,7 +17,7 @@ import (
 type Score interface {
 	// Main is the number by which two models are compared, 1 at best, and its name.
 	Main() (value float64, name string)
-	Write(w io.Writer) // for people to read; written in command_finetune.go
+	Write(w io.Writer) // for people to read; score_tables.go
 }
 
 // measures score the logits of a model for some cases, by Config.Task. Each task adds its own.
