@@ -137,7 +137,8 @@ func (c *chart) Band(line series) (outline string) {
 	return outline
 }
 
-// thinned are some of many points that stand for all: of each part the lowest and the highest.
+// thinned are some of many points that stand for all: of each part the lowest and the highest,
+// and the last.
 func thinned(points []point, most int) (kept []point) {
 	size := 1 // of a part
 	if len(points) > most {
@@ -150,6 +151,9 @@ func thinned(points []point, most int) (kept []point) {
 			low, high = high, low
 		}
 		kept = append(kept, low, high)
+	}
+	if n := len(points); n > 0 {
+		kept = append(kept, points[n-1])
 	}
 	return slices.Compact(kept)
 }
