@@ -211,8 +211,11 @@ func readUpTo(name string, most int64) ([]byte, error) {
 }
 
 // readJSON reads a file of settings in JSON.
-func readJSON(name string, into any) error {
-	data, err := readSmall(name)
+func readJSON(name string, into any) error { return readJSONUpTo(name, maxJSON, into) }
+
+// readJSONUpTo is readJSON for a file that may have so many bytes.
+func readJSONUpTo(name string, most int64, into any) error {
+	data, err := readUpTo(name, most)
 	if err == nil {
 		err = wrap(name, cmp.Or(json.Unmarshal(data, into), checkNames(data, reflect.TypeOf(into).Elem())))
 	}

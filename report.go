@@ -169,9 +169,8 @@ func reportCommand(c *call) error {
 		return err
 	}
 	r := c.newReporter(*model, m, t)
-	name := filepath.Join(*model, pastRunFile)
-	if err = readJSON(name, &r.pastRun); err == nil {
-		err = wrap(name, r.check(m))
+	if err = r.pastRun.read(*model); err == nil {
+		err = wrap(filepath.Join(*model, pastRunFile), r.check(m))
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err

@@ -54,8 +54,9 @@ type look struct {
 }
 
 const (
-	shownCases   = 3  // examples
-	shownNumbers = 32 // of a vector
+	shownCases   = 3   // examples
+	shownTokens  = 128 // of the pair of a run
+	shownNumbers = 32  // of a vector
 )
 
 var longWord = regexp.MustCompile(`^\pL{3,}$`)
@@ -73,6 +74,11 @@ func commonWords(t *Tokenizer, u *Unigram) (ids []int32) {
 		slices.SortStableFunc(ids, func(a, b int32) int { return cmp.Compare(u.losses[a], u.losses[b]) })
 	}
 	return ids[:min(most, len(ids))]
+}
+
+// read reads it. The table of a classifier with many labels is large.
+func (p *pastRun) read(dir string) error {
+	return readJSONUpTo(filepath.Join(dir, pastRunFile), 1<<24, p)
 }
 
 // check returns an error if what was read is not of this model.
@@ -255,7 +261,7 @@ func (r *reporter) begin(s *Settings, cases []Case) {
 // with, if that is known: of a vocabulary that was learnt here, the first are the first joined.
 func (r *reporter) goOnFrom(dir string) {
 	var from pastRun
-	if readJSON(filepath.Join(dir, pastRunFile), &from) == nil && from.check(r.m) == nil && len(from.Words) > 0 {
+	if from.read(dir) == nil && from.check(r.m) == nil && len(from.Words) > 0 {
 		r.Words = from.Words
 	}
 }
@@ -263,10 +269,12 @@ func (r *reporter) goOnFrom(dir string) {
 // withoutLabels is a case without what is to be learnt of it.
 func withoutLabels(c Case) Case { return Case{Tokens: c.Tokens, Segments: c.Segments} }
 
-// follow makes it follow a pair, and watch a masked text if there is one, from the model as it is
-// now.
+// follow makes it follow the beginning of a pair, as a page has to stay small, and watch a masked
+// text if there is one, from the model as it is now.
 func (r *reporter) follow(pair, masked Case) {
-	r.Pair, r.Masked, r.Moments = pair, masked, nil
+	n := min(shownTokens, len(pair.Tokens))
+	r.Pair = Case{Tokens: pair.Tokens[:n], Segments: pair.Segments[:n]}
+	r.Masked, r.Moments = masked, nil
 	r.Before = r.lookNow()
 	r.watch(0)
 }
@@ -343,7 +351,7 @@ func (r *reporter) Tokens(ids []int32) (tokens []string) {
 // resume takes over what the page had of the run's beginning, if it followed the same.
 func (r *reporter) resume() {
 	var old pastRun
-	err := readJSON(filepath.Join(r.dir, pastRunFile), &old)
+	err := old.read(r.dir)
 	same := slices.Equal(old.Pair.Tokens, r.Pair.Tokens) && slices.Equal(old.Words, r.Words)
 	if err != nil || !same || old.check(r.m) != nil {
 		old = pastRun{} // the model does not tell any more how it began

@@ -404,6 +404,17 @@ func TestLongRunsArePut(t *testing.T) {
 	equal(t, len(kept) <= 401 && slices.Contains(kept, points[123_456]) && kept[0] == points[0] && kept[len(kept)-1] == points[steps-1] && inOrder, true)
 }
 
+// Of a long pair a run's page follows the beginning alone: with 512 tokens it had 3 MB.
+func TestLongPairsAreCut(t *testing.T) {
+	c := smallModel(t).Config
+	c.MaxPositionEmbeddings = 200
+	m, err := NewModel(c, 1)
+	check(t, err)
+	r := &reporter{m: m, t: &Tokenizer{}}
+	r.follow(Case{Tokens: make([]int32, 200), Segments: make([]int32, 200)}, Case{})
+	equal(t, []int{len(r.Pair.Tokens), len(r.Pair.Segments), len(r.Before.Vectors)}, []int{shownTokens, shownTokens, shownTokens})
+}
+
 // What is in report.json and cannot be of the model beside it is refused; nothing that is
 // wrong in it or in metrics.jsonl is a crash.
 func TestBadReports(t *testing.T) {
@@ -429,7 +440,7 @@ func TestBadReports(t *testing.T) {
 		equal(t, fmt.Sprint(status, strings.Count(stderr, "\n"), strings.HasPrefix(stderr, "report: "+name), strings.Contains(stderr, c.want)), fmt.Sprint(exitFailed, 1, true, true), stderr)
 		check(t, os.Remove(name))
 	}
-	for _, text := range []string{`{}`, `{"cases":[{"Tokens":[1],"Segments":[0]}],"study":[` + strings.Repeat("{},", 99) + `{}],"classes":{},"moments":[{}]}`, `{"pair":{"Tokens":[1],"Segments":[0]},"words":[],"before":{"vectors":[[]],"points":[]},"study":[{}]}`} {
+	for _, text := range []string{`{}`, `{` + strings.Repeat(" ", 2<<20) + `}`, `{"cases":[{"Tokens":[1],"Segments":[0]}],"study":[` + strings.Repeat("{},", 99) + `{}],"classes":{},"moments":[{}]}`, `{"pair":{"Tokens":[1],"Segments":[0]},"words":[],"before":{"vectors":[[]],"points":[]},"study":[{}]}`} {
 		check(t, os.WriteFile(filepath.Join(dir, pastRunFile), []byte(text), 0o666))
 		reportOf(t, dir)
 	}
