@@ -62,7 +62,9 @@ func pretrain(c *call) error {
 		return err
 	}
 	s.Complete()
-	if err := s.Check(); err != nil {
+	if err := s.Check(); err != nil && *recipe != "" {
+		return usagef("%v (-recipe %s sets what is not given)", err, *recipe)
+	} else if err != nil {
 		return usageError(err.Error())
 	}
 	defer c.useBF16(*rounded)()

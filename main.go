@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -34,6 +35,9 @@ func commands() []*command {
 }
 
 func main() {
+	if limit, _ := memoryLimit(); int64(limit) < debug.SetMemoryLimit(-1) { // garbage is collected before there is no more
+		debug.SetMemoryLimit(int64(0.95 * limit))
+	}
 	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
