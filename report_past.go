@@ -76,6 +76,20 @@ func commonWords(t *Tokenizer, u *Unigram) (ids []int32) {
 	return ids[:min(most, len(ids))]
 }
 
+// frequencies are how common the words are of what is trained on.
+func frequencies(t *Trainer) *Unigram {
+	if t.unigram != nil {
+		return t.unigram
+	}
+	switch source := t.Source.(type) {
+	case *CorpusSource:
+		return source.Corpus.Unigram(source.Documents, t.Model.Config.VocabSize)
+	case ListSource:
+		return UnigramOf(slices.Values(source), t.Model.Config.VocabSize)
+	}
+	return nil
+}
+
 // read reads it. The table of a classifier with many labels is large.
 func (p *pastRun) read(dir string) error {
 	return readJSONUpTo(filepath.Join(dir, pastRunFile), 1<<24, p)
@@ -293,7 +307,7 @@ func (r *reporter) beginPreTraining(trainer *Trainer) {
 			cases = append(cases, caseOf(e))
 		}
 	}
-	r.Words = commonWords(r.t, trainer.Frequencies())
+	r.Words = commonWords(r.t, frequencies(trainer))
 	r.begin(&trainer.Settings, cases)
 	if len(cases) > 0 {
 		r.Pair = unmasked(cases[0])

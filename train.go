@@ -87,20 +87,6 @@ func (t *Trainer) UseCorpus(corpus *Corpus, tokenizer *Tokenizer) error {
 	return nil
 }
 
-// Frequencies are how common the words are of what is trained on.
-func (t *Trainer) Frequencies() *Unigram {
-	if t.unigram != nil {
-		return t.unigram
-	}
-	switch source := t.Source.(type) {
-	case *CorpusSource:
-		return source.Corpus.Unigram(source.Documents, t.Model.Config.VocabSize)
-	case ListSource:
-		return UnigramOf(slices.Values(source), t.Model.Config.VocabSize)
-	}
-	return nil
-}
-
 // UseExamples trains on a file of examples.
 func (t *Trainer) UseExamples(name string, tokenizer *Tokenizer) error {
 	list, err := LoadExamples(name, t.Model, tokenizer)
