@@ -297,7 +297,7 @@ func (c *call) readSentenceTask(f *tuneFlags, config Config, t *Tokenizer, maxSe
 	casesOf := func(config *Config, name string, list []Labelled) ([]Case, error) {
 		cases, cut, err := SentenceCases(t, list, UnitOf(FormatOf(name)), put, maxSeq)
 		if cut > 0 {
-			c.note("%s: %d of %d have more than %d tokens, and were cut", name, cut, len(list), maxSeq)
+			c.note("%s: %d of %d have more than %d tokens, and were cut", inputName(name), cut, len(list), maxSeq)
 		}
 		return cases, err
 	}
@@ -314,7 +314,7 @@ func (c *call) readTagTask(f *tuneFlags, config Config, t *Tokenizer, maxSeq int
 	casesOf := func(config *Config, name string, list []Tagged) ([]Case, error) {
 		cases, cut, none, err := TagCases(t, list, UnitOf(FormatOf(name)), config.Labels(), maxSeq)
 		if cut+none > 0 {
-			c.note("%s: %d words are left out: %d beyond the first %d tokens of a sentence, %d without a token", name, cut+none, cut, maxSeq, none)
+			c.note("%s: %d words are left out: %d beyond the first %d tokens of a sentence, %d without a token", inputName(name), cut+none, cut, maxSeq, none)
 		}
 		return cases, err
 	}
@@ -372,7 +372,7 @@ func readLabelled[T any](c *call, f *tuneFlags, config Config, unit string,
 		return nil, wrap(from, err)
 	}
 	if len(task.cases) == 0 || len(task.test) == 0 && !f.study {
-		return nil, fmt.Errorf("%s: no word has a token", f.train)
+		return nil, fmt.Errorf("%s: no word has a token", inputName(f.train))
 	}
 	task.sample = task.test[:min(shownCases, len(task.test))]
 	task.pairs = slices.ContainsFunc(task.cases, func(c Case) bool { return slices.Contains(c.Segments, 1) })
@@ -384,7 +384,7 @@ func (c *call) readAnswerTask(f *tuneFlags, config Config, t *Tokenizer, l Limit
 	read := func(name string) ([]Question, error) {
 		list, err := readInput(c, name, func(r io.Reader) ([]Question, error) { return ReadSQuAD(r, t) })
 		if err == nil {
-			c.note("%s: %s", name, AboutQuestions(list))
+			c.note("%s: %s", inputName(name), AboutQuestions(list))
 		}
 		return list, err
 	}
@@ -419,7 +419,7 @@ func holdOut[T any](c *call, list []T, f *tuneFlags) (training, heldOut []T) {
 	n := len(list) / 10
 	if n == 0 {
 		f.onTraining = true
-		c.note("%s has %d examples, too few to hold some out: the scores are of what is trained on", f.train, len(list))
+		c.note("%s has %d examples, too few to hold some out: the scores are of what is trained on", inputName(f.train), len(list))
 		return list, list
 	}
 	order := random(f.settings.Seed, forSplit).Perm(len(list))

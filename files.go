@@ -36,7 +36,15 @@ func wrap(name string, err error) error {
 	case *os.LinkError:
 		err = e.Err
 	}
-	return fmt.Errorf("%s: %w", name, err)
+	return fmt.Errorf("%s: %w", inputName(name), err)
+}
+
+// inputName is the name of a file in words: - is standard input.
+func inputName(name string) string {
+	if name == "-" {
+		return "standard input"
+	}
+	return name
 }
 
 // decodeJSON reads one value, after which nothing may come.

@@ -26,6 +26,8 @@ func TestReadLabelled(t *testing.T) {
 	}{
 		{"sea\tThe waves, are high.\nbaking\tThe bread is warm.", "", single},
 		{"sea\tThe waves, are high.\r\nbaking\t The bread is warm. \r\n", "", single},
+		{"sea\tThe waves, are high.\nbaking\tThe bread is warm.\n\n \n", "", single}, // nothing, at the end
+		{"sea,\"The waves, are high.\"\nbaking,The bread is warm.\n\n", "csv", single},
 		{"label\tsentence\nsea\tThe waves, are high.\nbaking\tThe bread is warm.\n", "", below(single)},
 		{"idx\tsentence\tLabel\n0\tThe waves, are high.\tsea\n1\tThe bread is warm.\tbaking\n", "", below(single)},
 		{"1\tNora bakes.\tThe bread is warm.\n0\tNora bakes.\tThe moon is up.\n", "", pair},
@@ -49,7 +51,6 @@ func TestBadLabelledAreRefused(t *testing.T) {
 		{"", "", "there is no labelled sentence in it"},
 		{"label\tsentence\n", "", "there is no labelled sentence in it"},
 		{"a\tone\n\nb\ttwo\n", "", "line 2 is empty"},
-		{"a\tone\nb\ttwo\n \n", "", "line 3 is empty"},
 		{"a,one\n\nb,two\n", "csv", "line 2 is empty"},
 		{"a,\"o\nne\"\n\nb,two\n", "csv", "line 3 is empty"},
 		{"a\tone\nb\n", "", "line 2: it has 1 fields, the first line 2"},

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"encoding/csv"
 	"encoding/json"
 	"errors"
@@ -91,13 +92,18 @@ func ReadRows(r io.Reader, kind string) (rows []Row, err error) {
 // tsvRows calls add for each row, up to an error, which at the end is io.EOF.
 func tsvRows(r io.Reader, add func(fields []string, line int) error) error {
 	in := bufio.NewReader(r)
+	empty := 0 // the first empty line; those at the end of the file are nothing
 	for line := 1; ; line++ {
 		text, err := in.ReadString('\n')
 		if err != nil && (err != io.EOF || text == "") {
 			return err
 		}
 		if strings.TrimSpace(text) == "" {
-			return fmt.Errorf("line %d is empty, %s", line, wantLabelled)
+			empty = cmp.Or(empty, line)
+			continue
+		}
+		if empty > 0 {
+			return fmt.Errorf("line %d is empty, %s", empty, wantLabelled)
 		}
 		if err := add(strings.Split(strings.TrimRight(text, "\r\n"), "\t"), line); err != nil {
 			return err
