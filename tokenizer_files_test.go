@@ -206,7 +206,7 @@ func TestCasedVocabulary(t *testing.T) {
 		corpus := filepath.Join(dir, "corpus.txt")
 		check(t, os.WriteFile(corpus, corpusText[:8000], 0o666))
 		tokenize := append([]string{"tokenize", "-vocab", name}, strings.Fields(c.flags)...)
-		pretrain := append([]string{"pretrain", "-plan", "-corpus", corpus, "-vocab", name}, strings.Fields(c.flags)...)
+		pretrain := append([]string{"pretrain", "-steps", "1", "-out", filepath.Join(t.TempDir(), "out"), "-corpus", corpus, "-vocab", name}, strings.Fields(c.flags)...)
 		for _, args := range [][]string{tokenize, append(pretrain, "-hidden", "4", "-heads", "1", "-layers", "1", "-intermediate", "4", "-batch", "2")} {
 			status, _, stderr := runHere("a", args...)
 			equal(t, status, exitDone, stderr)
