@@ -124,7 +124,7 @@ const (
 // seenNames are these in words.
 var seenNames = [kinds]string{"masked", "replaced", "kept"}
 
-// SeenAs is which of them it is for a token to be guessed, in whose place the model sees another.
+// SeenAs is what was done to a token that is to be guessed, by what the model sees in its place.
 func SeenAs(token, sees, mask int32) int {
 	switch sees {
 	case mask:

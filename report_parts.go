@@ -213,7 +213,8 @@ func (r *reporter) Charts() (charts []*chart) {
 	return charts
 }
 
-// scores are finetune's, in training only where it counts there what is held out for: how much is right.
+// scores are finetune's. In training it counts how much is right, which is drawn only where that is
+// the score of what is held out, too.
 func (r *reporter) scores() []series {
 	lines := r.History.lines("score", 100)
 	task := r.m.Config.Task()
